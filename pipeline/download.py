@@ -1,0 +1,66 @@
+"""Download one file with pip's own client, which knows the user's proxies, mirrors and certificates."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+Progress = Callable[[int, int], None]
+"""Called with (bytes done, bytes in all) while a download runs."""
+
+
+class DownloadError(RuntimeError):
+    """pip could not download; the text is its own last complaint."""
+
+
+def pip_download(arguments: Sequence[str], folder: Path, size: int, progress: Progress | None = None) -> None:
+    """Run `pip download` with `arguments`, leaving the file of `size` bytes in `folder`.
+
+    A connection that breaks is taken up again where it broke by pip >= 25.1, from the start by older ones.
+    """
+    command = [sys.executable, "-m", "pip", "download", *arguments, "-d", str(folder)]
+    # pip keeps what it has so far in TMPDIR: there its growth can be seen. Older versions ignore the other variable.
+    environment = {**os.environ, "TMPDIR": str(folder), "PIP_RESUME_RETRIES": "10", "PIP_NO_INPUT": "1"}
+    with (
+        tempfile.TemporaryFile() as log,
+        subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment) as process,
+    ):
+        try:
+            _watch(process, folder, size, progress or (lambda done, total: None))
+        finally:
+            process.kill()
+        if process.returncode:
+            log.seek(0)
+            raise DownloadError(complaint(log.read().decode(errors="replace")))
+
+
+def _watch(process: subprocess.Popen[bytes], folder: Path, size: int, progress: Progress) -> None:
+    while process.poll() is None:
+        progress(min(_largest(folder), size), size)
+        try:
+            process.wait(timeout=0.1)
+        except subprocess.TimeoutExpired:
+            continue
+    if not process.returncode:
+        progress(size, size)
+
+
+def _largest(folder: Path) -> int:
+    """Bytes of the largest file below `folder`."""
+    sizes = [0]
+    for path in folder.rglob("*"):
+        try:
+            sizes.append(path.stat().st_size)
+        except OSError:  # pip removed it between the listing and the look
+            continue
+    return max(sizes)
+
+
+def complaint(log: str) -> str:
+    """The last thing that pip said, without its label and full stop."""
+    lines = [line.strip() for line in log.splitlines() if line.strip() and not line.startswith(("WARNING", "[notice]"))]
+    return lines[-1].removeprefix("ERROR: ").rstrip(".") if lines else "it gave no reason"

@@ -1,0 +1,27 @@
+"""A LiteRT model with its tensors by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Network:
+    """One model file, ready to run on one thread (more of them spin, and lose under load). Belongs to one thread."""
+
+    def __init__(self, path: Path) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        self._interpreter = Interpreter(model_path=str(path), num_threads=1)
+        self._interpreter.allocate_tensors()
+        self._inputs = {str(tensor["name"]): int(tensor["index"]) for tensor in self._interpreter.get_input_details()}
+        self._outputs = {str(tensor["name"]): int(tensor["index"]) for tensor in self._interpreter.get_output_details()}
+
+    def __call__(self, **inputs: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        """All outputs by name, each a copy. The inputs have the model's shapes, float32."""
+        for name, value in inputs.items():
+            self._interpreter.set_tensor(self._inputs[name], value)
+        self._interpreter.invoke()
+        return {name: self._interpreter.get_tensor(index) for name, index in self._outputs.items()}

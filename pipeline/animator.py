@@ -1,0 +1,151 @@
+"""What an animator is: the types that every stage and every animator share. Read this first.
+
+A portrait is prepared once. For each driving frame the tracker finds a face, the animator reads its motion, a
+`Performance` turns it into a `Cue` (how much of it to show now, against which neutral), and the animator draws the cue.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.face.face import Face, HeadPose
+
+Picture = NDArray[np.uint8]
+"""(height, width, 3) uint8, RGB."""
+
+
+class OptionError(ValueError):
+    """An option that does not exist or a value outside its range; the text names the field and the range."""
+
+
+def _slider(default: float, low: float, high: float, label: str, hint: str) -> float:
+    metadata = {"low": low, "high": high, "label": label, "hint": hint}
+    value: float = field(default=default, metadata=metadata)
+    return value
+
+
+def _switch(default: bool, label: str, hint: str) -> bool:
+    value: bool = field(default=default, metadata={"label": label, "hint": hint})
+    return value
+
+
+@dataclass(frozen=True)
+class AnimateOptions:
+    """How motion becomes pictures. Replaced as a whole: a reader sees the old set or the new one, never a mix."""
+
+    head: float = _slider(1.0, 0.0, 2.0, "Head", "How far the head turns and moves; 1 is as far as yours")
+    expression: float = _slider(1.0, 0.0, 2.0, "Expression", "Strength of every movement of the face")
+    mouth: float = _slider(1.0, 0.0, 2.0, "Mouth", "Strength of mouth and jaw")
+    eyes: float = _slider(1.0, 0.0, 2.0, "Blink", "Strength of the eyelids")
+    brows: float = _slider(1.0, 0.0, 2.0, "Brows", "Strength of the brows")
+    gaze: float = _slider(1.0, 0.0, 2.0, "Gaze", "How far the eyes look around")
+    smoothing: float = _slider(0.5, 0.0, 1.0, "Smoothness", "Steadier against quicker; 0 is the raw tracking")
+    mirror: bool = _switch(False, "Mirror", "Flip the animated picture, left to right")
+    badge: bool = _switch(True, "AI-generated badge", "Mark the picture as made by a machine")
+    driver_mouth: bool = _switch(
+        False, "My own mouth", "Show your mouth's pixels inside the lips: livelier, but they are yours"
+    )
+
+    def changed(self, changes: Mapping[str, Any]) -> AnimateOptions:
+        """A copy with `changes` applied; OptionError where a name or a value does not fit."""
+        checked: dict[str, Any] = {name: _checked(name, value) for name, value in changes.items()}
+        return dataclasses.replace(self, **checked)
+
+
+_FIELDS = {spec.name: spec for spec in dataclasses.fields(AnimateOptions)}
+
+
+def _checked(name: str, value: Any) -> float | bool:
+    spec = _FIELDS.get(name)
+    if spec is None:
+        raise OptionError(f"There is no option {name!r}; the options are {', '.join(_FIELDS)}.")
+    if isinstance(spec.default, bool):
+        if not isinstance(value, bool):
+            raise OptionError(f"{name} must be true or false, not {value!r}.")
+        return value
+    low, high = spec.metadata["low"], spec.metadata["high"]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise OptionError(f"{name} must be a number from {low} to {high}, not {value!r}.")
+    return float(value)
+
+
+@dataclass(frozen=True, eq=False)
+class Portrait:
+    """A source picture made ready once. Animators extend it with what they derive from the picture alone."""
+
+    key: str  # hex digest of the source pixels and of the animator's settings
+    picture: Picture  # the source, upright, RGB
+    face: Face  # the face that is animated, in pixels of `picture`
+    warnings: tuple[str, ...]  # sentences on what may look wrong
+
+
+@dataclass(frozen=True, eq=False)
+class DrivingFrame:
+    """One picture of the driver and the face that the tracker holds in it (None: no face)."""
+
+    picture: Picture
+    face: Face | None
+
+
+@dataclass(frozen=True, eq=False)
+class Motion:
+    """What was read from one driving face. Animators extend it."""
+
+    face: Face
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """The driver's neutral, against which motion is measured. All but `motion`, a real frame, may drift."""
+
+    motion: Motion
+    shape: NDArray[np.float32]  # (478, 3) cm, head frame, as Face.shape
+    pose: HeadPose
+    eye_open: tuple[float, float]  # lid ratio of the open eyes: subject's right, left
+
+
+@dataclass(frozen=True)
+class Idle:
+    """What a portrait does by itself while nobody drives it. Zero everywhere: nothing."""
+
+    breath: float = 0.0  # -1 breathed out .. 1 breathed in
+    blink: float = 0.0  # 0 open .. 1 closed
+    sway: tuple[float, float] = (0.0, 0.0)  # yaw, pitch in degrees
+
+
+@dataclass(frozen=True, eq=False)
+class Cue:
+    """All that decides one output picture. With presence 0 (or no motion) it is the portrait at rest, plus `idle`."""
+
+    portrait: Portrait
+    options: AnimateOptions
+    motion: Motion | None = None
+    reference: Reference | None = None
+    presence: float = 0.0  # 0 at rest .. 1 follows the driver
+    idle: Idle = Idle()
+    driver: Picture | None = None  # the driver's picture, only with options.driver_mouth
+
+
+class Animator(Protocol):
+    """Pictures in, pictures out; no state between calls but read-only models, so one serves many sessions."""
+
+    name: str
+    supports: frozenset[str]  # the AnimateOptions that have an effect here
+
+    def warm_up(self) -> None:
+        """Do once, before the first call, what would make it slow."""
+
+    def prepare(self, picture: Picture) -> Portrait:
+        """Make a source ready. PortraitError, with a sentence, where it cannot be animated."""
+
+    def read_motion(self, frames: Sequence[DrivingFrame]) -> list[Motion | None]:
+        """The motion of each frame's face, in order; None where there is no face."""
+
+    def animate(self, cues: Sequence[Cue]) -> list[Picture]:
+        """One picture (size, size, 3) per cue, in order: badge drawn and mirrored as its options say."""

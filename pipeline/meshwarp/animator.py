@@ -1,0 +1,106 @@
+"""The embedded default animator: a textured mesh of the portrait, moved by the driver's landmarks, on one CPU core."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import cast
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline import badge
+from pipeline.animator import AnimateOptions, Cue, DrivingFrame, Motion, Picture
+from pipeline.face.face import Face
+from pipeline.face.find import find_faces
+from pipeline.meshwarp import mesh, mouth
+from pipeline.meshwarp.background import fill_behind, own_colours
+from pipeline.meshwarp.matte import Segmenter, refine
+from pipeline.meshwarp.render import MeshPortrait, render, still_map, vertex_values
+from pipeline.meshwarp.source import Crop, crop_around, texture
+from pipeline.meshwarp.transfer import Rest, Target, aim
+from pipeline.portrait import choose_face
+from pipeline.weights import FaceModels
+
+SURE = 0.25  # uncertainty of a matte from which the whole picture is moved as one layer
+
+
+class MeshWarp:
+    """Method and figures: MediaPipe's landmarks, Procrustes poses, a z-buffered mesh over an in-painted background.
+
+    `animate` keeps nothing between calls. `prepare` may be called from another thread meanwhile.
+    """
+
+    name = "meshwarp"
+    supports = frozenset(AnimateOptions.__dataclass_fields__)
+
+    def __init__(self, models: FaceModels, size: int = 512) -> None:
+        self._models = models
+        self._segmenter = Segmenter(models.matte)
+        self.size = size
+
+    def warm_up(self) -> None:
+        """Nothing is slow the first time."""
+
+    def prepare(self, picture: Picture) -> MeshPortrait:
+        """Crop, matte, background and mesh of a source, about half a second. PortraitError where there is no face."""
+        face, warnings = choose_face(picture, find_faces(picture, self._models))
+        crop = crop_around(picture, face, self.size)
+        rest = Rest.of(Face(crop.to_canvas(face.landmarks), face.score))
+        source = texture(picture, crop)
+        layer, behind, whole = self._layers(source, crop, rest)
+        form = mesh.build(rest.shape, rest.pose, self.size, crop.margin * crop.scale, whole)
+        return MeshPortrait(
+            key=hashlib.sha256(picture.tobytes() + f"meshwarp {self.size} {picture.shape}".encode()).hexdigest(),
+            picture=picture,
+            face=face,
+            warnings=warnings,
+            crop=crop,
+            rest=rest,
+            mesh=form,
+            values=vertex_values(form, rest, crop),
+            texture=layer,
+            whole=whole,
+            background=behind,
+            still_map=still_map(crop),
+            mouth=mouth.prepare(source, crop, rest),
+        )
+
+    def _layers(self, source: Picture, crop: Crop, rest: Rest) -> tuple[NDArray[np.uint8], NDArray[np.uint8], bool]:
+        """The person (t, t, 4), what is behind (size, size, 4), and whether the two could not be told apart."""
+        face = crop.to_texture(rest.landmarks[:468, :2])
+        matte = refine(source, self._segmenter.person(source), face)
+        whole = matte.uncertainty > SURE
+        alpha = np.ones_like(matte.alpha) if whole else matte.alpha
+        behind = source if whole else fill_behind(source, alpha, crop.texels * self.size / 512)
+        own = own_colours(source, behind, alpha)
+        layer = np.dstack([own * alpha[..., None], alpha * 255])
+        start, end = crop.to_texture(np.array([[0, 0], [self.size, self.size]], np.float32))[:, 0] + 0.5
+        steps = start - 0.5 + (np.arange(self.size, dtype=np.float32) + 0.5) * (end - start) / self.size
+        places = np.stack(np.meshgrid(steps, steps), -1)
+        shown = cv2.remap(behind, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return np.round(layer).astype(np.uint8), cv2.cvtColor(shown, cv2.COLOR_RGB2RGBA), whole
+
+    def read_motion(self, frames: Sequence[DrivingFrame]) -> list[Motion | None]:
+        """The face itself is the motion."""
+        return [Motion(frame.face) if frame.face else None for frame in frames]
+
+    def target(self, cue: Cue) -> Target:
+        """Where the face of a cue's portrait goes."""
+        return aim(cast(MeshPortrait, cue.portrait).rest, cue)
+
+    def animate(self, cues: Sequence[Cue]) -> list[Picture]:
+        """One picture (size, size, 3) per cue."""
+        return [self._animate(cue) for cue in cues]
+
+    def _animate(self, cue: Cue) -> Picture:
+        driver = None
+        if cue.options.driver_mouth and cue.motion is not None and cue.driver is not None:
+            driver = DrivingFrame(cue.driver, cue.motion.face)
+        picture = render(cast(MeshPortrait, cue.portrait), self.target(cue), driver)
+        if cue.options.mirror:
+            picture = np.ascontiguousarray(picture[:, ::-1])
+        if cue.options.badge:
+            badge.draw(picture)
+        return picture

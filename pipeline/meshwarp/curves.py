@@ -1,0 +1,12 @@
+"""The curve along which everything here fades."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+def smoothstep(low: float, high: float, x: ArrayLike) -> NDArray[np.float32]:
+    """0 below `low`, 1 above `high`, a cubic with flat ends between; falling where `low` is the greater."""
+    t = np.clip((np.asarray(x, np.float32) - low) / (high - low), 0, 1)
+    return np.asarray(t * t * (3 - 2 * t), np.float32)

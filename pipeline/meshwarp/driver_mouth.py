@@ -1,0 +1,55 @@
+"""The driver's own mouth inside the portrait's lips: livelier than paint, but it shows the driver's pixels. Opt-in."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.animator import DrivingFrame, Picture
+from pipeline.meshwarp.raster import Window
+
+Array = NDArray[np.float32]
+
+CHEEKS = (50, 280, 101, 330, 205, 425, 116, 345)
+GAIN_LIMITS = (0.45, 1.6)
+CHROMA_SHARE = 0.35  # of the difference in tint between the two skins: teeth stay white
+
+
+def inside(driver: DrivingFrame, ring: tuple[int, ...], place: Array, window: Window, skin: Array) -> Array | None:
+    """(h, w, 3) float32: the driver's mouth moved so that its landmarks `ring` come to `place` (n, 2) on the canvas.
+
+    One affine map for all of it, so that teeth stay straight. `skin` (3,): the portrait's mean cheek, for its light.
+    None where the driver has no face.
+    """
+    if driver.face is None:
+        return None
+    own = driver.face.landmarks[:, :2]
+    matrix = fit_affine(place - (window.left, window.top), own[list(ring)])
+    matrix[:, 2] += matrix[:, :2].sum(1) * 0.5 - 0.5  # pixel centres are at one half
+    size, flags = (window.width, window.height), cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    pixels = cv2.warpAffine(driver.picture, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return pixels.astype(np.float32) * gain(skin_colour(driver.picture, own[list(CHEEKS)]), skin)
+
+
+def fit_affine(source: Array, target: Array) -> Array:
+    """(2, 3): the affine map from (n, 2) source to (n, 2) target points with the least squared error."""
+    rows = np.column_stack([source, np.ones(len(source))])
+    return np.asarray(np.linalg.lstsq(rows, target, rcond=None)[0].T, np.float64)
+
+
+def skin_colour(picture: Picture, points: Array) -> Array:
+    """(3,): mean colour at (n, 2) points in pixels."""
+    places = np.asarray(points - 0.5, np.float32)[None]
+    return (
+        cv2.remap(picture, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
+        .astype(np.float32)
+        .mean(0)
+    )
+
+
+def gain(driver: Array, portrait: Array) -> Array:
+    """(3,): what turns the driver's light into the portrait's."""
+    ratio = portrait / np.maximum(driver, 1)
+    light = float(portrait.mean() / max(float(driver.mean()), 1))
+    return np.clip(light + CHROMA_SHARE * (ratio - light), *GAIN_LIMITS).astype(np.float32)

@@ -1,0 +1,85 @@
+"""Shading that follows the head: skin that turns towards the source's light gets brighter, skin that turns away darker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.animator import Picture
+from pipeline.face import groups
+from pipeline.face.canonical import TRIANGLES, VERTICES
+from pipeline.meshwarp.curves import smoothstep
+from pipeline.meshwarp.transfer import LIPS, Target
+
+Array = NDArray[np.float32]
+
+STRENGTH = 0.6  # of Lambert's law: skin also scatters, and the fitted light is a guess
+LIMITS = (0.75, 1.25)
+FADE = 2.5  # cm from the face's oval, where hair and neck keep the source's shading, to full shading
+
+
+@dataclass(frozen=True, eq=False)
+class Light:
+    """Brightness = ambient + direction . normal, fitted to the source, and the source's own brightness by it."""
+
+    ambient: float
+    direction: Array  # (3,)
+    rest: Array  # (468,)
+
+    def shading(self, target: Target) -> Array:
+        """(468,): the factor on each landmark's colour."""
+        now = np.maximum(self.ambient + normals(target.shape) @ (target.pose.rotation.T @ self.direction), 0.2)
+        return np.clip(1 + STRENGTH * INSIDE * (now / self.rest - 1), *LIMITS).astype(np.float32)
+
+
+def estimate(texture: Picture, uv: Array, rest: Target) -> Light:
+    """Fit the light of a source whose landmarks have texture coordinates `uv` (468, 2)."""
+    smooth = cv2.GaussianBlur(texture, (0, 0), texture.shape[0] / 120)
+    colours = cv2.remap(smooth, uv[None], None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
+    brightness = colours.mean(1)
+    facing = normals(rest.shape) @ rest.pose.rotation.T
+    weight = SKIN * smoothstep(0.0, 0.6, -facing[:, 2])
+    rows = np.column_stack([facing, np.ones(len(facing))])
+    mean = float((weight * brightness).sum() / max(float(weight.sum()), 1e-6))
+    fitted, *_ = np.linalg.lstsq(rows * weight[:, None], weight * brightness / max(mean, 1.0), rcond=None)
+    direction, ambient = np.asarray(fitted[:3], np.float32), float(fitted[3])
+    return Light(ambient, direction, np.maximum(ambient + facing @ direction, 0.2).astype(np.float32))
+
+
+def normals(shape: Array) -> Array:
+    """(468, 3) unit normals of the face in its own frame, pointing out of it."""
+    a, b, c = shape[TRIANGLES.T]
+    (ux, uy, uz), (vx, vy, vz) = (b - a).T, (c - a).T
+    faces = np.zeros((len(TRIANGLES) + 1, 3), np.float32)
+    faces[:-1, 0], faces[:-1, 1], faces[:-1, 2] = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+    sums = faces[AROUND].sum(1)
+    return sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-9)
+
+
+def _around() -> NDArray[np.intp]:
+    """(468, k): the triangles around each vertex, filled up with the number after the last triangle."""
+    lists = [np.nonzero((TRIANGLES == vertex).any(1))[0] for vertex in range(len(VERTICES))]
+    around = np.full((len(lists), max(map(len, lists))), len(TRIANGLES))
+    for row, found in zip(around, lists, strict=True):
+        row[: len(found)] = found
+    return around
+
+
+def _inside() -> Array:
+    """(468,): 0 on the oval, 1 well inside it."""
+    oval = VERTICES[list(groups.OVAL)]
+    return smoothstep(0.0, FADE, np.linalg.norm(VERTICES[:, None] - oval[None], axis=2).min(1))
+
+
+def _skin() -> Array:
+    """(468,): 0 where the face is not skin-coloured: lips, eyes and brows."""
+    mask = np.ones(len(VERTICES), np.float32)
+    mask[[*LIPS, *groups.RIGHT_BROW, *groups.LEFT_BROW, *groups.RIGHT_EYE_UPPER, *groups.RIGHT_EYE_LOWER]] = 0
+    mask[[*groups.LEFT_EYE_UPPER, *groups.LEFT_EYE_LOWER]] = 0
+    return mask
+
+
+AROUND, INSIDE, SKIN = _around(), _inside(), _skin()

@@ -1,0 +1,78 @@
+"""Which pixels of the source belong to the person: MediaPipe's selfie segmentation, refined to the picture's edges."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.animator import Picture
+from pipeline.face.network import Network
+from pipeline.meshwarp.curves import smoothstep
+
+Mask = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Matte:
+    """How much each pixel belongs to the person."""
+
+    alpha: Mask  # (h, w), 0..1
+    uncertainty: float  # area of undecided pixels (.25 .. .75) over the area of the person
+
+
+class Segmenter:
+    """The selfie segmentation network, 256 x 256; may be called from any thread."""
+
+    def __init__(self, model: Path) -> None:
+        self._network = Network(model)
+        self._lock = threading.Lock()
+
+    def person(self, picture: Picture) -> Mask:
+        """Probability of person, (h, w), 0..1."""
+        small = cv2.resize(picture, (256, 256), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+        with self._lock:
+            raw = self._network(input_1=small[None])["activation_10"][0, ..., 0]
+        return np.asarray(cv2.resize(raw, picture.shape[1::-1], interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def refine(picture: Picture, person: Mask, face: NDArray[np.float32]) -> Matte:
+    """Follow the picture's edges, keep what hangs together with the face.
+
+    `face` (n, 2): points whose hull belongs to the person but for its rim.
+    """
+    luminance = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
+    mixed = 0.7 * guided_filter(luminance, person, 8, 1e-3) + 0.3 * person
+    alpha = smoothstep(0.22, 0.85, mixed)
+    hull = cv2.convexHull(face.astype(np.float32)).astype(np.int32)
+    inside = np.zeros(picture.shape[:2], np.uint8)
+    cv2.fillConvexPoly(inside, hull, 1)
+    rim = 2 * round(0.04 * np.sqrt(cv2.contourArea(hull))) + 1  # at the hull's edge the matte knows better
+    inside = np.asarray(cv2.erode(inside, np.ones((rim, rim), np.uint8)), np.uint8)
+    alpha = np.maximum(alpha, cv2.GaussianBlur(inside.astype(np.float32), (0, 0), 1.5) * (inside > 0))
+    alpha *= _together(alpha, inside)
+    undecided = float(((alpha > 0.25) & (alpha < 0.75)).sum())
+    return Matte(alpha, undecided / max(1.0, float((alpha > 0.5).sum())))
+
+
+def _together(alpha: Mask, seed: NDArray[np.uint8]) -> Mask:
+    """1 on the connected part that touches the seed, softly 0 elsewhere."""
+    _, labels = cv2.connectedComponents((alpha > 0.05).astype(np.uint8))
+    touching = np.unique(labels[(seed > 0) & (labels > 0)])
+    return np.isin(labels, touching).astype(np.float32)
+
+
+def guided_filter(guide: Mask, source: Mask, radius: int, eps: float) -> Mask:
+    """He, Sun and Tang, Guided Image Filtering, ECCV 2010: `source` smoothed along the edges of a gray `guide`."""
+
+    def mean(values: Mask) -> Mask:
+        return np.asarray(cv2.blur(values, (2 * radius + 1, 2 * radius + 1)), np.float32)
+
+    mean_guide, mean_source = mean(guide), mean(source)
+    variance = mean(guide * guide) - mean_guide**2
+    slope = (mean(guide * source) - mean_guide * mean_source) / (variance + eps)
+    return mean(slope) * guide + mean(mean_source - slope * mean_guide)

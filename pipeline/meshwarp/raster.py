@@ -1,0 +1,62 @@
+"""Triangles to a map of attributes, hidden surfaces removed, by OpenCV's compiled z-buffer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+
+# OpenCV looks through a pinhole; from this far (in pixels) it sees as good as straight lines.
+DISTANCE = 100_000.0
+NEAR, FAR = 0.5 * DISTANCE, 2 * DISTANCE
+
+_SETTINGS = cv2.TriangleRasterizeSettings()
+_SETTINGS.setCullingMode(cv2.RASTERIZE_CULLING_NONE)
+_SETTINGS.setShadingType(cv2.RASTERIZE_SHADING_SHADED)
+_CAMERA = np.eye(4, dtype=np.float32)
+_FIELD = float(np.pi / 2)
+
+
+@dataclass(frozen=True)
+class Window:
+    """A rectangle of whole pixels."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Rows and columns."""
+        return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
+
+
+def around(points: Array, size: int, border: float = 0.0) -> Window:
+    """The window of a picture (size, size) that holds (n, 2) points with a border; at least one pixel."""
+    low = np.clip(np.floor(points.min(0) - border), 0, size - 1).astype(int)
+    high = np.clip(np.ceil(points.max(0) + border), low + 1, size).astype(int)
+    return Window(int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1]))
+
+
+def rasterize(
+    points: Array, triangles: NDArray[np.int32], values: Array, window: Window, picture: Array, step: int = 1
+) -> None:
+    """Draw `values` (n, 3), interpolated at pixel centres, into `picture` (window's height / step, width / step, 3).
+
+    `points` (n, 3): pixels, the nearest (smallest z) wins. With `step`, blocks of step x step pixels are sampled once,
+    at their centres. What no triangle covers stays as it is: the odd pixel whose centre lies exactly on an edge, too.
+    """
+    height, width = picture.shape[:2]
+    half = height / 2
+    depth = DISTANCE + points[:, 2]
+    seen = np.empty_like(points)
+    seen[:, 0] = ((points[:, 0] - window.left) / step - width / 2) / half * depth
+    seen[:, 1] = (half - (points[:, 1] - window.top) / step) / half * depth
+    seen[:, 2] = -depth
+    buffer = np.full((height, width), FAR, np.float32)
+    cv2.triangleRasterize(seen, triangles, values, picture, buffer, _CAMERA, _FIELD, NEAR, FAR, _SETTINGS)

@@ -1,0 +1,148 @@
+"""One output picture: the mesh drawn into a texture map, the texture looked up, and set over the background."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.animator import DrivingFrame, Picture, Portrait
+from pipeline.meshwarp import eyes, mouth
+from pipeline.meshwarp.mesh import FACE, LEFT_LIDS, RIGHT_LIDS, Mesh
+from pipeline.meshwarp.mouth import Mouth
+from pipeline.meshwarp.raster import Window, around, rasterize
+from pipeline.meshwarp.source import Crop
+from pipeline.meshwarp.transfer import EYES, INNER, RINGS, Rest, Target
+
+Array = NDArray[np.float32]
+
+COARSE = 4  # the map is smooth but on the face: every fourth pixel is enough there
+BREATH = 1.6  # pixels of a 512 canvas that the shoulders rise
+BODY_FOLLOWS = (0.4, 0.2)  # of the head's travel right, down, that the shoulders share
+EDGE = 1.5  # canvas pixels: second derivative of the texture map where one surface hides another
+LIP_SHIFT = 0.35  # of the way to the next ring: texture of lips that close over shown teeth
+SKIN, EYEBALL = 0.0, 1.0  # the third value of the map
+
+
+@dataclass(frozen=True, eq=False)
+class MeshPortrait(Portrait):
+    """A source made ready for the mesh-warp animator."""
+
+    crop: Crop
+    rest: Rest  # the face in pixels of the canvas
+    mesh: Mesh
+    values: Array  # (n, 3): texture coordinates and layer of each vertex at rest
+    texture: NDArray[np.uint8]  # (t, t, 4): the person's colours times alpha, alpha
+    whole: bool  # person and background could not be told apart: the layer is all
+    background: NDArray[np.uint8]  # (size, size, 4): what is behind; the fourth is not used
+    still_map: Array  # (size + border, ..., 3): the map at rest, sampled every `COARSE` pixels
+    mouth: Mouth
+
+
+def render(portrait: MeshPortrait, target: Target, driver: DrivingFrame | None = None) -> Picture:
+    """(size, size, 3): the portrait with its face at the target; with `driver`, the driver's mouth between its lips."""
+    seen = target.landmarks()
+    places, window, layers = _texture_map(portrait, _points(portrait, target), _values(portrait, target))
+    _move_irises(portrait, target, seen, places, window, layers)
+    layer = cv2.remap(portrait.texture, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    picture = _over(layer, portrait.background)
+    _soften_edges(picture[window.slices], places[window.slices], EDGE * portrait.crop.texels)
+    mouth.draw(picture, portrait.mouth, target, driver)
+    eyes.draw_lashes(picture, seen, target.openness)
+    return picture
+
+
+def _points(portrait: MeshPortrait, target: Target) -> Array:
+    body = np.array([0, -BREATH * target.breath * portrait.crop.size / 512], np.float32)
+    if not portrait.whole:
+        body += np.array(BODY_FOLLOWS, np.float32) * (target.pose.translation - portrait.rest.pose.translation)[:2]
+    return portrait.mesh.place(target.shape, target.eyeballs, portrait.rest.shape, target.pose, body)
+
+
+def _values(portrait: MeshPortrait, target: Target) -> Array:
+    """Texture coordinates and layers, with those of lids and lips that close shifted to skin."""
+    values = portrait.values.copy()
+    eyes.lid_texture(values[:, :2], target.openness)
+    gap = portrait.mouth.gap
+    if gap > 0.25:
+        now = float(target.shape[14, 1] - target.shape[13, 1])
+        closing = LIP_SHIFT * float(np.clip(1 - now / gap, 0, 1))
+        for inner, outer in zip(INNER, RINGS[1][:2], strict=True):
+            values[inner, :2] += closing * (values[outer, :2] - values[inner, :2])
+    return values
+
+
+def _texture_map(portrait: MeshPortrait, points: Array, values: Array) -> tuple[Array, Window, Array]:
+    """(size, size, 2): each pixel's place in the texture; the face's window, where it is exact; the window's layers."""
+    size = portrait.crop.size
+    border = coarse_border(size)
+    coarse = portrait.still_map.copy()
+    rasterize(points, portrait.mesh.triangles, values, border, coarse, COARSE)
+    smooth = cv2.resize(np.ascontiguousarray(coarse[..., :2]), (border.width, border.height))
+    places = smooth[COARSE : COARSE + size, COARSE : COARSE + size]
+    window = around(points[:FACE, :2], size, 4)
+    fine = np.zeros((window.height, window.width, 3), np.float32)
+    fine[..., :2] = places[window.slices]
+    rasterize(points, portrait.mesh.triangles, values, window, fine)
+    places[window.slices] = fine[..., :2]
+    return places, window, fine[..., 2]
+
+
+def coarse_border(size: int) -> Window:
+    """The canvas and one coarse pixel around it, so that the map can be interpolated up to its edge."""
+    side = -(-size // COARSE) * COARSE + 2 * COARSE
+    return Window(-COARSE, -COARSE, side, side)
+
+
+def still_map(crop: Crop) -> Array:
+    """The coarse texture map at rest: what stays where no triangle is drawn."""
+    border = coarse_border(crop.size)
+    line = border.left + (np.arange(border.width // COARSE, dtype=np.float32) + 0.5) * COARSE
+    canvas = np.stack(np.meshgrid(line, line), -1)
+    return np.dstack([crop.to_texture(canvas), np.full(canvas.shape[:2], SKIN, np.float32)])
+
+
+def _move_irises(
+    portrait: MeshPortrait, target: Target, seen: Array, places: Array, window: Window, layers: Array
+) -> None:
+    """Edit the texture map where eyeballs are seen, so that the irises look where the target does."""
+    rest, crop = portrait.rest, portrait.crop
+    for eye in EYES:
+        moved = target.shape[eye.iris[0]] - rest.shape[eye.iris[0]]
+        if not moved.any():
+            continue
+        shift = crop.texels * rest.pose.scale * (rest.pose.rotation @ moved)[:2]
+        centre, radius = eyes.iris(rest.landmarks[:, :2], eye)
+        rows, columns = eyes.eye_window(seen, eye, crop.size).slices
+        local = layers[max(0, rows.start - window.top) :, max(0, columns.start - window.left) :]
+        region = places[rows, columns]
+        eyeball = local[: region.shape[0], : region.shape[1]] > 0.5
+        region = region[: eyeball.shape[0], : eyeball.shape[1]]
+        eyes.move_iris(region, eyeball, crop.to_texture(centre), radius * crop.texels, shift)
+
+
+def _over(layer: NDArray[np.uint8], behind: NDArray[np.uint8]) -> Picture:
+    """The premultiplied layer (h, w, 4) over the background (h, w, 4), as RGB."""
+    clear = cv2.cvtColor(cv2.bitwise_not(cv2.extractChannel(layer, 3)), cv2.COLOR_GRAY2RGBA)
+    mixed = cv2.add(layer, cv2.multiply(behind, clear, scale=1 / 255))
+    return np.asarray(cv2.cvtColor(mixed, cv2.COLOR_RGBA2RGB), np.uint8)
+
+
+def _soften_edges(picture: Picture, places: Array, bend: float) -> None:
+    """Blur the stairs where one surface hides another: the texture map jumps there, so it bends (2nd derivative)."""
+    jumps = np.abs(cv2.Laplacian(places, cv2.CV_32F))
+    hidden = ((jumps[..., 0] > bend) | (jumps[..., 1] > bend)).view(np.uint8)
+    if hidden.any():
+        cv2.copyTo(cv2.GaussianBlur(picture, (3, 3), 0.75), hidden, picture)
+
+
+def vertex_values(portrait_mesh: Mesh, rest: Rest, crop: Crop) -> Array:
+    """(n, 3): texture coordinates of every vertex at rest, and its layer."""
+    points = portrait_mesh.rest_points(rest.shape, rest.pose)
+    values = np.zeros((len(points), 3), np.float32)
+    values[:, :2] = crop.to_texture(points)
+    start = FACE + len(portrait_mesh.grid)
+    values[start : start + len(RIGHT_LIDS) + len(LEFT_LIDS), 2] = EYEBALL
+    return values

@@ -1,0 +1,393 @@
+"""Motion transfer: from a driver's face, measured against the driver's neutral, to where the portrait's landmarks go.
+
+Shapes are (478, 3) cm in the head's own frame (Face.shape: x right, y down, z away): pose and expression are apart.
+The constants were found by looking, and by tracking the result again.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.animator import AnimateOptions, Cue, Idle
+from pipeline.face import groups
+from pipeline.face.canonical import VERTICES
+from pipeline.face.face import Face
+from pipeline.face.pose import HeadPose, euler, rotation_from_euler
+from pipeline.meshwarp.curves import smoothstep
+
+Array = NDArray[np.float32]
+
+RELIEF = 1.15  # times the tracker's depth, which is too flat: heads turned by it look turned by 13 degrees in 15
+TURN_LIMITS = (32.0, 25.0, 40.0)  # degrees yaw, pitch, roll
+TRAVEL_LIMITS = (6.0, 5.0)  # cm right, down
+SCALE_LIMITS = (0.8, 1.25)
+FAR_TURN = 12.0  # degrees of yaw from which a source hides one cheek
+DISPLACEMENT_LIMIT = 5.0  # cm
+DEPTH_GAIN = 0.5  # the tracker's depth is its least sure coordinate
+CLOSED_RATIO = 0.085  # lid ratio of a closed eye
+WINK = 0.25  # difference in openness between the eyes from which they move apart
+WIDEST = 1.4  # openness of a wide open eye, 1 is the source's
+GAZE_LIMITS = (0.26, 0.13)  # eye widths along and across the eye
+LID_LINE = 0.18  # where the lids meet, from the lower to the upper lid
+HEAD_RISE = 0.08  # cm that breathing in lifts the head
+CONTACT = 0.04  # cm that lips which should touch are pressed together
+
+
+@dataclass(frozen=True)
+class Eye:
+    """The landmark indices around one eye, corner to corner, and the iris' centre."""
+
+    upper: list[int]
+    lower: list[int]
+    crease: list[int]
+    bag: list[int]
+    fold: list[int]
+    brow: list[int]
+    iris: list[int]
+
+
+EYES = (
+    Eye(
+        list(groups.RIGHT_EYE_UPPER),
+        list(groups.RIGHT_EYE_LOWER),
+        list(groups.RIGHT_HALO2_UPPER),
+        list(groups.RIGHT_HALO2_LOWER),
+        list(groups.RIGHT_HALO3_UPPER),
+        list(groups.RIGHT_BROW),
+        list(groups.RIGHT_IRIS),
+    ),
+    Eye(
+        list(groups.LEFT_EYE_UPPER),
+        list(groups.LEFT_EYE_LOWER),
+        list(groups.LEFT_HALO2_UPPER),
+        list(groups.LEFT_HALO2_LOWER),
+        list(groups.LEFT_HALO3_UPPER),
+        list(groups.LEFT_BROW),
+        list(groups.LEFT_IRIS),
+    ),
+)
+"""The subject's right eye, then the left."""
+
+INNER = (list(groups.LIPS_INNER_UPPER), list(groups.LIPS_INNER_LOWER))
+RINGS = (  # (upper, lower, share of the correction of the inner ring)
+    (*INNER, 1.0),
+    (list(groups.LIPS_SEMI_INNER_UPPER[1:-1]), list(groups.LIPS_SEMI_INNER_LOWER), 0.9),
+    (list(groups.LIPS_SEMI_OUTER_UPPER[1:-1]), list(groups.LIPS_SEMI_OUTER_LOWER), 0.75),
+    (list(groups.LIPS_OUTER_UPPER[1:-1]), list(groups.LIPS_OUTER_LOWER), 0.6),
+)
+LIPS = sorted(
+    {
+        *groups.LIPS_INNER_UPPER,
+        *groups.LIPS_INNER_LOWER,
+        *groups.INNER_CORNERS,
+        *groups.LIPS_SEMI_INNER_UPPER,
+        *groups.LIPS_SEMI_INNER_LOWER,
+        *groups.LIPS_SEMI_OUTER_UPPER,
+        *groups.LIPS_SEMI_OUTER_LOWER,
+        *groups.LIPS_OUTER_UPPER,
+        *groups.LIPS_OUTER_LOWER,
+    }
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Rest:
+    """The portrait's own face on its canvas."""
+
+    shape: Array  # (478, 3) cm
+    pose: HeadPose
+
+    @classmethod
+    def of(cls, face: Face) -> Rest:
+        """A face as tracked, seen the same but with more relief."""
+        depth = RELIEF * face.shape[:, 2]
+        return cls(lift(face.landmarks[:, :2], depth, face.pose), face.pose)
+
+    @cached_property
+    def landmarks(self) -> Array:
+        """(478, 3) pixels of the canvas."""
+        return self.pose.to_picture(self.shape)
+
+    @property
+    def lip_gap(self) -> float:
+        """cm between the inner lips in the middle."""
+        return float(self.shape[14, 1] - self.shape[13, 1])
+
+
+def lift(pixels: Array, depth: Array, pose: HeadPose) -> Array:
+    """(n, 3) cm: the points of the head frame at (n,) depths in cm that `pose` shows at (n, 2) pixels."""
+    turn = pose.rotation
+    flat = (pixels - pose.translation[:2]) / np.float32(pose.scale) - depth[:, None] * turn[:2, 2]
+    return np.column_stack([flat @ np.linalg.inv(turn[:2, :2]).T, depth]).astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """Where the portrait's face goes."""
+
+    shape: Array  # (478, 3) cm
+    pose: HeadPose  # in the portrait's canvas
+    openness: tuple[float, float]  # subject's right, left: 0 closed, 1 as the source, up to 1.4
+    eyeballs: Array  # (478, 3) cm: the shape whose lid contours bound the eyeballs
+    breath: float  # -1 out .. 1 in
+
+    def landmarks(self) -> Array:
+        """(478, 3) pixels of the canvas."""
+        return self.pose.to_picture(self.shape)
+
+
+def aim(rest: Rest, cue: Cue) -> Target:
+    """The target of a cue for a portrait whose face at rest, in pixels of the canvas, is `rest`."""
+    options, idle, share = cue.options, cue.idle, cue.presence
+    shape, openness, change = rest.shape, (1.0, 1.0), PoseChange()
+    if cue.motion is not None and cue.reference is not None and share > 0:
+        face, neutral = cue.motion.face, cue.reference
+        shape = shape + np.float32(share) * _expression(shape, face.shape, neutral.shape, options)
+        openness = _openness(face.eye_ratio, neutral.eye_open, share * options.expression * options.eyes)
+        change = _pose_change(face.pose, neutral.pose, share * options.head)
+    openness = (openness[0] * (1 - idle.blink), openness[1] * (1 - idle.blink))
+    shape, eyeballs = with_lids(shape, openness)
+    return Target(shape, _posed(rest.pose, change, idle), openness, eyeballs, idle.breath)
+
+
+# Pose
+
+
+@dataclass(frozen=True)
+class PoseChange:
+    """How the driver's head has moved since neutral."""
+
+    turn: tuple[float, float, float] = (0.0, 0.0, 0.0)  # degrees yaw, pitch, roll
+    travel: tuple[float, float] = (0.0, 0.0)  # cm right, down
+    growth: float = 1.0
+
+
+def _pose_change(driver: HeadPose, neutral: HeadPose, gain: float) -> PoseChange:
+    yaw, pitch, roll = euler(driver.rotation @ neutral.rotation.T)
+    right, down, _ = (driver.translation - neutral.translation) * np.float32(gain / neutral.scale)
+    growth = float(np.clip((driver.scale / neutral.scale) ** gain, *SCALE_LIMITS))
+    return PoseChange((gain * yaw, gain * pitch, gain * roll), (float(right), float(down)), growth)
+
+
+def _posed(rest: HeadPose, change: PoseChange, idle: Idle) -> HeadPose:
+    """The portrait's pose turned, moved and grown as far as its picture allows."""
+    yaw, pitch, roll = change.turn
+    turn = limit_turn((yaw + idle.sway[0], pitch + idle.sway[1], roll), rest.yaw)
+    travel = (change.travel[0], change.travel[1] - HEAD_RISE * idle.breath)
+    right, down = (limit * math.tanh(way / limit) for way, limit in zip(travel, TRAVEL_LIMITS, strict=True))
+    shift = np.float32(rest.scale) * np.array([right, down, 0], np.float32)
+    return HeadPose(rotation_from_euler(*turn) @ rest.rotation, rest.scale * change.growth, rest.translation + shift)
+
+
+def limit_turn(turn: tuple[float, float, float], source_yaw: float) -> tuple[float, float, float]:
+    """(yaw, pitch, roll) degrees, softly limited; a half-profile source turns little towards its hidden cheek."""
+    yaw, pitch, roll = turn
+    if abs(source_yaw) > FAR_TURN:
+        hidden = yaw * source_yaw < 0
+        limit = max(6.0, 24 - 0.6 * abs(source_yaw)) if hidden else max(8.0, 50 - abs(source_yaw))
+        yaw = limit * math.tanh(yaw / limit)
+    else:
+        yaw = soft_limit(yaw, TURN_LIMITS[0])
+    return yaw, soft_limit(pitch, TURN_LIMITS[1]), soft_limit(roll, TURN_LIMITS[2])
+
+
+def soft_limit(value: float, limit: float) -> float:
+    """The value itself up to .6 of the limit, then ever less, never beyond the limit."""
+    over = abs(value) - 0.6 * limit
+    return value if over <= 0 else math.copysign(0.6 * limit + 0.4 * limit * math.tanh(over / (0.4 * limit)), value)
+
+
+# Expression
+
+
+def _expression(source: Array, driver: Array, neutral: Array, options: AnimateOptions) -> Array:
+    """(478, 3) cm by which the source's landmarks move: everything but the lids."""
+    change = (driver - neutral) * _proportions(source, neutral)
+    change[LIPS] *= (1.0, 1.0, 1.0) - _smile_damping(source, driver, neutral) * np.array([1, 0.6, 1], np.float32)
+    length = np.linalg.norm(change, axis=1, keepdims=True)
+    change *= DISPLACEMENT_LIMIT * np.tanh(length / DISPLACEMENT_LIMIT) / np.maximum(length, 1e-6)
+    for eye in EYES:
+        brow = change[eye.brow].mean(0)
+        change[eye.upper + eye.lower + eye.crease + eye.bag] = 0
+        change[eye.fold] = 0.35 * brow
+    _meet_lips(change, source, driver, neutral)
+    _smooth_skin(change)
+    strength = options.expression * (1 + (options.mouth - 1) * MOUTH + (options.brows - 1) * BROWS)
+    change[:468] *= strength[:, None]
+    change[468:] = _gaze(source, driver, neutral, options.expression * options.gaze)
+    if options.expression * options.mouth > 1:
+        _part_lips(change, source)
+    return change
+
+
+MOUTH = smoothstep(0.0, 3.0, VERTICES[:, 1])
+"""(468,) how much the mouth slider applies: not above the nose's tip, fully from the upper lip downwards."""
+
+BROWS = smoothstep(-2.5, -4.0, VERTICES[:, 1])
+"""(468,) how much the brow slider applies: fully from the brows upwards."""
+
+
+def _distance(shape: Array, a: int, b: int) -> float:
+    return float(np.linalg.norm(shape[a] - shape[b]))
+
+
+def _proportions(source: Array, neutral: Array) -> Array:
+    """(478, 3): the source's size over the driver's, by region and direction."""
+    wide = _distance(source, 234, 454) / _distance(neutral, 234, 454)
+    tall = _distance(source, 2, 152) / _distance(neutral, 2, 152)
+    lips = _distance(source, 61, 291) / _distance(neutral, 61, 291)
+    factor = np.tile(np.array([wide, tall, wide * DEPTH_GAIN], np.float32), (478, 1))
+    factor[LIPS, 0] = lips
+    return factor
+
+
+def _smile_damping(source: Array, driver: Array, neutral: Array) -> float:
+    """0..0.8: how much of the driver's smile to leave out because the source smiles already."""
+    smiling = _distance(source, 61, 291) / _distance(source, 234, 454)
+    keep = float(np.clip((0.47 - smiling) / 0.12, 0.2, 1))
+    widen = _distance(driver, 61, 291) / _distance(neutral, 61, 291) - 1
+    return (1 - keep) * float(smoothstep(0, 0.22, widen))
+
+
+def _gaps(shape: Array) -> Array:
+    """(9,) cm between the inner lips, from right to left; negative where they overlap."""
+    return shape[INNER[1], 1] - shape[INNER[0], 1]
+
+
+def _meet_lips(change: Array, source: Array, driver: Array, neutral: Array) -> None:
+    """Correct `change` so that the source's lips touch when the driver's do, and open as far."""
+    tall = _distance(source, 2, 152) / _distance(neutral, 2, 152)
+    gap, gap_driver, gap_neutral = _gaps(source), _gaps(driver), _gaps(neutral)
+    opened = tall * np.maximum(gap_driver - gap_neutral, 0) + np.minimum(gap, 0.1)
+    absolute = (gap > 0.25) | (gap_neutral > 0.25)  # an open source mouth must be able to close
+    wanted = np.where(absolute, tall * gap_driver, opened)
+    wanted = np.maximum(wanted - CONTACT, np.minimum(gap, 0))
+    open_lips(change, wanted - _gaps(source + change))
+
+
+def _part_lips(change: Array, source: Array) -> None:
+    """Undo an overlap of the lips."""
+    open_lips(change, np.maximum(0, -_gaps(source + change)))
+
+
+def open_lips(change: Array, more: Array) -> None:
+    """Add to the displacements (478, 3) what parts the inner lips by `more` (9,) cm, in place; skin around follows."""
+    change[:468, 1] += LIP_SPREAD @ more
+
+
+def _smooth_skin(change: Array) -> None:
+    """Let the skin between lips and nose or chin follow the lips, in place.
+
+    The tracker sees lips move further than the skin around them, which would fold; and the chin less than it does.
+    """
+    upper, lower = (PAIRS @ change[ring, 1] for ring in RINGS[-1][:2])
+    chin = change[groups.CHIN, 1] + CHIN_GAIN * np.maximum(0, lower - change[groups.CHIN, 1])
+    y = change[:468, 1]
+    y += ASIDE * (BELOW >= 0) * np.maximum(0, BELOW * lower + (1 - BELOW) * chin - y)
+    y += ASIDE * (ABOVE > 0) * np.minimum(0, ABOVE * upper + (1 - ABOVE) * change[2, 1] - y)
+
+
+def _pairs() -> Array:
+    """(468, 9): each landmark as a mix of the two nearest of the nine lip positions from right to left."""
+    columns = np.array([VERTICES[list(pair), 0].mean() for pair in zip(*INNER, strict=True)], np.float32)
+    nearest = np.interp(VERTICES[:, 0], columns, np.arange(9))
+    return np.maximum(0, 1 - np.abs(nearest[:, None] - np.arange(9))).astype(np.float32)
+
+
+def _skin() -> tuple[Array, Array]:
+    """(468,) each: 1 at the lips' edge, 0 at the nose (above) or at the chin and beyond (below); -1 elsewhere."""
+    x, y = VERTICES[:, 0], VERTICES[:, 1]
+    upper, lower = (np.interp(x, VERTICES[ring, 0], VERTICES[ring, 1]) for ring in RINGS[-1][:2])
+    nose, chin = VERTICES[2, 1], VERTICES[groups.CHIN, 1]
+    above = np.where(y <= upper, np.clip((y - nose) / (upper - nose), 0, 1), -1)
+    below = np.where(y >= lower, np.clip((chin - y) / (chin - lower), 0, 1), -1)
+    above[LIPS] = below[LIPS] = -1
+    return above.astype(np.float32), below.astype(np.float32)
+
+
+def _lip_spread() -> Array:
+    """(468, 9): how far each landmark moves down when the nine pairs of inner lips part by 1 cm."""
+    outer = RINGS[-1][2] * ASIDE * (0.65 * np.maximum(BELOW, 0) - 0.35 * np.maximum(ABOVE, 0))
+    spread = outer[:, None] * PAIRS
+    for upper, lower, share in RINGS:
+        spread[upper], spread[lower] = -0.35 * share * np.eye(9), 0.65 * share * np.eye(9)
+    return spread.astype(np.float32)
+
+
+CHIN_GAIN = 0.45  # of what the chin lags behind the lower lip
+PAIRS = _pairs()
+ABOVE, BELOW = _skin()
+ASIDE = 1 - smoothstep(2.0, 5.0, np.abs(VERTICES[:, 0]))
+LIP_SPREAD = _lip_spread()
+
+
+# Eyes
+
+
+def _openness(ratio: tuple[float, float], reference: tuple[float, float], gain: float) -> tuple[float, float]:
+    """Lid ratios to openness, right and left: alike unless the driver winks."""
+    right, left = (_open(now, rest) for now, rest in zip(ratio, reference, strict=True))
+    if abs(right - left) < WINK:
+        right = left = (right + left) / 2
+    right, left = (float(np.clip(1 + gain * (value - 1), 0, WIDEST)) for value in (right, left))
+    return right, left
+
+
+def _open(ratio: float, reference: float) -> float:
+    value = float(np.clip((ratio - CLOSED_RATIO) / max(reference - CLOSED_RATIO, 0.05), 0, WIDEST))
+    if value > 1:
+        return 1 + 0.7 * (value - 1)
+    return 0.3 * value if value < 0.18 else value
+
+
+def with_lids(shape: Array, openness: tuple[float, float]) -> tuple[Array, Array]:
+    """The shape with its lids moved, and the shape whose lids bound the eyeballs (which follow wider lids only)."""
+    closed, eyeballs = shape.copy(), shape.copy()
+    for eye, open_ in zip(EYES, openness, strict=True):
+        upper, lower = shape[eye.upper], shape[eye.lower]
+        line = lower + LID_LINE * (upper - lower)
+        down, up = (1 - open_) * (line - upper), (1 - open_) * (line - lower)
+        closed[eye.upper] += down
+        closed[eye.lower[1:-1]] += up[1:-1]
+        closed[eye.crease] += 0.42 * down
+        closed[eye.fold] += 0.1 * down
+        closed[eye.bag[1:-1]] += 0.4 * up[1:-1]
+        if open_ > 1:
+            eyeballs[eye.upper + eye.lower] = closed[eye.upper + eye.lower]
+    return closed, eyeballs
+
+
+def _gaze(source: Array, driver: Array, neutral: Array, gain: float) -> Array:
+    """(10, 3) cm by which the iris landmarks move within the lids."""
+    limits = np.array(GAZE_LIMITS, np.float32)
+    angle = gain * (gaze(driver) - gaze(neutral))
+    angle = limits * np.tanh(angle / limits)
+    moves = []
+    for eye in EYES:
+        along, across, width = _axes(source, eye)
+        moves.append(np.append(width * (angle[0] * along + angle[1] * across), 0))
+    return np.repeat(np.array(moves, np.float32), 5, axis=0)
+
+
+def gaze(shape: Array) -> Array:
+    """(2,): where the irises are between the eyes' corners, mean of both eyes, in eye widths to the right and down."""
+    places = []
+    for eye in EYES:
+        along, across, width = _axes(shape, eye)
+        middle = (shape[eye.upper[0], :2] + shape[eye.upper[-1], :2]) / 2
+        offset = (shape[eye.iris[0], :2] - middle) / width
+        places.append((offset @ along, offset @ across))
+    return np.mean(np.array(places, np.float32), axis=0)
+
+
+def _axes(shape: Array, eye: Eye) -> tuple[Array, Array, float]:
+    """Unit vectors along the eye (to the picture's right) and across it (down), and its width in cm."""
+    right, left = sorted((shape[eye.upper[0], :2], shape[eye.upper[-1], :2]), key=lambda corner: float(corner[0]))
+    width = float(np.linalg.norm(left - right))
+    along = (left - right) / np.float32(width)
+    return np.asarray(along, np.float32), np.array([-along[1], along[0]], np.float32), width

@@ -1,0 +1,158 @@
+"""Video in and out: decoded frames to RGB pictures, RGB pictures to H264 or VP8 packets, and at which bitrate."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from fractions import Fraction
+from typing import Any, Literal, TypeAlias, cast, get_args
+
+import av
+import cv2
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import PictureType
+
+from pipeline.animator import Picture
+
+CodecName = Literal["H264", "VP8"]
+CODECS: tuple[CodecName, ...] = get_args(CodecName)
+Packet: TypeAlias = "av.Packet[Any]"
+
+CLOCK_RATE = 90000  # RTP's clock for video, Hz (RFC 3551 section 5)
+TIME_BASE = Fraction(1, CLOCK_RATE)
+NOMINAL_RATE = Fraction(30)  # frames per second that the rate control begins with
+BITS_PER_PIXEL = 0.4  # at NOMINAL_RATE: 3.1 Mbit/s for 512 x 512
+NEVER = 1 << 24  # frames between keyframes that nobody asked for
+MINIMUM_BITRATE = 500_000
+MAXIMUM_BITRATE = 8_000_000
+
+
+def to_picture(video: av.VideoFrame) -> Picture:
+    """The RGB picture of a decoded frame of any size and pixel format."""
+    even = video.width % 2 == 0 and video.height % 2 == 0
+    if video.format.name != "yuv420p" or not even:
+        return cast(Picture, video.to_ndarray(format="rgb24"))
+    return cast(Picture, cv2.cvtColor(video.to_ndarray(), cv2.COLOR_YUV2RGB_I420))
+
+
+def to_video_frame(picture: Picture, pts: int) -> av.VideoFrame:
+    """The I420 frame of an RGB picture; an odd last row or column is left out."""
+    height, width = (side & ~1 for side in picture.shape[:2])
+    i420 = cv2.cvtColor(picture[:height, :width], cv2.COLOR_RGB2YUV_I420)
+    video = av.VideoFrame.from_ndarray(cast(Picture, i420), format="yuv420p")
+    video.pts, video.time_base = pts, TIME_BASE
+    return video
+
+
+def highest_bitrate(width: int, height: int) -> int:
+    """Bits per second that a picture of this size is worth at 30 fps."""
+    worth = int(width * height * BITS_PER_PIXEL * NOMINAL_RATE)
+    return max(MINIMUM_BITRATE, min(worth, MAXIMUM_BITRATE))
+
+
+class TargetBitrate:
+    """What the path bears by its receiver (REMB, draft-alvestrand-rmcat-remb): down at once, up in steps."""
+
+    def __init__(self) -> None:
+        self.bits_per_second = MAXIMUM_BITRATE
+
+    def estimate(self, bits_per_second: int) -> None:
+        """The receiver estimates that the path bears this much."""
+        bounded = max(MINIMUM_BITRATE, min(bits_per_second, MAXIMUM_BITRATE))
+        rise = max(0, bounded - self.bits_per_second)
+        self.bits_per_second = min(bounded, self.bits_per_second + rise // 4)
+
+
+class Encoder(ABC):
+    """Pictures to packets, one for one, without delay; keyframes come first and when asked for. For one thread."""
+
+    def __init__(self) -> None:
+        self._context: VideoCodecContext | None = None
+
+    def encode(self, picture: Picture, pts: int, bitrate: int, keyframe: bool) -> Packet:
+        """The packet of `picture` at `pts` (90 kHz, must grow), at about `bitrate` bits per second from here on."""
+        video = to_video_frame(picture, pts)
+        context = self._fitting(video, min(bitrate, highest_bitrate(video.width, video.height)))
+        video.pict_type = PictureType.I if keyframe else PictureType.NONE
+        packet: Packet = av.Packet(b"".join(bytes(part) for part in context.encode(video)))
+        packet.pts, packet.time_base = pts, TIME_BASE
+        return packet
+
+    def _fitting(self, video: av.VideoFrame, bitrate: int) -> VideoCodecContext:
+        context = self._context
+        if context is None or (context.width, context.height) != (video.width, video.height):
+            context = self._open(video.width, video.height, bitrate)
+        self._context = self._adapt(context, bitrate)
+        return self._context
+
+    @abstractmethod
+    def _open(self, width: int, height: int, bitrate: int) -> VideoCodecContext: ...
+
+    @abstractmethod
+    def _adapt(self, context: VideoCodecContext, bitrate: int) -> VideoCodecContext:
+        """The context to go on with when `bitrate` is wanted."""
+
+
+class H264Encoder(Encoder):
+    """libx264, constrained baseline, fastest preset."""
+
+    def _open(self, width: int, height: int, bitrate: int) -> VideoCodecContext:
+        context = _new_context("libx264", width, height)
+        # At constant bitrate libx264 follows a lower bit_rate at once; it never exceeds the maxrate that it began with.
+        highest = highest_bitrate(width, height)
+        context.bit_rate = highest
+        context.profile = "Baseline"
+        context.options = {
+            "preset": "ultrafast",
+            "tune": "zerolatency",
+            "forced-idr": "1",
+            "maxrate": str(highest),
+            "bufsize": str(highest // 2),
+        }
+        context.open()
+        return context
+
+    def _adapt(self, context: VideoCodecContext, bitrate: int) -> VideoCodecContext:
+        context.bit_rate = bitrate  # libx264 is reconfigured with the next frame, without a keyframe
+        return context
+
+
+class VP8Encoder(Encoder):
+    """libvpx, one thread: two that spin for one core take 50 times as long."""
+
+    def _open(self, width: int, height: int, bitrate: int) -> VideoCodecContext:
+        context = _new_context("libvpx", width, height)
+        context.bit_rate = bitrate
+        context.qmin, context.qmax = 2, 56
+        context.options = {
+            "deadline": "realtime",
+            "cpu-used": "-8",
+            "lag-in-frames": "0",
+            "minrate": str(bitrate),
+            "maxrate": str(bitrate),
+            "bufsize": str(bitrate // 2),
+            "overshoot-pct": "15",
+            "undershoot-pct": "100",
+            "static-thresh": "1",
+        }
+        context.open()
+        return context
+
+    def _adapt(self, context: VideoCodecContext, bitrate: int) -> VideoCodecContext:
+        current = context.bit_rate or 0
+        if abs(bitrate - current) <= current / 4:
+            return context
+        # libvpx takes its bitrate once, so a large change costs a new encoder, and with it a keyframe.
+        return self._open(context.width, context.height, bitrate)
+
+
+def new_encoder(name: CodecName) -> Encoder:
+    """The encoder for what was negotiated."""
+    return H264Encoder() if name == "H264" else VP8Encoder()
+
+
+def _new_context(name: str, width: int, height: int) -> VideoCodecContext:
+    context = cast(VideoCodecContext, av.CodecContext.create(name, "w"))
+    context.width, context.height, context.pix_fmt = width, height, "yuv420p"
+    context.framerate, context.time_base, context.gop_size = NOMINAL_RATE, TIME_BASE, NEVER
+    context.thread_count = 1
+    return context

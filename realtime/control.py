@@ -1,0 +1,51 @@
+"""The messages of the data channel "control": JSON objects with a "type", each answered by one."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING, Any
+
+from pipeline.animator import OptionError
+
+if TYPE_CHECKING:
+    from realtime.session import Session
+
+
+class BadMessage(ValueError):
+    """A message that cannot be understood; the text says why."""
+
+
+def reply(session: Session, message: str) -> str:
+    """The answer to `message`, after doing what it says. Whatever arrives, there is an answer and no error."""
+    try:
+        return json.dumps(_answer(session, _parse(message)))
+    except (BadMessage, OptionError) as error:
+        return json.dumps({"type": "error", "detail": str(error)})
+
+
+def _parse(message: str) -> dict[str, Any]:
+    try:
+        parsed = json.loads(message)
+    except (ValueError, RecursionError):
+        raise BadMessage("The message is not JSON.") from None
+    if not isinstance(parsed, dict):
+        raise BadMessage("The message must be a JSON object.")
+    return parsed
+
+
+def _answer(session: Session, message: dict[str, Any]) -> dict[str, Any]:
+    match message:
+        case {"type": "options", "options": dict(changes)}:
+            return {"type": "options", "options": dataclasses.asdict(session.set_options(changes))}
+        case {"type": "options"}:
+            raise BadMessage("The message needs 'options', an object of option names and values.")
+        case {"type": "calibrate"}:
+            session.calibrate()
+            return {"type": "calibrated"}
+        case {"type": "stats"}:
+            return {"type": "stats", "stats": session.stats()}
+        case {"type": "ping"}:
+            return {"type": "pong", "id": message.get("id")}
+        case _:
+            raise BadMessage("The message's 'type' must be options, calibrate, stats or ping.")

@@ -1,0 +1,239 @@
+"""One peer connection: the driver's video in, the puppet's packets out, and a data channel. Lives on the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import cast
+
+import av
+from aiortc import (
+    RTCConfiguration,
+    RTCDataChannel,
+    RTCIceServer,
+    RTCIceTransport,
+    RTCPeerConnection,
+    RTCRtpTransceiver,
+    RTCSessionDescription,
+)
+from aiortc.exceptions import OperationError
+from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
+from aiortc.rtcicetransport import candidate_from_aioice
+from aiortc.sdp import MediaDescription, SessionDescription
+
+from realtime import tuning
+from realtime.codec import CODECS, CodecName, Packet, TargetBitrate
+from realtime.ice import AddressRule, NoPort, allowed_candidate, filter_candidates
+from realtime.settings import MediaSettings
+
+START_BITRATE = (
+    2500  # kbit/s that the browser begins to send with; by itself it begins with 300 and the face is blurred
+)
+CHANNEL = "control"
+LONGEST_MESSAGE = 65536  # characters
+UNREAD_REPLIES = 1 << 20  # bytes waiting for a peer that asks and does not read; then its messages are left unanswered
+IN_FLIGHT = 2  # packets made and not yet sent, before pictures are left out
+MEDIA_SECTIONS = 8
+NO_CODEC = "The offer has no codec that this server speaks: offer H264 (baseline, packetization mode 1) or VP8."
+
+
+class BadOffer(ValueError):
+    """The session description or the candidates cannot be used; the text says what is wrong with them."""
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Who hears a peer. All are called on the event loop."""
+
+    on_frame: Callable[[av.VideoFrame], None]
+    on_message: Callable[[str], str]  # the reply
+    on_end: Callable[[], None]
+
+
+class PacketTrack(MediaStreamTrack):
+    """Encoded video, handed in by a thread. Packets are never dropped here: each needs the one before."""
+
+    kind = "video"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._home = asyncio.get_running_loop()
+        self._queue: asyncio.Queue[tuple[Packet, Callable[[], None]]] = asyncio.Queue()
+        self._offered = self._sent = 0
+
+    @property
+    def congested(self) -> bool:
+        """The loop does not keep up: make no further packet now."""
+        return self._offered - self._sent >= IN_FLIGHT
+
+    def offer(self, packet: Packet, on_sent: Callable[[], None]) -> None:
+        """Send `packet`, then call `on_sent` on the loop. For the one thread that encodes."""
+        self._offered += 1
+        self._home.call_soon_threadsafe(self._queue.put_nowait, (packet, on_sent))
+
+    async def recv(self) -> Packet:
+        packet, on_sent = await self._queue.get()
+        self._sent += 1
+        on_sent()
+        return packet
+
+
+class Peer:
+    """The server's end of a connection. Made and used on the loop, but for what says otherwise."""
+
+    def __init__(self, settings: MediaSettings, listener: Listener) -> None:
+        self._settings = settings
+        self._rule = AddressRule.of(settings)
+        self._listener = listener
+        self._bitrate = TargetBitrate()
+        self._keyframe_wanted = False
+        self._drain: asyncio.Task[None] | None = None
+        self.track = PacketTrack()
+        self.codec: CodecName = "VP8"
+        self.hears_feedback = True
+        self.warnings = tuning.prepare()
+        servers = [_ice_server(url) for url in settings.ice_servers]
+        self._connection = RTCPeerConnection(RTCConfiguration(iceServers=servers))
+        self._connection.on("connectionstatechange", self._on_state)
+        self._connection.on("datachannel", self._on_channel)
+
+    @property
+    def connected(self) -> bool:
+        return self._connection.connectionState == "connected"
+
+    @property
+    def bitrate(self) -> int:
+        """Bits per second that the path bears. Any thread may read it."""
+        return self._bitrate.bits_per_second
+
+    def keyframe_wanted(self) -> bool:
+        """Whether the receiver asked for a keyframe since the last call. For the one thread that encodes."""
+        wanted, self._keyframe_wanted = self._keyframe_wanted, False
+        return wanted
+
+    async def answer(self, offer: str) -> str:
+        """The SDP answer to the SDP `offer`. BadOffer where it cannot be answered, NoPort where no port is free."""
+        section = puppet_section(offer)
+        description = RTCSessionDescription(sdp=filter_candidates(offer, self._rule), type="offer")
+        try:
+            await self._connection.setRemoteDescription(description)
+            self._prepare(section.rtp.muxId)
+            await self._connection.setLocalDescription(await self._connection.createAnswer())
+        except NoPort:
+            raise
+        except OperationError as error:
+            raise BadOffer(NO_CODEC) from error
+        except Exception as error:  # aiortc meets what strangers wrote with errors of every kind
+            raise BadOffer(f"The offer cannot be answered: {str(error) or type(error).__name__}.") from error
+        return self._finish(SessionDescription.parse(self._connection.localDescription.sdp), section.rtp.muxId)
+
+    async def add_candidates(self, fragment: str) -> None:
+        """Add the candidates of an SDP fragment (RFC 8840); what is malformed or against the rule is ignored."""
+        for line in fragment.splitlines():
+            if candidate := allowed_candidate(line.strip(), self._rule):
+                added = candidate_from_aioice(candidate)
+                added.sdpMLineIndex = 0  # all sections are bundled with the first
+                await self._connection.addIceCandidate(added)
+
+    async def close(self) -> None:
+        """End the connection and everything that belongs to it."""
+        if self._drain is not None:
+            self._drain.cancel()
+        await hang_up(self._connection)
+
+    def _prepare(self, mid: str) -> None:
+        """Between the remote and the local description: tune, bind, and put the puppet in the section `mid`."""
+        for transceiver in self._connection.getTransceivers():
+            if transceiver.mid == mid:
+                self._perform(transceiver)
+            else:
+                transceiver.direction = "inactive"
+        for transport in ice_transports(self._connection):
+            self.warnings += tuning.bind(transport, self._settings, self._rule)
+
+    def _perform(self, transceiver: RTCRtpTransceiver) -> None:
+        transceiver.direction = "sendrecv"
+        transceiver.sender.replaceTrack(self.track)
+        self.warnings += tuning.quicken(transceiver)
+        deaf = tuning.listen(transceiver.sender, self._on_keyframe, self._bitrate.estimate)
+        self.hears_feedback = not deaf
+        self.warnings += deaf
+        self._drain = asyncio.create_task(self._receive(transceiver.receiver.track))
+
+    def _finish(self, answer: SessionDescription, mid: str) -> str:
+        codec = next(media for media in answer.media if media.rtp.muxId == mid).rtp.codecs[0]
+        self.codec = "H264" if codec.name.upper() == "H264" else "VP8"
+        codec.parameters["x-google-start-bitrate"] = str(START_BITRATE)
+        return str(answer)
+
+    async def _receive(self, track: MediaStreamTrack) -> None:
+        """Never let frames wait in aiortc's unbounded queue."""
+        with contextlib.suppress(MediaStreamError):
+            while True:
+                self._listener.on_frame(cast(av.VideoFrame, await track.recv()))
+
+    def _on_keyframe(self) -> None:
+        self._keyframe_wanted = True
+
+    def _on_state(self) -> None:
+        if self._connection.connectionState in ("failed", "closed"):
+            self._listener.on_end()
+
+    def _on_channel(self, channel: RTCDataChannel) -> None:
+        if channel.label == CHANNEL:
+            channel.on("message", partial(self._on_message, channel))
+
+    def _on_message(self, channel: RTCDataChannel, message: str | bytes) -> None:
+        if not isinstance(message, str) or len(message) > LONGEST_MESSAGE:
+            return
+        reply = self._listener.on_message(message)
+        if channel.readyState == "open" and channel.bufferedAmount < UNREAD_REPLIES:
+            channel.send(reply)
+
+
+def ice_transports(connection: RTCPeerConnection) -> set[RTCIceTransport]:
+    """The transports of a connection: one where its sections are bundled."""
+    transports = {transceiver.receiver.transport.transport for transceiver in connection.getTransceivers()}
+    if connection.sctp is not None:
+        transports.add(connection.sctp.transport.transport)
+    return transports
+
+
+async def hang_up(connection: RTCPeerConnection) -> None:
+    """Close a connection, also in the middle of connecting: there, aiortc would start senders after it stopped them."""
+    if connection.connectionState != "connected":
+        for transport in ice_transports(connection):
+            await transport.stop()
+    await connection.close()
+
+
+def puppet_section(offer: str) -> MediaDescription:
+    """The section of an SDP offer in which video goes both ways. BadOffer where there is none."""
+    try:
+        sections: list[MediaDescription] = SessionDescription.parse(offer).media
+    except Exception as error:  # aiortc meets what strangers wrote with errors of every kind
+        raise BadOffer("This is not a session description (SDP).") from error
+    if len(sections) > MEDIA_SECTIONS:
+        raise BadOffer(f"The offer has {len(sections)} media sections; {MEDIA_SECTIONS} is the most.")
+    video = [section for section in sections if section.kind == "video" and section.port]
+    if not video:
+        raise BadOffer("The offer has no video; add the camera's track to the connection before the offer is made.")
+    both_ways = [section for section in video if section.direction == "sendrecv"]
+    if not both_ways:
+        raise BadOffer("The offer's video does not go both ways; its direction must be sendrecv.")
+    if not any(codec.name.upper() in CODECS for codec in both_ways[0].rtp.codecs):
+        raise BadOffer(NO_CODEC)
+    return both_ways[0]
+
+
+def _ice_server(url: str) -> RTCIceServer:
+    """ "stun:host:port", or "turn:user:password@host:port" (RFC 7064 and 7065, with the credentials put in front)."""
+    scheme, _, rest = url.partition(":")
+    credentials, at, host = rest.rpartition("@")
+    if not at:
+        return RTCIceServer(urls=url)
+    user, _, password = credentials.partition(":")
+    return RTCIceServer(urls=f"{scheme}:{host}", username=user, credential=password)

@@ -1,0 +1,279 @@
+"""The page in a real Chromium, against the real server and animator, driven by a clip that the project makes."""
+
+import time
+from collections.abc import Iterator
+
+import cv2
+import httpx
+import numpy as np
+import pytest
+
+pytest.importorskip("playwright", reason="Playwright is missing: `python -m pip install -r tests/requirements.txt`.")
+
+from playwright.sync_api import BrowserContext, Page, Playwright, sync_playwright
+
+from pipeline.demo import write_demo
+from pipeline.face.tracker import FaceTracker
+from pipeline.portrait import default_portrait
+from tests import browser
+from tests.browser import chromium, grab, opened, wait_for, webcam
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(browser.CHROMIUM is None, reason=browser.NO_CHROMIUM),
+]
+
+OFFER = """async () => {
+  const connection = new RTCPeerConnection();
+  connection.addTransceiver("video");
+  await connection.setLocalDescription();
+  const headers = { "Content-Type": "application/sdp" };
+  const answer = await fetch("session", { method: "POST", headers, body: connection.localDescription.sdp });
+  return answer.headers.get("Location");
+}"""
+STILL = ("head", "expression", "mouth", "eyes", "brows", "gaze")
+
+
+@pytest.fixture(scope="module")
+def playwright() -> Iterator[Playwright]:
+    with sync_playwright() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[browser.Server]:
+    running = browser.Server(max_sessions=2)
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="module")
+def camera(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    clip = tmp_path_factory.mktemp("webcam") / "driver.mjpeg"
+    write_demo(clip)
+    return webcam(clip)
+
+
+@pytest.fixture(scope="module")
+def context(playwright: Playwright, camera: tuple[str, ...]) -> Iterator[BrowserContext]:
+    with chromium(playwright, *camera) as running:
+        yield running
+
+
+@pytest.fixture
+def page(context: BrowserContext, server: browser.Server) -> Iterator[Page]:
+    """The page, freshly opened; it must ask nobody but the server and complain about nothing."""
+    hosts, complaints = set(), []
+    page = context.new_page()
+    page.on("request", lambda request: hosts.add(request.url.split("/")[2]) if "//" in request.url[:8] else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    yield opened(page, server.url)
+    page.close()
+    assert hosts == {server.url.removeprefix("http://")}
+    assert complaints == []
+    settle(server)
+
+
+@pytest.fixture
+def live(page: Page) -> Page:
+    page.click("#start")
+    wait_for(page, "live")
+    return page
+
+
+def settle(server: browser.Server, sessions: int = 0) -> None:
+    """Wait until the server has this many sessions."""
+    for _ in range(100):
+        if server.sessions == sessions:
+            return
+        time.sleep(0.05)
+    pytest.fail(f"{server.sessions} sessions are left.")
+
+
+def yaw_and_gap(models, pictures) -> np.ndarray:
+    """(n, 2) head yaw in degrees and lip gap in cm, tracked through the pictures."""
+    tracker = FaceTracker(models)
+    faces = [tracker.track(picture, number / 5, 0.0) for number, picture in enumerate(pictures)]
+    assert all(faces)
+    return np.array([(face.pose.yaw, face.lip_gap) for face in faces])
+
+
+def correlation(driver: np.ndarray, puppet: np.ndarray) -> float:
+    """At the best of some delays: the puppet is later by the latency."""
+    return max(np.corrcoef(driver[: len(driver) - late], puppet[late:])[0, 1] for late in range(8))
+
+
+def set_slider(page: Page, name: str, value: float) -> None:
+    page.locator(f"#option-{name} input[type=range]").fill(str(value))
+
+
+def set_switch(page: Page, name: str, on: bool) -> None:
+    page.locator(f"#option-{name} input[type=checkbox]").set_checked(on)
+
+
+def difference(first: np.ndarray, second: np.ndarray) -> float:
+    """Mean absolute difference in gray levels."""
+    return float(np.abs(first.astype(float) - second).mean())
+
+
+def test_the_page_at_rest(page):
+    assert wait_for(page, "idle") == "Press Start: your camera’s picture moves the portrait."
+    assert page.is_enabled("#start") and page.is_disabled("#stop") and page.is_disabled("#calibrate")
+    poster = page.get_attribute("#animated", "poster")
+    assert httpx.get(f"{page.url}{poster}").headers["content-type"] == "image/jpeg"
+
+
+def test_the_portrait_follows(live, models):
+    pairs = grab(live, 120, 40)
+    driver = yaw_and_gap(models, [camera for camera, _ in pairs])
+    puppet = yaw_and_gap(models, [animated for _, animated in pairs])
+    assert correlation(driver[:, 0], puppet[:, 0]) > 0.8
+    assert correlation(driver[:, 1], puppet[:, 1]) > 0.8
+    assert int(live.inner_text("#fps").split()[0]) > 0
+    assert 0 < int(live.inner_text("#latency").split()[0]) < 2000
+    assert "server" in live.get_attribute("#latency", "title")
+
+
+def test_sliders_and_switches_act(live, models):
+    moving = yaw_and_gap(models, [animated for _, animated in grab(live, 12, 150)])
+    set_slider(live, "head", 0)
+    live.wait_for_timeout(300)
+    turned = yaw_and_gap(models, [animated for _, animated in grab(live, 12, 150)])
+    assert turned[:, 0].std() < 1 < moving[:, 0].std()
+
+    for name in STILL:
+        set_slider(live, name, 0)
+    live.wait_for_timeout(500)
+    [(_, before)] = grab(live)
+    [(_, still)] = grab(live)
+    assert difference(before, still) < 1.5
+    set_switch(live, "badge", False)
+    live.wait_for_timeout(500)
+    [(_, bare)] = grab(live)
+    changed = np.abs(bare.astype(int) - still).max(-1) > 40
+    assert changed.sum() > 50 and np.argwhere(changed)[:, 0].min() > 320  # the badge at the foot, nothing else
+    set_switch(live, "mirror", True)
+    live.wait_for_timeout(500)
+    [(_, mirrored)] = grab(live)
+    assert difference(mirrored[:, ::-1], bare) < 3 < difference(mirrored, bare)
+
+
+def test_calibrate_says_so(live):
+    live.click("#calibrate")
+    live.wait_for_function("document.getElementById('note').textContent.includes('neutral')")
+    assert wait_for(live, "live")
+
+
+def test_the_portrait_is_switched_live(live, tmp_path):
+    portrait = cv2.imdecode(np.frombuffer(default_portrait(), np.uint8), cv2.IMREAD_COLOR)[..., ::-1]  # red is blue
+    cv2.imwrite(str(tmp_path / "blue.png"), portrait)
+    [(_, before)] = grab(live)
+    live.evaluate("window.still = document.getElementById('animated').srcObject")
+    live.set_input_files("#upload", tmp_path / "blue.png")
+    live.wait_for_function("document.querySelectorAll('#tray input').length === 2")
+    live.wait_for_function("document.querySelectorAll('#tray input')[1].checked")
+    live.wait_for_timeout(500)
+    [(_, after)] = grab(live)
+    assert difference(before, after) > 10
+    assert live.evaluate("window.still === document.getElementById('animated').srcObject")  # no new session
+    live.locator("#tray label").first.click()
+    live.wait_for_timeout(500)
+    [(_, again)] = grab(live)
+    assert difference(after, again) > 10
+
+
+def test_a_file_that_is_no_picture(live, tmp_path):
+    (tmp_path / "words.png").write_text("not a picture")
+    live.set_input_files("#upload", tmp_path / "words.png")
+    live.wait_for_function("document.getElementById('note').textContent.includes('not a picture')")
+    assert live.locator("#tray input").count() == 1
+    assert wait_for(live, "live")
+
+
+def test_stop_ends_the_session(live, server):
+    assert server.sessions == 1
+    live.click("#stop")
+    wait_for(live, "idle")
+    settle(server)
+    assert live.evaluate("document.getElementById('animated').srcObject") is None
+    assert live.evaluate("document.getElementById('camera').srcObject") is None
+    live.click("#start")
+    wait_for(live, "live")
+
+
+def test_stop_while_it_connects(page, server):
+    page.click("#start")
+    page.click("#stop")
+    wait_for(page, "idle")
+    settle(server)
+
+
+def test_reload_leaves_nothing(live, server):
+    live.reload()
+    settle(server)
+
+
+def test_a_closed_tab_leaves_nothing(context, server):
+    page = opened(context.new_page(), server.url)
+    page.click("#start")
+    wait_for(page, "live")
+    page.close()
+    settle(server)
+
+
+def test_a_lost_session_is_replaced(page, server):
+    locations = []
+    page.on("response", lambda response: locations.append(response.headers.get("location")))
+    page.click("#start")
+    wait_for(page, "live")
+    [location] = filter(None, locations)
+    httpx.delete(f"{server.url}{location}")
+    wait_for(page, "connecting")
+    wait_for(page, "live")
+    assert len(list(filter(None, locations))) == 2
+
+
+def test_a_full_server_says_so(page, server):
+    taken = [page.evaluate(OFFER) for _ in range(2)]
+    page.click("#start")
+    assert "2 sessions are in use" in wait_for(page, "error")
+    assert page.is_enabled("#start")
+    for location in taken:
+        httpx.delete(f"{server.url}{location}")
+
+
+def test_the_demo_driver(page):
+    page.click("#demo")
+    wait_for(page, "live", 90)
+
+
+def test_an_insecure_page_says_so(page):
+    page.evaluate("Object.defineProperty(navigator, 'mediaDevices', { value: undefined })")
+    page.click("#start")
+    assert "--ssl-certfile" in wait_for(page, "error")
+
+
+def test_no_permission(playwright, server, camera):
+    with chromium(playwright, camera[0], camera[2], "--deny-permission-prompts") as context:
+        page = opened(context.pages[0], server.url)
+        page.click("#start")
+        assert "camera is blocked" in wait_for(page, "error")
+        assert server.sessions == 0
+
+
+def test_no_camera(playwright, server):
+    with chromium(playwright, "--use-fake-ui-for-media-stream") as context:
+        page = opened(context.pages[0], server.url)
+        page.click("#start")
+        assert "No camera was found" in wait_for(page, "error")
+
+
+def test_ctrl_c_with_an_open_session(playwright, camera):
+    server = browser.Server()
+    assert server.line.startswith("Portrait puppet: http://127.0.0.1:") and "meshwarp" in server.line
+    with chromium(playwright, *camera) as context:
+        page = opened(context.pages[0], server.url)
+        page.click("#start")
+        wait_for(page, "live")
+        assert server.stop() == 0
+        wait_for(page, "connecting")

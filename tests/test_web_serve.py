@@ -1,0 +1,48 @@
+import socket
+from pathlib import Path
+
+import pytest
+
+from pipeline.portrait import PortraitError
+from web.serve import ServeError, serve
+from web.settings import Settings
+
+
+def test_a_taken_port():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(ServeError, match=rf"cannot listen on 127\.0\.0\.1 port {port} .*--port"):
+            serve(Settings(port=port))
+
+
+@pytest.mark.parametrize("settings", [{"host": "256.1.1.1"}, {"host": "192.0.2.1"}, {"port": 70000}])
+def test_an_address_that_cannot_be(settings):
+    with pytest.raises(ServeError, match="cannot listen on"):
+        serve(Settings(**{"port": 0, **settings}))
+
+
+def test_a_bad_certificate(tmp_path: Path):
+    with pytest.raises(ServeError, match=r"missing\.pem cannot be used \(No such file"):
+        serve(Settings(port=0, ssl_certfile=tmp_path / "missing.pem"))
+    (tmp_path / "words.pem").write_text("words")
+    with pytest.raises(ServeError, match=r"words\.pem cannot be used .*PEM"):
+        serve(Settings(port=0, ssl_certfile=tmp_path / "words.pem"))
+
+
+def test_a_source_that_is_not_there(tmp_path: Path):
+    with pytest.raises(PortraitError, match=r"nobody\.jpg cannot be read \(No such file or directory\)"):
+        serve(Settings(port=0, source=tmp_path / "nobody.jpg"))
+
+
+@pytest.mark.parametrize(
+    ("host", "local"),
+    [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("host", False)],
+)
+def test_what_is_local(host, local):
+    assert Settings(host=host).local is local
+
+
+def test_origins_are_written_as_browsers_do():
+    assert Settings(allow_origins=("HTTPS://Friend.example/",)).origins == ("https://friend.example",)

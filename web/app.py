@@ -1,0 +1,64 @@
+"""The whole server as one ASGI application."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.staticfiles import StaticFiles
+
+from pipeline.weights import cache_folder
+from realtime.session import Sessions
+from web import demo_driver, panel, signalling
+from web.engine import Engine
+from web.guard import Guard
+from web.settings import Settings
+
+STATIC = Path(__file__).parent / "static"
+
+
+def create_app(settings: Settings, engine: Engine) -> FastAPI:
+    """Own routes first, Gradio's panel at "/" behind them, the guard before both. Its end closes every session."""
+    # No generated documentation: its page loads scripts from a public host.
+    app = FastAPI(lifespan=_close_sessions, docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.settings = settings
+    app.state.engine = engine
+    app.state.sessions = Sessions(
+        engine.loaded.animator,
+        engine.new_tracker,
+        engine.portraits.first.portrait,
+        settings.media,
+        settings.max_sessions,
+    )
+    app.state.demo_clip = demo_driver.DemoClip(cache_folder())
+    app.add_middleware(Guard, settings=settings)
+    _allow_origins(app, settings.origins)
+    signalling.add_refusals(app)
+    app.include_router(signalling.router)
+    app.include_router(demo_driver.router)
+    app.mount("/client", StaticFiles(directory=STATIC))
+    panel.mount(app, settings, engine)
+    return app
+
+
+@asynccontextmanager
+async def _close_sessions(app: FastAPI) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        await app.state.sessions.close_all()
+
+
+def _allow_origins(app: FastAPI, origins: tuple[str, ...]) -> None:
+    """Also without any origin: where this middleware is, Gradio leaves out its own, which is more generous."""
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=list(origins),
+        allow_methods=["*"],
+        allow_headers=["authorization", "content-type"],
+        expose_headers=["location", "retry-after"],
+        allow_credentials=True,
+    )

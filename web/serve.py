@@ -1,0 +1,127 @@
+"""`run.py serve`: load, listen, print one line, end cleanly."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import signal
+import socket
+import ssl
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import uvicorn
+
+from pipeline.weights import Progress
+from web.app import create_app
+from web.engine import Engine, load_engine
+from web.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+_SAY = partial(print, flush=True)
+
+
+class ServeError(RuntimeError):
+    """The server cannot start; the text is one sentence with the remedy."""
+
+
+def serve(settings: Settings, progress: Progress | None = None, say: Callable[[str], None] = _SAY) -> None:
+    """Serve until Ctrl-C or SIGTERM, then return with everything closed. `say` gets a line when the page is there.
+
+    Raises ServeError (port, certificate), PortraitError (source), AnimatorError or WeightsError: each one sentence.
+    """
+    _check_certificate(settings)
+    with _listen(settings) as listener:
+        engine = load_engine(settings, progress)
+        for warning in _warnings(settings, engine):
+            logger.warning(warning)
+        url = f"{settings.scheme}://{_bracketed(settings.host)}:{listener.getsockname()[1]}"
+        loaded = engine.loaded
+        config = uvicorn.Config(
+            create_app(settings, engine),
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            ssl_certfile=settings.ssl_certfile,
+            ssl_keyfile=settings.ssl_keyfile,
+            timeout_graceful_shutdown=0,
+        )
+        line = f"Portrait puppet: {url} ({loaded.animator.name} on {loaded.device}: {loaded.reason})"
+        gc.freeze()  # what is loaded stays: a collection over it would stop the pictures for 0.1 s, and the end for 1 s
+        _Server(config, partial(say, line)).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Says when it is ready, and ends at once: pages that are left open hold their requests for ever."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        logging.getLogger("uvicorn.error").disabled = True  # else every request cut off is a traceback
+        await super().shutdown(sockets)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Unlike uvicorn's, the signal is not raised again after a clean end: the exit code stays 0."""
+        ending = (signal.SIGINT, signal.SIGTERM)
+        before = [signal.signal(number, self.handle_exit) for number in ending]
+        try:
+            yield
+        finally:
+            for number, handler in zip(ending, before, strict=True):
+                signal.signal(number, handler)
+
+
+def _warnings(settings: Settings, engine: Engine) -> Iterator[str]:
+    if settings.source is not None:
+        yield from engine.portraits.first.portrait.warnings
+    if not settings.local and settings.password is None:
+        yield f"Whoever reaches {settings.host} can use this server; set --password, and a certificate for https."
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if sys.platform != "win32":  # there it would let two servers share the port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((settings.host, settings.port))
+        listener.listen()  # who connects while the models load waits, and a second server fails here
+    except (OSError, OverflowError) as error:
+        listener.close()
+        raise ServeError(
+            f"The server cannot listen on {settings.host} port {settings.port} ({_reason(error)}); "
+            "choose another --port, or end the program that uses it."
+        ) from error
+    return listener
+
+
+def _check_certificate(settings: Settings) -> None:
+    if settings.ssl_certfile is None:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
+            settings.ssl_certfile, settings.ssl_keyfile, password=""
+        )
+    except OSError as error:  # SSLError is one
+        raise ServeError(
+            f"The certificate {settings.ssl_certfile} cannot be used ({_reason(error)}); "
+            "give a PEM file in --ssl-certfile and its key in --ssl-keyfile."
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,129 @@
+"""A portrait and a driving video into an animated video, file to file."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.animator import AnimateOptions, Animator, Cue, DrivingFrame, Motion, Picture, Portrait
+from pipeline.calibration import WINDOW_SECONDS
+from pipeline.face.tracker import FaceTracker
+from pipeline.performance import Performance
+from pipeline.portrait import PortraitError, read_picture
+from pipeline.stopwatch import Stopwatch
+from pipeline.video import VideoError, VideoFrame, VideoReader, VideoWriter
+
+COMMENT = "AI-generated: a portrait picture animated by a machine; not a recording of a real person."
+
+Progress = Callable[[int, int | None], None]
+"""Called with (frames done, frames in all, where known) after each frame."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """How an animation went."""
+
+    frames: int
+    lost: int  # frames without a face: the portrait eases to rest there
+    skipped: int  # packets of the driving video that could not be decoded
+    seconds: float  # of work
+    fps: float  # frames by seconds of work
+    stages_ms: dict[str, dict[str, float]]  # stage -> p50, p95, p99 of a frame; total: track, motion, animate
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Played:
+    """One driving frame and what became of it."""
+
+    frame: VideoFrame
+    motion: Motion | None
+    cue: Cue
+    picture: Picture
+
+
+@dataclass(frozen=True)
+class Player:
+    """Plays driving videos with a portrait, in the thread of whoever calls."""
+
+    animator: Animator
+    tracker: FaceTracker
+    portrait: Portrait
+    options: AnimateOptions
+
+    def rehearse(self, driving: Path) -> Performance:
+        """A performance whose neutral is chosen from the first two seconds with a face; VideoError without any."""
+        motions: list[Motion] = []
+        begin = 0.0
+        self.tracker.reset()
+        with VideoReader(driving) as video:
+            for frame in video:
+                if motions and frame.time > begin + WINDOW_SECONDS:
+                    break
+                motion = self._motion(frame)
+                begin = begin if motions else frame.time
+                motions += [motion] if motion else []
+        if not motions:
+            raise VideoError(f"No face was found in {driving}; choose a video that shows one from the front.")
+        return Performance.rehearsed(motions)
+
+    def play(self, frames: Iterable[VideoFrame], performance: Performance, watch: Stopwatch) -> Iterator[Played]:
+        """Animate each frame, in order."""
+        self.tracker.reset()
+        for frame in watch.each("decode", frames):
+            with watch.stage("total"):
+                played = self._played(frame, performance, watch)
+            yield played
+
+    def _played(self, frame: VideoFrame, performance: Performance, watch: Stopwatch) -> Played:
+        with watch.stage("track"):
+            face = self.tracker.track(frame.picture, frame.time, self.options.smoothing)
+        with watch.stage("motion"):
+            (motion,) = self.animator.read_motion([DrivingFrame(frame.picture, face)])
+            cue = performance.cue(self.portrait, self.options, motion, frame.time, frame.picture)
+        with watch.stage("animate"):
+            (picture,) = self.animator.animate([cue])
+        return Played(frame, motion, cue, picture)
+
+    def _motion(self, frame: VideoFrame) -> Motion | None:
+        face = self.tracker.track(frame.picture, frame.time, self.options.smoothing)
+        return self.animator.read_motion([DrivingFrame(frame.picture, face)])[0]
+
+
+def read_source(path: Path) -> Picture:
+    """The portrait in a picture file. Raises PortraitError."""
+    try:
+        return read_picture(path.read_bytes())
+    except OSError as error:
+        raise PortraitError(f"{path} cannot be read ({error.strerror}); name a picture file.") from error
+
+
+def animate(player: Player, driving: Path, output: Path, progress: Progress) -> Report:
+    """Write `output`: the portrait moving as the face in `driving`, with its timestamps and its sound.
+
+    Raises VideoError where a file cannot be read or written, or no face is in the video; nothing is left behind then.
+    """
+    watch, frames, lost = Stopwatch(), 0, 0
+    start = time.perf_counter()
+    performance = player.rehearse(driving)
+    with (
+        VideoReader(driving) as video,
+        VideoWriter(output, video.rate, video.time_base, COMMENT, audio_from=driving) as writer,
+    ):
+        for played in player.play(video, performance, watch):
+            with watch.stage("encode"):
+                writer.write(played.picture, played.frame.pts)
+            frames, lost = frames + 1, lost + (played.motion is None)
+            progress(frames, video.expected_frames)
+    seconds = time.perf_counter() - start
+    warnings = (*player.portrait.warnings, *_warnings(frames, lost, video.skipped))
+    return Report(frames, lost, video.skipped, seconds, frames / seconds, watch.percentiles(), warnings)
+
+
+def _warnings(frames: int, lost: int, skipped: int) -> Iterator[str]:
+    if lost:
+        yield f"{lost} of {frames} frames show no face; the portrait is at rest there."
+    if skipped:
+        yield f"{skipped} damaged packets of the driving video were left out."

@@ -1,0 +1,168 @@
+"""`run.py benchmark`: how fast the stages are on this machine, and how well the result follows its driver."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import cast
+
+import cv2
+
+from pipeline.animate import Player, Progress, read_source
+from pipeline.animator import AnimateOptions, Animator, Cue
+from pipeline.demo import write_demo
+from pipeline.face.tracker import FaceTracker
+from pipeline.meshwarp.render import MeshPortrait
+from pipeline.meshwarp.transfer import aim
+from pipeline.portrait import BUILTIN
+from pipeline.quality import GROUPS, PARAMETERS, Quality, Sample, mean, measure
+from pipeline.stopwatch import Stopwatch
+from pipeline.video import VideoError, VideoReader
+from pipeline.weights import FaceModels
+
+PACKAGES = ("numpy", "ai-edge-litert", "av")
+OPTIONS = AnimateOptions(badge=False)
+
+
+@dataclass(frozen=True)
+class Row:
+    """The quality of one driving video on one source."""
+
+    source: str
+    driving: str
+    lost: int  # frames in which the driver's face or the portrait's was not seen; they are in no figure
+    quality: Quality
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Everything that was measured, and where."""
+
+    machine: dict[str, str]
+    animator: str
+    size: int
+    stages_ms: dict[str, dict[str, float]]  # p50, p95, p99 of a frame; "total" is track + motion + animate
+    fps: float  # that one thread holds: 1000 / the median total
+    peak_memory_mb: float | None  # of the whole process; None where the system does not tell
+    rows: tuple[Row, ...]
+
+    def table(self) -> str:
+        """The report for people: machine, stages, and the quality by driver, by source and over all."""
+        memory = "" if self.peak_memory_mb is None else f", peak memory {self.peak_memory_mb:.0f} MB"
+        lines = [f"{name}: {text}" for name, text in self.machine.items()]
+        lines += [f"{self.animator} at {self.size} x {self.size} on one thread: {self.fps:.0f} fps{memory}", ""]
+        lines += [*_stage_lines(self.stages_ms), "", *_quality_lines(self.rows)]
+        return "\n".join(lines)
+
+
+def benchmark(
+    animator: Animator, models: FaceModels, sources: Sequence[Path], drivings: Sequence[Path], progress: Progress
+) -> Benchmark:
+    """Animate every source with every driving video (the built-in ones where none are given) and measure.
+
+    Raises PortraitError or VideoError.
+    """
+    watch = Stopwatch()
+    portraits = {path.stem: animator.prepare(read_source(path)) for path in sources or BUILTIN.values()}
+    rest = animator.animate([Cue(portrait, OPTIONS) for portrait in portraits.values()])  # not timed: the first is slow
+    with tempfile.TemporaryDirectory() as folder:
+        drivings = drivings or [_demo(Path(folder))]
+        rows, done, total = [], 0, len(portraits) * sum(map(_expected_frames, drivings))
+        for source, portrait in portraits.items():
+            player = Player(animator, FaceTracker(models), portrait, OPTIONS)
+            for driving in drivings:
+                samples = []
+                for sample in _samples(player, FaceTracker(models), driving, watch):
+                    samples.append(sample)
+                    done += 1
+                    progress(done, total)
+                rows.append(_row(source, driving.stem, samples))
+    stages = watch.percentiles()
+    fps = 1000 / stages["total"]["p50"]
+    return Benchmark(_machine(), animator.name, len(rest[0]), stages, fps, _peak_memory(), tuple(rows))
+
+
+def _demo(folder: Path) -> Path:
+    path = folder / "demo.mp4"
+    write_demo(path)
+    return path
+
+
+def _expected_frames(driving: Path) -> int:
+    with VideoReader(driving) as video:
+        return video.expected_frames or 0
+
+
+def _samples(player: Player, viewer: FaceTracker, driving: Path, watch: Stopwatch) -> Iterator[Sample | None]:
+    """One for each frame; None where the driver's face or the portrait's is not seen. `viewer` looks at the result."""
+    performance = player.rehearse(driving)
+    with VideoReader(driving) as video:
+        for played in player.play(video, performance, watch):
+            seen = viewer.track(played.picture, played.frame.time, OPTIONS.smoothing)
+            if seen and played.motion:
+                target = aim(cast(MeshPortrait, player.portrait).rest, played.cue)
+                yield Sample(played.motion.face, target.landmarks(), target.pose, seen)
+            else:
+                yield None
+
+
+def _row(source: str, driving: str, samples: Sequence[Sample | None]) -> Row:
+    seen = [sample for sample in samples if sample]
+    if not seen:
+        raise VideoError(f"The face of {source} is never found again when {driving} moves it; choose another source.")
+    return Row(source, driving, len(samples) - len(seen), measure(seen))
+
+
+def _machine() -> dict[str, str]:
+    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    return {
+        "machine": f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
+        "software": f"Python {platform.python_version()}, OpenCV {cv2.__version__}, {versions}",
+    }
+
+
+def _processor() -> str:
+    """Linux hides the name in a file; elsewhere `platform` knows it."""
+    info = Path("/proc/cpuinfo")
+    names = re.findall(r"^model name\s*:\s*(.+)$", info.read_text(), re.MULTILINE) if info.exists() else []
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _peak_memory() -> float | None:
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB on Linux
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+def _stage_lines(stages: Mapping[str, Mapping[str, float]]) -> list[str]:
+    lines = ["| stage | p50 ms | p95 ms | p99 ms |", "|---|---|---|---|"]
+    return lines + [
+        f"| {name} | {' | '.join(f'{ms:.2f}' for ms in times.values())} |" for name, times in stages.items()
+    ]
+
+
+def _quality_lines(rows: Sequence[Row]) -> list[str]:
+    heads = ["group", "n", "lost", *GROUPS, *(f"r {name}" for name in PARAMETERS), "pose MAE y/p/r", "jit px"]
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    drivings, sources = dict.fromkeys(row.driving for row in rows), dict.fromkeys(row.source for row in rows)
+    lines += [_line(f"driver {name}", [row for row in rows if row.driving == name]) for name in drivings]
+    lines += [_line(f"source {name}", [row for row in rows if row.source == name]) for name in sources]
+    return [*lines, _line("all", rows)]
+
+
+def _line(name: str, rows: Sequence[Row]) -> str:
+    quality = mean([row.quality for row in rows])
+    cells = [name, str(quality.frames), str(sum(row.lost for row in rows))]
+    cells += [f"{value:.2f}" for value in (*quality.errors.values(), *quality.correlations.values())]
+    cells += ["/".join(f"{angle:.1f}" for angle in quality.pose_error), f"{quality.jitter:.2f}"]
+    return "| " + " | ".join(cells) + " |"

@@ -1,0 +1,213 @@
+"""What this machine can do, what is missing, and how to get it. Imports what may be missing only where it is asked."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+OLDEST_PYTHON = (3, 11)
+REQUIREMENTS = Path(__file__).parent.parent / "requirements.txt"
+INSTALL = "python -m pip install -r requirements.txt"
+SYSTEM_LIBRARIES = "sudo apt-get install libgl1 libglib2.0-0"  # what opencv-python takes from the system
+MODULES = {"opencv-python": "cv2", "pillow": "PIL", "ai-edge-litert": "ai_edge_litert.interpreter"}
+"""Import names that differ from the package's."""
+OPTIONAL_PACKAGES = ("torch", "uvloop")  # the mesh-warp animator lives without
+V4L2 = Path("/sys/class/video4linux")
+VIRTUAL_CAMERA_REMEDY = {
+    "linux": "sudo apt-get install v4l2loopback-dkms && sudo modprobe v4l2loopback exclusive_caps=1 card_label=Puppet",
+    "darwin": "Install OBS Studio and start its virtual camera once.",
+    "win32": "Install OBS Studio: its virtual camera comes with it.",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report. `blocks`: without it the default mode (mesh-warp in the browser) cannot work."""
+
+    subject: str
+    state: Literal["ok", "note", "missing"]
+    detail: str
+    remedy: str = ""
+    blocks: bool = False
+
+
+def examine(host: str, port: int) -> Iterator[Finding]:
+    """Every finding about this machine; `host` and `port` are where the page would be served."""
+    checks: Sequence[tuple[str, Callable[[], Iterator[Finding]]]] = (
+        ("Python", python),
+        ("Packages", packages),
+        ("Model files", model_files),
+        ("CUDA device", cuda_device),
+        ("Video encoders", encoders),
+        ("Cameras", cameras),
+        ("Virtual camera", virtual_camera),
+        ("Network", partial(network, host, port)),
+    )
+    for subject, check in checks:
+        try:
+            yield from check()
+        except Exception as error:  # a broken package can raise anything, and the report must go on
+            yield Finding(subject, "missing", f"cannot be checked ({error})", INSTALL)
+
+
+def python(version: tuple[int, ...] = sys.version_info[:3]) -> Iterator[Finding]:
+    """Whether the interpreter is new enough."""
+    text, oldest = ".".join(map(str, version)), ".".join(map(str, OLDEST_PYTHON))
+    if version >= OLDEST_PYTHON:
+        yield Finding("Python", "ok", text)
+    else:
+        yield Finding("Python", "missing", f"{text} is too old", f"Install Python {oldest} or newer.", blocks=True)
+
+
+def packages(requirements: Path = REQUIREMENTS) -> Iterator[Finding]:
+    """Whether each pinned package is installed in its version, and can be imported."""
+    pins = dict(_pins(requirements.read_text()))
+    findings = [finding for name, pin in pins.items() for finding in _package(name, pin)]
+    yield from findings
+    if not findings:
+        yield Finding("Packages", "ok", f"all {len(pins)} as pinned")
+
+
+def _pins(text: str) -> Iterator[tuple[str, str]]:
+    for line in text.splitlines():
+        requirement, _, marker = line.partition(";")
+        name, _, version = requirement.strip().partition("==")
+        if version and not ("win32" in marker and sys.platform == "win32"):
+            yield name, version
+
+
+def _package(name: str, pin: str) -> Iterator[Finding]:
+    needed = name not in OPTIONAL_PACKAGES
+    try:
+        version = importlib.metadata.version(name)
+        importlib.import_module(MODULES.get(name, name))
+    except importlib.metadata.PackageNotFoundError:
+        yield Finding(name, "missing", f"not installed (pinned: {pin})", INSTALL, blocks=needed)
+    except Exception as error:  # a package that is broken, or whose system library is missing
+        remedy = SYSTEM_LIBRARIES if "cannot open shared object" in str(error) else INSTALL
+        yield Finding(name, "missing", f"{version} cannot be imported ({error})", remedy, blocks=needed)
+    else:
+        if version.partition("+")[0] != pin:  # "+cpu", "+cu130": builds of the same version
+            yield Finding(name, "note", f"{version} is installed, {pin} was tested", INSTALL)
+
+
+def model_files() -> Iterator[Finding]:
+    """Whether the face models are in the cache, undamaged."""
+    from pipeline import weights
+
+    bad = [row for row in weights.rows() if row.state != "present"]
+    if not bad:
+        yield Finding("Model files", "ok", f"verified in {weights.cache_folder()}")
+    for row in bad:
+        yield Finding("Model files", "missing", f"{row.file} is {row.state}", "python run.py weights fetch")
+
+
+def cuda_device() -> Iterator[Finding]:
+    """Which GPU the LivePortrait animator would use."""
+    import torch
+
+    if torch.cuda.is_available():
+        gpu = torch.cuda.get_device_properties(0)
+        yield Finding("CUDA device", "ok", f"{gpu.name}, {gpu.total_memory / 2**30:.0f} GiB, torch {torch.__version__}")
+    elif torch.version.cuda is None:
+        remedy = "With an NVIDIA GPU, install PyTorch's CUDA build; without one the mesh-warp animator is used."
+        yield Finding("CUDA device", "missing", f"torch {torch.__version__} is built without CUDA", remedy)
+    else:
+        remedy = "With an NVIDIA GPU, install its driver; without one the mesh-warp animator is used."
+        yield Finding("CUDA device", "missing", f"torch {torch.__version__} sees none", remedy)
+
+
+def encoders() -> Iterator[Finding]:
+    """Whether video can be encoded, and whether the GPU would do it."""
+    if reason := _cannot_encode("libx264"):
+        remedy = "python -m pip install --force-reinstall --only-binary=av av"
+        yield Finding("H264 encoder", "missing", f"PyAV has no libx264 ({reason})", remedy, blocks=True)
+    else:
+        yield Finding("H264 encoder", "ok", "libx264")
+    if reason := _cannot_encode("h264_nvenc"):
+        remedy = "It needs an NVIDIA GPU with its driver; libx264 is used instead."
+        yield Finding("NVENC", "missing", f"h264_nvenc does not open ({reason})", remedy)
+    else:
+        yield Finding("NVENC", "ok", "h264_nvenc")
+
+
+def _cannot_encode(codec: str) -> str:
+    """Why a small picture cannot be encoded; empty where it can."""
+    import av
+
+    try:
+        context = av.VideoCodecContext.create(codec, "w")
+        assert isinstance(context, av.VideoCodecContext)
+        context.width, context.height, context.pix_fmt, context.time_base = 256, 256, "yuv420p", Fraction(1, 30)
+        context.open()
+    except Exception as error:  # unknown codec, no driver, no device
+        return getattr(error, "strerror", None) or str(error)
+    return ""
+
+
+def cameras(devices: Path = V4L2, folder: Path = Path("/dev"), platform: str = sys.platform) -> Iterator[Finding]:
+    """The cameras that the system shows. Only the browser uses them."""
+    if platform != "linux":
+        yield Finding("Cameras", "ok", "the browser lists them when it asks for permission")
+        return
+    real = [device for device in _v4l2(devices) if not _is_virtual(device)]
+    for device in real:
+        path, name = folder / device.name, (device / "name").read_text().strip()
+        if os.access(path, os.R_OK | os.W_OK):
+            yield Finding("Camera", "ok", f"{path}: {name}")
+        else:
+            yield Finding(
+                "Camera", "missing", f"{path}: {name}: no permission", "sudo usermod -aG video $USER, log in again"
+            )
+    if not real:
+        remedy = "Plug a webcam in (into a virtual machine: pass it through), or use the demo driver of the page."
+        yield Finding("Cameras", "missing", f"no {folder}/video* of a camera", remedy)
+
+
+def virtual_camera(devices: Path = V4L2, platform: str = sys.platform) -> Iterator[Finding]:
+    """Whether other programs could take the puppet as their camera."""
+    virtual = [device for device in _v4l2(devices) if _is_virtual(device)]
+    remedy = VIRTUAL_CAMERA_REMEDY.get(platform, "")
+    if platform == "linux" and not virtual:
+        yield Finding("Virtual camera", "missing", "no v4l2loopback device", remedy)
+    for device in virtual:
+        yield Finding("Virtual camera", "ok", f"/dev/{device.name}: {(device / 'name').read_text().strip()}")
+    if platform != "linux":
+        yield Finding("Virtual camera", "note", "made by OBS Studio on this system", remedy)
+    if importlib.util.find_spec("pyvirtualcam") is None:
+        yield Finding("pyvirtualcam", "missing", "not installed", "python -m pip install pyvirtualcam")
+
+
+def _v4l2(devices: Path) -> list[Path]:
+    return sorted(devices.glob("video*"))
+
+
+def _is_virtual(device: Path) -> bool:
+    return "virtual" in device.resolve().parts  # /sys/devices/virtual/video4linux: v4l2loopback
+
+
+def network(host: str, port: int) -> Iterator[Finding]:
+    """Whether media can flow on the loopback, and the page's port is free."""
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as media:
+            media.bind(("127.0.0.1", 0))
+        yield Finding("Media", "ok", "UDP on 127.0.0.1")
+    except OSError as error:
+        remedy = "Let programs open UDP sockets on the loopback device, or start with --media-address."
+        yield Finding("Media", "missing", f"no UDP on 127.0.0.1 ({error.strerror})", remedy, blocks=True)
+    try:
+        with socket.create_server((host, port)):
+            yield Finding("Port", "ok", f"{host}:{port} is free")
+    except OSError as error:
+        remedy = "End what uses it, or start with another --port."
+        yield Finding("Port", "note", f"{host}:{port} cannot be opened ({error.strerror})", remedy)

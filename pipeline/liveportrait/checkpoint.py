@@ -1,0 +1,212 @@
+"""LivePortrait's checkpoints: read without executing anything, checked to the last tensor, folded, cached.
+
+A checkpoint is read once. What the networks need of it is written to the cache as safetensors, under a name that
+carries the checkpoint's sha256, with spectral and batch normalisation already folded into the convolutions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from pipeline.liveportrait.networks.appearance import AppearanceFeatureExtractor
+from pipeline.liveportrait.networks.generator import SpadeGenerator
+from pipeline.liveportrait.networks.layers import fold
+from pipeline.liveportrait.networks.motion import MotionExtractor
+from pipeline.liveportrait.networks.retargeting import Perceptron, eye_retargeting, lip_retargeting, stitching
+from pipeline.liveportrait.networks.warping import WarpingNetwork
+from pipeline.weights import WeightsError
+
+State = dict[str, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Networks:
+    """Everything that LivePortrait computes with, in inference mode."""
+
+    appearance: AppearanceFeatureExtractor
+    motion: MotionExtractor
+    warping: WarpingNetwork
+    generator: SpadeGenerator
+    stitching: Perceptron
+    lip: Perceptron
+    eye: Perceptron
+
+    def to(self, device: torch.device | str, dtype: torch.dtype = torch.float32) -> Networks:
+        """Moved. The networks that draw become `dtype`; those that measure stay float32: rounding would be jitter."""
+        drawing: list[nn.Module] = [self.appearance, self.warping, self.generator]
+        measuring: list[nn.Module] = [self.motion, self.stitching, self.lip, self.eye]
+        for network in drawing:
+            network.to(device, dtype)
+        for network in measuring:
+            network.to(device)
+        return self
+
+
+@dataclass(frozen=True)
+class Part:
+    """One network in a checkpoint file."""
+
+    field: str  # of Networks
+    build: Callable[[], nn.Module]
+    prefixes: tuple[str, ...] = ("",)  # of its keys in the file, by kind of file; an entry's dots are nesting
+
+
+FILES: Mapping[str, tuple[Part, ...]] = {
+    "appearance_feature_extractor": (Part("appearance", AppearanceFeatureExtractor),),
+    "motion_extractor": (Part("motion", MotionExtractor),),
+    "warping_module": (Part("warping", WarpingNetwork),),
+    "spade_generator": (Part("generator", SpadeGenerator),),
+    "stitching_retargeting_module": (
+        Part("stitching", stitching, ("retarget_shoulder.module.", "retarget_shoulder_module.")),
+        Part("lip", lip_retargeting, ("retarget_mouth.module.", "retarget_mouth_module.")),
+        Part("eye", eye_retargeting, ("retarget_eye.module.", "retarget_eye_module.")),
+    ),
+}
+"""Every checkpoint file, by its name without ending, and the networks in it."""
+
+FOLDERS = ("liveportrait/base_models", "liveportrait/retargeting_models", "base_models", "retargeting_models", "")
+ENDINGS = (".pth", ".safetensors")
+
+
+def find(folder: Path, name: str) -> Path:
+    """The checkpoint `name` below `folder`, in the official layout or flat. WeightsError where there is none."""
+    paths = [folder / inner / f"{name}{ending}" for inner in FOLDERS for ending in ENDINGS]
+    for path in paths:
+        if path.is_file():
+            return path
+    raise WeightsError(
+        f"There is no {name}.pth or {name}.safetensors in {folder}; "
+        "name a folder with LivePortrait's files as its repository has them, or with all of them side by side."
+    )
+
+
+def load_networks(folder: Path, cache: Path) -> Networks:
+    """All networks from the checkpoints in `folder`; `cache` keeps what makes the next start fast.
+
+    WeightsError, naming the file and the tensors, where a checkpoint is not what it should be.
+    """
+    fields: dict[str, nn.Module] = {}
+    for name, parts in FILES.items():
+        states = _cached(find(folder, name), parts, cache)
+        fields |= {part.field: _restore(part, states) for part in parts}
+    return Networks(**fields)  # type: ignore[arg-type]  # the parts are of the fields' types
+
+
+def read_networks(path: Path, parts: tuple[Part, ...]) -> dict[str, nn.Module]:
+    """The networks of one checkpoint, by field and as stored: nothing is folded."""
+    tensors = read_tensors(path)
+    return {part.field: _fill(path, part, tensors) for part in parts}
+
+
+def read_tensors(path: Path) -> State:
+    """The tensors of a checkpoint, nested ones under "outer.inner". Executes nothing that is in the file."""
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        return _flatten(torch.load(path, map_location="cpu", weights_only=True))
+    except pickle.UnpicklingError as error:
+        raise WeightsError(
+            f"{path} holds more than tensors ({_first_line(error)}). Nothing of it was run; use the official file."
+        ) from error
+    except (SafetensorError, RuntimeError, EOFError, KeyError, ValueError, AttributeError) as error:
+        raise WeightsError(f"{path} cannot be read: it is cut short or no checkpoint; fetch it again.") from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0].rstrip(".")
+
+
+def _flatten(tree: object, prefix: str = "") -> State:
+    if isinstance(tree, Tensor):
+        return {prefix: tree}
+    if not isinstance(tree, Mapping):
+        return {}
+    separator = "." if prefix else ""
+    return {k: v for name, child in tree.items() for k, v in _flatten(child, f"{prefix}{separator}{name}").items()}
+
+
+def _fill(path: Path, part: Part, tensors: State) -> nn.Module:
+    with torch.device("meta"):
+        network = part.build().eval().requires_grad_(False)
+    state = _take(part, tensors)
+    expected = network.state_dict()
+    for key in expected.keys() - state.keys():
+        if key.endswith("num_batches_tracked"):  # only training reads it, and some conversions leave it out
+            state[key] = torch.tensor(0)
+    differences = _differences(expected, state)
+    if differences:
+        raise WeightsError(f"{path} does not fit LivePortrait's {part.field} network: {differences}.")
+    network.load_state_dict(state, assign=True)
+    return network
+
+
+def _take(part: Part, tensors: State) -> State:
+    for prefix in part.prefixes:
+        state = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+        if state:
+            return state
+    return {}
+
+
+def _differences(expected: State, found: State) -> str:
+    """What is missing, too much, or of another shape or type; empty where nothing is."""
+    wrong = [
+        f"{key} is {_describe(found[key])} instead of {_describe(value)}"
+        for key, value in expected.items()
+        if key in found and _describe(found[key]) != _describe(value)
+    ]
+    missing = [f"{key} is missing" for key in expected if key not in found]
+    extra = [f"{key} is unknown" for key in found if key not in expected]
+    found_wrong = missing + extra + wrong
+    more = f" and {len(found_wrong) - 5} more" if len(found_wrong) > 5 else ""
+    return "; ".join(found_wrong[:5]) + more
+
+
+def _describe(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
+
+
+def _cached(path: Path, parts: tuple[Part, ...], cache: Path) -> State:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    folded = cache / f"{path.stem}.{digest[:16]}.folded.safetensors"
+    if not folded.exists():
+        networks = read_networks(path, parts)
+        _save({f"{field}.{k}": v for field, net in networks.items() for k, v in fold(net).state_dict().items()}, folded)
+    try:
+        return load_file(folded)
+    except SafetensorError as error:
+        raise WeightsError(f"{folded} is damaged; delete it and start again.") from error
+
+
+def _save(state: State, path: Path) -> None:
+    """Whole or not at all, whatever happens meanwhile."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="fold-", dir=path.parent) as temporary:
+            file = Path(temporary) / path.name
+            save_file({key: value.contiguous() for key, value in state.items()}, file)
+            file.replace(path)
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(
+            f"The networks cannot be stored in {path.parent} ({error}); make room there, "
+            "or name another folder in the environment variable PUPPET_CACHE."
+        ) from error
+
+
+def _restore(part: Part, states: State) -> nn.Module:
+    with torch.device("meta"):
+        network = fold(part.build())
+    prefix = f"{part.field}."
+    network.load_state_dict({k.removeprefix(prefix): v for k, v in states.items() if k.startswith(prefix)}, assign=True)
+    return network

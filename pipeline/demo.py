@@ -140,8 +140,8 @@ def _awake(time: float) -> float:
 def _speech(time: float) -> float:
     """cm between the lips: syllables, some wider than others."""
     syllables = 0.5 - 0.5 * math.cos(2 * math.pi * 3.1 * time)
-    stress = 0.55 + 0.45 * math.sin(2 * math.pi * 0.83 * time + 0.6)
-    return 1.7 * syllables * stress * sum(_during(start, end, time) for start, end in WORDS)
+    stress = 0.6 + 0.4 * math.sin(2 * math.pi * 0.83 * time + 0.6)
+    return 2.0 * syllables * stress * sum(_during(start, end, time) for start, end in WORDS)
 
 
 def _smile(time: float) -> float:

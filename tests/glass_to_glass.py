@@ -1,4 +1,4 @@
-"""Measure glass-to-glass latency: python -m tests.glass_to_glass [--seconds 12] [--sessions 1] [--stand-in].
+"""Measure glass-to-glass latency: python -m tests.glass_to_glass [--seconds 12] [--stand-in].
 
 A real server and a headless Chromium on this machine. The page draws the time into each frame of its camera; the
 animator is wrapped so that it copies this code from the driver's picture into the puppet's; the page reads it back when
@@ -164,13 +164,13 @@ def write_code(picture: Picture, bits: Sequence[bool]) -> None:
 
 
 @contextmanager
-def served(stand_in: bool, sessions: int) -> Iterator[str]:
+def served(stand_in: bool) -> Iterator[str]:
     """The URL of a server in a thread of this process."""
-    settings = Settings(port=0, media=MediaSettings(strict=True), max_sessions=sessions)
+    settings = Settings(port=0, media=MediaSettings(strict=True))
     engine = load_engine(settings)
     copier = (StandIn if stand_in else CodeCopier)(engine.loaded.animator)
     engine = replace(engine, loaded=replace(engine.loaded, animator=copier))
-    config = uvicorn.Config(create_app(settings, engine), port=0, log_level="error", timeout_graceful_shutdown=0)
+    config = uvicorn.Config(create_app(settings, engine), port=0, log_level="critical", timeout_graceful_shutdown=0)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -195,21 +195,19 @@ def driver_pictures(folder: Path) -> list[str]:
     return steady + steady[::-1]
 
 
-async def measure(url: str, pictures: list[str], codec: str, seconds: float, sessions: int) -> None:
+async def measure(url: str, pictures: list[str], codec: str, seconds: float) -> None:
     async with async_playwright() as playwright:
         with tempfile.TemporaryDirectory() as profile:
             browser = await playwright.chromium.launch_persistent_context(
                 profile, executable_path="/usr/bin/chromium", headless=False, args=FLAGS
             )
-            pages = [await browser.new_page() for _ in range(sessions)]
-            for page in pages:
-                await page.goto(f"{url}/health")
-                await page.evaluate(PAGE, {"pictures": pictures, "codec": codec})
+            page = await browser.new_page()
+            await page.goto(f"{url}/health")
+            await page.evaluate(PAGE, {"pictures": pictures, "codec": codec})
             await asyncio.sleep(WARM_UP_SECONDS)
-            reports = [await page.evaluate(REPORT) for page in pages]
+            before = await page.evaluate(REPORT)
             await asyncio.sleep(seconds)
-            for page, before in zip(pages, reports, strict=True):
-                print_report(codec, before, await page.evaluate(REPORT), seconds)
+            print_report(codec, before, await page.evaluate(REPORT), seconds)
             await browser.close()
 
 
@@ -233,7 +231,6 @@ def print_report(codec: str, before: dict[str, Any], after: dict[str, Any], seco
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=12)
-    parser.add_argument("--sessions", type=int, default=1)
     parser.add_argument("--codecs", nargs="+", default=["H264", "VP8"])
     parser.add_argument("--stand-in", action="store_true", help="with an animator that costs nothing")
     chosen = parser.parse_args()
@@ -241,9 +238,9 @@ def main() -> None:
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as folder:
         pictures = driver_pictures(Path(folder))
-    with served(chosen.stand_in, chosen.sessions) as url:
+    with served(chosen.stand_in) as url:
         for codec in chosen.codecs:
-            asyncio.run(measure(url, pictures, codec, chosen.seconds, chosen.sessions))
+            asyncio.run(measure(url, pictures, codec, chosen.seconds))
 
 
 if __name__ == "__main__":

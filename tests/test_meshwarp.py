@@ -121,7 +121,7 @@ def test_a_blink_closes_the_eyes(animator, portrait, models, rest):
 def test_the_mouth_opens_and_closes(animator, portrait, models):
     gaps = [seen(show(animator, portrait, opened(neutral(portrait), cm)), models).lip_gap for cm in (0.0, 1.0, 2.0)]
     assert gaps[0] < 0.3
-    assert np.diff(gaps) == pytest.approx([1, 1], abs=0.4)
+    assert np.diff(gaps) == pytest.approx([1, 1], abs=0.5)
 
 
 def test_a_closed_driver_closes_the_smiling_source(portrait, animator, models, rest):
@@ -173,6 +173,14 @@ def test_landmarks_land_where_they_were_aimed(animator, portrait, models, time):
     found = seen(animator.animate([cue])[0], models).landmarks[:, :2]
     between_eyes = np.linalg.norm(intended[33] - intended[263])
     assert np.linalg.norm(found - intended, axis=1).mean() / between_eyes < 0.035
+
+
+@pytest.mark.parametrize("time", [0.5, 3.3, 5.8, 8.9])
+def test_no_pixel_is_left_out(animator, portrait, time):
+    """Where no triangle covers a pixel's centre the map goes on smoothly, and so does the light."""
+    picture = show(animator, portrait, demo.script(portrait.rest, time).face).astype(int)
+    alone = picture - cv2.medianBlur(picture.astype(np.uint8), 3)
+    assert np.abs(alone).max(2)[: picture.shape[0] // 2].max() < 90
 
 
 def test_extreme_motion_gives_a_picture(animator, portrait):

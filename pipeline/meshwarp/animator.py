@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import badge
-from pipeline.animator import AnimateOptions, Cue, DrivingFrame, Motion, Picture
+from pipeline.animator import Cue, DrivingFrame, Motion, Picture
 from pipeline.face.face import Face
 from pipeline.face.find import find_faces
-from pipeline.meshwarp import mesh, mouth
+from pipeline.meshwarp import light, mesh, mouth
 from pipeline.meshwarp.background import fill_behind, own_colours
 from pipeline.meshwarp.matte import Segmenter, refine
 from pipeline.meshwarp.render import MeshPortrait, render, still_map, vertex_values
@@ -33,7 +33,9 @@ class MeshWarp:
     """
 
     name = "meshwarp"
-    supports = frozenset(AnimateOptions.__dataclass_fields__)
+    supports = frozenset(
+        {"head", "expression", "mouth", "eyes", "brows", "gaze", "smoothing", "mirror", "badge", "driver_mouth"}
+    )
 
     def __init__(self, models: FaceModels, size: int = 512) -> None:
         self._models = models
@@ -51,6 +53,7 @@ class MeshWarp:
         source = texture(picture, crop)
         layer, behind, whole = self._layers(source, crop, rest)
         form = mesh.build(rest.shape, rest.pose, self.size, crop.margin * crop.scale, whole)
+        values = vertex_values(form, rest, crop)
         return MeshPortrait(
             key=hashlib.sha256(picture.tobytes() + f"meshwarp {self.size} {picture.shape}".encode()).hexdigest(),
             picture=picture,
@@ -59,12 +62,13 @@ class MeshWarp:
             crop=crop,
             rest=rest,
             mesh=form,
-            values=vertex_values(form, rest, crop),
+            values=values,
             texture=layer,
             whole=whole,
             background=behind,
             still_map=still_map(crop),
             mouth=mouth.prepare(source, crop, rest),
+            light=light.estimate(source, np.ascontiguousarray(values[: mesh.FACE, :2]), rest),
         )
 
     def _layers(self, source: Picture, crop: Crop, rest: Rest) -> tuple[NDArray[np.uint8], NDArray[np.uint8], bool]:

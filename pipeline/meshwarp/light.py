@@ -1,4 +1,4 @@
-"""Shading that follows the head: skin that turns towards the source's light gets brighter, skin that turns away darker."""
+"""Shading that follows the head: skin that turns towards the source's light gets brighter, other skin darker."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pipeline.animator import Picture
 from pipeline.face import groups
 from pipeline.face.canonical import TRIANGLES, VERTICES
 from pipeline.meshwarp.curves import smoothstep
-from pipeline.meshwarp.transfer import LIPS, Target
+from pipeline.meshwarp.transfer import LIPS, Rest, Target
 
 Array = NDArray[np.float32]
 
-STRENGTH = 0.6  # of Lambert's law: skin also scatters, and the fitted light is a guess
-LIMITS = (0.75, 1.25)
+STRENGTH = 0.45  # of Lambert's law: skin also scatters, and the fitted light is a guess
+LIMITS = (0.8, 1.2)
 FADE = 2.5  # cm from the face's oval, where hair and neck keep the source's shading, to full shading
 
 
@@ -35,8 +35,8 @@ class Light:
         return np.clip(1 + STRENGTH * INSIDE * (now / self.rest - 1), *LIMITS).astype(np.float32)
 
 
-def estimate(texture: Picture, uv: Array, rest: Target) -> Light:
-    """Fit the light of a source whose landmarks have texture coordinates `uv` (468, 2)."""
+def estimate(texture: Picture, uv: Array, rest: Rest) -> Light:
+    """Fit the light of a source whose landmarks have texture coordinates `uv` (468, 2) by least squares."""
     smooth = cv2.GaussianBlur(texture, (0, 0), texture.shape[0] / 120)
     colours = cv2.remap(smooth, uv[None], None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
     brightness = colours.mean(1)
@@ -61,7 +61,7 @@ def normals(shape: Array) -> Array:
 
 def _around() -> NDArray[np.intp]:
     """(468, k): the triangles around each vertex, filled up with the number after the last triangle."""
-    lists = [np.nonzero((TRIANGLES == vertex).any(1))[0] for vertex in range(len(VERTICES))]
+    lists = [np.nonzero((vertex == TRIANGLES).any(1))[0] for vertex in range(len(VERTICES))]
     around = np.full((len(lists), max(map(len, lists))), len(TRIANGLES))
     for row, found in zip(around, lists, strict=True):
         row[: len(found)] = found

@@ -28,13 +28,13 @@ FINE = 24.0  # pixels per cm of the painted parts
 FEATHER = 1.1 / 512  # of the canvas: softness of the lips' edge
 OPENING = (0.012, 0.035)  # area over squared width at which the inside begins to show, and shows fully
 
-HALF_WIDTHS = (0.43, 0.33, 0.37, 0.3, 0.25)  # cm of half the teeth of an arch, as seen from the front
+WIDTHS = (0.74, 0.58, 0.56, 0.42, 0.32)  # cm of half an arch's teeth, as seen from the front
 IVORY = np.array([242, 226, 198], np.float32)
 GUM = np.array([188, 102, 98], np.float32)
 FLESH = np.array([182, 95, 92], np.float32)
-CAVITY = np.array([52, 18, 17], np.float32)
+CAVITY = np.array([60, 23, 21], np.float32)
 
-UPPER_EDGE = 0.33  # cm below the lip line: the biting edge of the upper teeth
+UPPER_EDGE = 0.4  # cm below the lip line: the biting edge of the upper teeth
 LOWER_EDGE = -0.24  # cm below the lower lip's inner edge
 BEHIND = 0.7  # cm from the lip line to the teeth
 
@@ -100,7 +100,7 @@ def draw(picture: Picture, mouth: Mouth, target: Target, driver: DrivingFrame | 
     if show <= 0:
         return
     seen = driver_mouth.inside(driver, RING, ring, window, mouth.skin) if driver else None
-    painted = _paint(mouth, target, window) * _occlusion(inside, size) if seen is None else seen
+    painted = _paint(mouth, target, window, _occlusion(inside, size)) if seen is None else seen
     region = picture[window.slices]
     alpha = (inside * np.float32(show))[..., None]
     mixed = region + alpha * (painted - region)
@@ -130,10 +130,10 @@ def _difference(mouth: Mouth, shape: Array) -> float:
 def _occlusion(inside: Array, size: int) -> Array:
     """(h, w, 1): darker under the lips than in the middle of the opening."""
     deep = cv2.GaussianBlur(inside, (0, 0), 5 * size / 512)
-    return (0.38 + 0.62 * smoothstep(0.2, 0.95, deep))[..., None]
+    return (0.48 + 0.52 * smoothstep(0.2, 0.95, deep))[..., None]
 
 
-def _paint(mouth: Mouth, target: Target, window: Window) -> Array:
+def _paint(mouth: Mouth, target: Target, window: Window, occlusion: Array) -> Array:
     """(h, w, 3) float32: the whole inside, as if there were no lips."""
     shape, centre, pose = target.shape, mouth.centre, target.pose
     moved = shape - mouth.rest
@@ -148,13 +148,14 @@ def _paint(mouth: Mouth, target: Target, window: Window) -> Array:
     def place(sprite: Sprite, right: float, down: float, stretch: float = 1.0, show: float = 1.0) -> None:
         _over(picture, sprite, _to_pixels(pose, centre, (right, down), stretch), window, show)
 
-    parted, wide = (float(smoothstep(low, high, gap)) for low, high in ((0.12, 0.4), (0.45, 0.9)))
+    parted, wide = (float(smoothstep(low, high, gap)) for low, high in ((0.12, 0.4), (0.9, 1.6)))
     place(mouth.tongue, jaw_right, max(top + 0.22 * gap, UPPER_EDGE + 0.05 * jaw_down), 0.45 + 0.7 * gap)
     place(mouth.lower, jaw_right, max(bottom + LOWER_EDGE, UPPER_EDGE), show=wide)
     if mouth.own_teeth is None:
         place(mouth.upper, 0.0, UPPER_EDGE + 0.3 * min(lift, 0.0), show=parted)
-    else:
-        place(mouth.own_teeth, 0.0, lift)
+        return picture * occlusion
+    picture *= occlusion
+    place(mouth.own_teeth, 0.0, lift, show=parted)  # they are in the source's own light
     return picture
 
 
@@ -192,26 +193,26 @@ def _canvas(half_width: float, top: float, bottom: float) -> tuple[Array, Array]
 
 def _painted_teeth(light: Array, lower: bool) -> Sprite:
     """A row of teeth with gum; y = 0 is the middle of the biting edge, the gum is up (down for the lower row)."""
-    half = 2.2
+    half = 2.7
     x, y = _canvas(half, -1.5, 0.25) if not lower else _canvas(half, -0.25, 1.5)
     up = y if lower else -y  # cm from the biting edge towards the gum
     narrow = 0.72 if lower else 1.0
-    borders = np.cumsum((0.0, *HALF_WIDTHS)) * 2 * narrow
+    borders = np.cumsum((0.0, *WIDTHS)) * narrow
     side = np.abs(x)
-    tooth = np.clip(np.searchsorted(borders, side, side="right") - 1, 0, len(HALF_WIDTHS) - 1)
+    tooth = np.clip(np.searchsorted(borders, side, side="right") - 1, 0, len(WIDTHS) - 1)
     width = np.diff(borders)[tooth]
     across = np.clip((side - borders[tooth]) / width * 2 - 1, -1, 1)  # -1..1 over one tooth
     long = np.array([1.0, 0.9, 0.98, 0.82, 0.72], np.float32)[tooth] * (0.82 if lower else 1.0)
-    short = np.array([0.0, 0.05, 0.0, 0.06, 0.1], np.float32)[tooth] + 0.035 * side**2  # the row curves
+    short = np.array([0.0, 0.05, 0.0, 0.06, 0.1], np.float32)[tooth] + 0.025 * side**2  # the row curves
     edge = up - short - 0.05 * np.abs(across) ** 6
     gum_line = long * (0.92 - 0.14 * across**2)
     enamel = smoothstep(-0.02, 0.03, edge) * (1 - smoothstep(-0.03, 0.05, up - gum_line))
     body = 0.93 + 0.07 * (1 - across**2) - 0.10 * smoothstep(0.1, 1.0, up / long)
     gap = 1 - 0.3 * smoothstep(0.84, 1.0, np.abs(across))
-    arch = 1 - 0.66 * smoothstep(0.5, 2.1, side)
+    arch = 1 - 0.6 * smoothstep(0.7, 2.6, side)
     shade = (body * gap * arch)[..., None]
     gum = GUM * (0.85 * arch)[..., None]
-    alpha = smoothstep(-0.02, 0.03, edge) * (1 - smoothstep(1.95, 2.15, side))
+    alpha = smoothstep(-0.02, 0.03, edge) * (1 - smoothstep(2.3 * narrow, 2.6 * narrow, side))
     colours = enamel[..., None] * IVORY * shade + (1 - enamel[..., None]) * gum
     return _sprite(colours * light, alpha, (-half, -0.25 if lower else -1.5))
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.animator import DrivingFrame, Picture, Portrait
 from pipeline.meshwarp import eyes, mouth
+from pipeline.meshwarp.light import Light
 from pipeline.meshwarp.mesh import FACE, LEFT_LIDS, RIGHT_LIDS, Mesh
 from pipeline.meshwarp.mouth import Mouth
 from pipeline.meshwarp.raster import Window, around, rasterize
@@ -21,9 +22,10 @@ Array = NDArray[np.float32]
 COARSE = 4  # the map is smooth but on the face: every fourth pixel is enough there
 BREATH = 1.6  # pixels of a 512 canvas that the shoulders rise
 BODY_FOLLOWS = (0.4, 0.2)  # of the head's travel right, down, that the shoulders share
+LIDS = np.array(RIGHT_LIDS + LEFT_LIDS)
 EDGE = 1.5  # canvas pixels: second derivative of the texture map where one surface hides another
 LIP_SHIFT = 0.35  # of the way to the next ring: texture of lips that close over shown teeth
-SKIN, EYEBALL = 0.0, 1.0  # the third value of the map
+EYEBALL = 4.0  # added to the third value of the map, the shading (about 1), where an eyeball is seen
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,21 +35,23 @@ class MeshPortrait(Portrait):
     crop: Crop
     rest: Rest  # the face in pixels of the canvas
     mesh: Mesh
-    values: Array  # (n, 3): texture coordinates and layer of each vertex at rest
+    values: Array  # (n, 3): texture coordinates of each vertex at rest, and its mark: shading, and whether an eyeball
     texture: NDArray[np.uint8]  # (t, t, 4): the person's colours times alpha, alpha
     whole: bool  # person and background could not be told apart: the layer is all
     background: NDArray[np.uint8]  # (size, size, 4): what is behind; the fourth is not used
     still_map: Array  # (size + border, ..., 3): the map at rest, sampled every `COARSE` pixels
     mouth: Mouth
+    light: Light
 
 
 def render(portrait: MeshPortrait, target: Target, driver: DrivingFrame | None = None) -> Picture:
     """(size, size, 3): the portrait with its face at the target; with `driver`, the driver's mouth between its lips."""
     seen = target.landmarks()
-    places, window, layers = _texture_map(portrait, _points(portrait, target), _values(portrait, target))
-    _move_irises(portrait, target, seen, places, window, layers)
+    places, window, marks = _texture_map(portrait, _points(portrait, target), _values(portrait, target))
+    _move_irises(portrait, target, seen, places, window, marks)
     layer = cv2.remap(portrait.texture, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     picture = _over(layer, portrait.background)
+    _shade(picture[window.slices], marks)
     _soften_edges(picture[window.slices], places[window.slices], EDGE * portrait.crop.texels)
     mouth.draw(picture, portrait.mouth, target, driver)
     eyes.draw_lashes(picture, seen, target.openness)
@@ -62,8 +66,12 @@ def _points(portrait: MeshPortrait, target: Target) -> Array:
 
 
 def _values(portrait: MeshPortrait, target: Target) -> Array:
-    """Texture coordinates and layers, with those of lids and lips that close shifted to skin."""
+    """Texture coordinates, with those of lids and lips that close shifted to skin, and marks."""
     values = portrait.values.copy()
+    shading = portrait.light.shading(target)
+    values[:FACE, 2] = shading
+    lids = FACE + len(portrait.mesh.grid)
+    values[lids : lids + len(LIDS), 2] = EYEBALL + shading[LIDS]
     eyes.lid_texture(values[:, :2], target.openness)
     gap = portrait.mouth.gap
     if gap > 0.25:
@@ -75,7 +83,7 @@ def _values(portrait: MeshPortrait, target: Target) -> Array:
 
 
 def _texture_map(portrait: MeshPortrait, points: Array, values: Array) -> tuple[Array, Window, Array]:
-    """(size, size, 2): each pixel's place in the texture; the face's window, where it is exact; the window's layers."""
+    """(size, size, 2): each pixel's place in the texture; the face's window, where it is exact; the window's marks."""
     size = portrait.crop.size
     border = coarse_border(size)
     coarse = portrait.still_map.copy()
@@ -83,7 +91,7 @@ def _texture_map(portrait: MeshPortrait, points: Array, values: Array) -> tuple[
     smooth = cv2.resize(np.ascontiguousarray(coarse[..., :2]), (border.width, border.height))
     places = smooth[COARSE : COARSE + size, COARSE : COARSE + size]
     window = around(points[:FACE, :2], size, 4)
-    fine = np.zeros((window.height, window.width, 3), np.float32)
+    fine = np.ones((window.height, window.width, 3), np.float32)
     fine[..., :2] = places[window.slices]
     rasterize(points, portrait.mesh.triangles, values, window, fine)
     places[window.slices] = fine[..., :2]
@@ -101,11 +109,11 @@ def still_map(crop: Crop) -> Array:
     border = coarse_border(crop.size)
     line = border.left + (np.arange(border.width // COARSE, dtype=np.float32) + 0.5) * COARSE
     canvas = np.stack(np.meshgrid(line, line), -1)
-    return np.dstack([crop.to_texture(canvas), np.full(canvas.shape[:2], SKIN, np.float32)])
+    return np.dstack([crop.to_texture(canvas), np.ones(canvas.shape[:2], np.float32)])
 
 
 def _move_irises(
-    portrait: MeshPortrait, target: Target, seen: Array, places: Array, window: Window, layers: Array
+    portrait: MeshPortrait, target: Target, seen: Array, places: Array, window: Window, marks: Array
 ) -> None:
     """Edit the texture map where eyeballs are seen, so that the irises look where the target does."""
     rest, crop = portrait.rest, portrait.crop
@@ -116,10 +124,9 @@ def _move_irises(
         shift = crop.texels * rest.pose.scale * (rest.pose.rotation @ moved)[:2]
         centre, radius = eyes.iris(rest.landmarks[:, :2], eye)
         rows, columns = eyes.eye_window(seen, eye, crop.size).slices
-        local = layers[max(0, rows.start - window.top) :, max(0, columns.start - window.left) :]
+        top, left = rows.start - window.top, columns.start - window.left  # an eye's window is inside the face's
         region = places[rows, columns]
-        eyeball = local[: region.shape[0], : region.shape[1]] > 0.5
-        region = region[: eyeball.shape[0], : eyeball.shape[1]]
+        eyeball = marks[top : top + region.shape[0], left : left + region.shape[1]] > EYEBALL / 2
         eyes.move_iris(region, eyeball, crop.to_texture(centre), radius * crop.texels, shift)
 
 
@@ -128,6 +135,11 @@ def _over(layer: NDArray[np.uint8], behind: NDArray[np.uint8]) -> Picture:
     clear = cv2.cvtColor(cv2.bitwise_not(cv2.extractChannel(layer, 3)), cv2.COLOR_GRAY2RGBA)
     mixed = cv2.add(layer, cv2.multiply(behind, clear, scale=1 / 255))
     return np.asarray(cv2.cvtColor(mixed, cv2.COLOR_RGBA2RGB), np.uint8)
+
+
+def _shade(picture: Picture, marks: Array) -> None:
+    shading = np.where(marks > EYEBALL / 2, marks - EYEBALL, marks)
+    cv2.multiply(picture, cv2.cvtColor(shading, cv2.COLOR_GRAY2RGB), picture, dtype=cv2.CV_8U)
 
 
 def _soften_edges(picture: Picture, places: Array, bend: float) -> None:
@@ -139,10 +151,6 @@ def _soften_edges(picture: Picture, places: Array, bend: float) -> None:
 
 
 def vertex_values(portrait_mesh: Mesh, rest: Rest, crop: Crop) -> Array:
-    """(n, 3): texture coordinates of every vertex at rest, and its layer."""
+    """(n, 3): texture coordinates of every vertex at rest, and a mark of 1."""
     points = portrait_mesh.rest_points(rest.shape, rest.pose)
-    values = np.zeros((len(points), 3), np.float32)
-    values[:, :2] = crop.to_texture(points)
-    start = FACE + len(portrait_mesh.grid)
-    values[start : start + len(RIGHT_LIDS) + len(LEFT_LIDS), 2] = EYEBALL
-    return values
+    return np.column_stack([crop.to_texture(points), np.ones(len(points), np.float32)])

@@ -152,7 +152,7 @@ def aim(rest: Rest, cue: Cue) -> Target:
         change = _pose_change(face.pose, neutral.pose, share * options.head)
     openness = (openness[0] * (1 - idle.blink), openness[1] * (1 - idle.blink))
     shape, eyeballs = with_lids(shape, openness)
-    return Target(shape, _posed(rest.pose, change, idle), openness, eyeballs, idle.breath)
+    return Target(shape, posed(rest.pose, change, idle), openness, eyeballs, idle.breath)
 
 
 # Pose
@@ -174,7 +174,7 @@ def _pose_change(driver: HeadPose, neutral: HeadPose, gain: float) -> PoseChange
     return PoseChange((gain * yaw, gain * pitch, gain * roll), (float(right), float(down)), growth)
 
 
-def _posed(rest: HeadPose, change: PoseChange, idle: Idle) -> HeadPose:
+def posed(rest: HeadPose, change: PoseChange, idle: Idle) -> HeadPose:
     """The portrait's pose turned, moved and grown as far as its picture allows."""
     yaw, pitch, roll = change.turn
     turn = limit_turn((yaw + idle.sway[0], pitch + idle.sway[1], roll), rest.yaw)

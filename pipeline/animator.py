@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from pipeline.face.face import Face, HeadPose
 
 Picture = NDArray[np.uint8]
 """(height, width, 3) uint8, RGB."""
+
+
+Region = Literal["all", "exp", "pose", "lip", "eyes"]
 
 
 class OptionError(ValueError):
@@ -51,6 +54,36 @@ class AnimateOptions:
     driver_mouth: bool = _switch(
         False, "My own mouth", "Show your mouth's pixels inside the lips: livelier, but they are yours"
     )
+    relative: bool = _switch(True, "Relative", "Move as you move from your neutral; off: take your pose as it is")
+    region: Region = field(
+        default="all",
+        metadata={
+            "choices": get_args(Region),
+            "label": "Region",
+            "hint": "What follows you; exp is the face without the pose",
+        },
+    )
+    driving_multiplier: float = _slider(1.0, 0.0, 2.0, "Strength", "On all that moves, after every correction")
+    stitching: bool = _switch(True, "Stitching", "Keep the head on its shoulders")
+    normalize_lip: bool = _switch(False, "Close lips first", "Close the portrait's open mouth before it follows yours")
+    eye_retargeting: bool = _switch(False, "Copy eyes only", "The lids open as far as yours; nothing else moves")
+    lip_retargeting: bool = _switch(False, "Copy lips only", "The lips open as far as yours; nothing else moves")
+    paste_back: bool = _switch(True, "Whole picture", "Put the head back into the whole portrait; off: the crop alone")
+    edit_pitch: float = _slider(0.0, -15.0, 15.0, "Nod", "Degrees, on the portrait itself")
+    edit_yaw: float = _slider(0.0, -25.0, 25.0, "Turn", "Degrees, on the portrait itself")
+    edit_roll: float = _slider(0.0, -15.0, 15.0, "Tilt", "Degrees, on the portrait itself")
+    edit_smile: float = _slider(0.0, -0.3, 1.3, "Smile", "Down or up")
+    edit_wink: float = _slider(0.0, 0.0, 39.0, "Wink", "Close one eye")
+    edit_eyebrow: float = _slider(0.0, -30.0, 30.0, "Lift brows", "Down or up")
+    edit_gaze_x: float = _slider(0.0, -30.0, 30.0, "Look aside", "To one side or the other")
+    edit_gaze_y: float = _slider(0.0, -63.0, 63.0, "Look up, down", "With the lids")
+    edit_pout: float = _slider(0.0, -0.09, 0.09, "Pout", "The lips to one side or the other")
+    edit_purse: float = _slider(0.0, -20.0, 15.0, "Purse", "The lips, wider or narrower")
+    edit_grin: float = _slider(0.0, 0.0, 15.0, "Grin", "Show the teeth")
+    edit_lip_open: float = _slider(0.0, -90.0, 120.0, "Open lips", "Shut or open")
+    edit_move_x: float = _slider(0.0, -0.19, 0.19, "Move aside", "The head in the crop; 1 is half of it")
+    edit_move_y: float = _slider(0.0, -0.19, 0.19, "Move up, down", "The head in the crop; 1 is half of it")
+    edit_zoom: float = _slider(1.0, 0.9, 1.2, "Head size", "1 leaves it as it is")
 
     def changed(self, changes: Mapping[str, Any]) -> AnimateOptions:
         """A copy with `changes` applied; OptionError where a name or a value does not fit."""
@@ -61,7 +94,7 @@ class AnimateOptions:
 _FIELDS = {spec.name: spec for spec in dataclasses.fields(AnimateOptions)}
 
 
-def _checked(name: str, value: Any) -> float | bool:
+def _checked(name: str, value: Any) -> float | bool | str:
     spec = _FIELDS.get(name)
     if spec is None:
         raise OptionError(f"There is no option {name!r}; the options are {', '.join(_FIELDS)}.")
@@ -69,6 +102,10 @@ def _checked(name: str, value: Any) -> float | bool:
         if not isinstance(value, bool):
             raise OptionError(f"{name} must be true or false, not {value!r}.")
         return value
+    if choices := spec.metadata.get("choices"):
+        if value not in choices:
+            raise OptionError(f"{name} must be one of {', '.join(choices)}, not {value!r}.")
+        return str(value)
     low, high = spec.metadata["low"], spec.metadata["high"]
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         raise OptionError(f"{name} must be a number from {low} to {high}, not {value!r}.")
@@ -86,23 +123,29 @@ class Portrait:
 
 
 @dataclass(frozen=True, eq=False)
-class DrivingFrame:
-    """One picture of the driver and the face that the tracker holds in it (None: no face)."""
-
-    picture: Picture
-    face: Face | None
-
-
-@dataclass(frozen=True, eq=False)
 class Motion:
     """What was read from one driving face. Animators extend it."""
 
     face: Face
 
+    def towards(self, other: Motion, share: float) -> Motion:
+        """From this neutral `share` (0..1) of the way to a better one, where what an animator added can be mixed."""
+        return other
+
+
+@dataclass(frozen=True, eq=False)
+class DrivingFrame:
+    """One picture of the driver and the face that the tracker holds in it (None: no face)."""
+
+    picture: Picture
+    face: Face | None
+    time: float = 0.0  # seconds, of any clock that does not run backwards
+    previous: Motion | None = None  # this driver's newest before this one: what is kept steady, animators keep it there
+
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """The driver's neutral, against which motion is measured. All but `motion`, a real frame, may drift."""
+    """The driver's neutral, against which motion is measured. All but `motion`'s face, a real one, may drift."""
 
     motion: Motion
     shape: NDArray[np.float32]  # (478, 3) cm, head frame, as Face.shape
@@ -148,4 +191,7 @@ class Animator(Protocol):
         """The motion of each frame's face, in order; None where there is no face."""
 
     def animate(self, cues: Sequence[Cue]) -> list[Picture]:
-        """One picture (size, size, 3) per cue, in order: badge drawn and mirrored as its options say."""
+        """One picture per cue, in order: badge drawn and mirrored as its options say.
+
+        (size, size, 3), or with `paste_back`, where it is supported, the whole portrait.
+        """

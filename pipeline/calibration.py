@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.animator import Motion, Reference
+from pipeline.face import groups
 from pipeline.face.face import Face, HeadPose
+from pipeline.quality import brow_height
 
 WINDOW_SECONDS = 2.0  # of automatic calibration, counted from the first face
 COMMAND_SECONDS = 0.6  # after "calibrate": the driver looks straight and relaxed already
@@ -22,6 +24,7 @@ EYE_SAMPLE_SECONDS = 0.1
 EYE_SAMPLES = 200
 EYE_PERCENTILE = 85  # open eyes: blinks and squints are the rest
 CLOSED_LIPS_CM = 0.15
+RESTING_WIDTH, RESTING_SPREAD = 0.35, 0.03  # of a mouth, in face widths: people differ by about the second
 
 
 class Calibration:
@@ -75,19 +78,46 @@ class Calibration:
             self._eye_time = time
 
     def _best(self) -> Reference:
-        eye_open = _open_eyes(self._eyes)
-        best = sorted(self._candidates, key=lambda motion: strain(motion.face, eye_open))[:BEST_FRAMES]
+        usual = Usual.of([motion.face for motion in self._candidates], _open_eyes(self._eyes))
+        calm = min(self._candidates, key=lambda motion: strain(motion.face, usual))
+        # A mean of different looks would be none of them: only frames that look like the calmest are averaged.
+        best = sorted(self._candidates, key=lambda motion: _unlike(motion.face, calm.face))[:BEST_FRAMES]
         poses = [motion.face.pose for motion in best]
         shape = np.mean([motion.face.shape for motion in best], axis=0)
-        return Reference(best[0], shape.astype(np.float32), _mean_pose(poses), eye_open)
+        return Reference(best[0], shape.astype(np.float32), _mean_pose(poses), usual.eye_open)
 
 
-def strain(face: Face, eye_open: tuple[float, float]) -> float:
-    """How far a face is from looking straight, lips closed, eyes open: 0 is neutral, about 1 per strong fault."""
-    turned = (face.pose.yaw / 15) ** 2 + (face.pose.pitch / 15) ** 2
+@dataclass(frozen=True)
+class Usual:
+    """What differs from person to person, or with the camera's place, and so is only known from watching."""
+
+    eye_open: tuple[float, float]  # lid ratio of the open eyes: subject's right, left
+    brow: float  # cm above the head's origin
+    pitch: float  # degrees
+
+    @classmethod
+    def of(cls, faces: Sequence[Face], eye_open: tuple[float, float]) -> Usual:
+        brow, pitch = np.median([(brow_height(face), face.pose.pitch) for face in faces], axis=0)
+        return cls(eye_open, float(brow), float(pitch))
+
+
+def strain(face: Face, usual: Usual) -> float:
+    """How far a face is from looking straight and at ease: 0 is neutral, about 1 per strong fault."""
+    turned = (face.pose.yaw / 15) ** 2 + ((face.pose.pitch - usual.pitch) / 15) ** 2
     lips = max(0.0, face.lip_gap - CLOSED_LIPS_CM) / 0.3
-    eyes = sum(abs(now / max(opened, 1e-3) - 1) for now, opened in zip(face.eye_ratio, eye_open, strict=True))
-    return turned + lips + eyes
+    smile = max(0.0, abs(mouth_width(face) - RESTING_WIDTH) - RESTING_SPREAD) / 0.06
+    eyes = sum(abs(now / max(opened, 1e-3) - 1) for now, opened in zip(face.eye_ratio, usual.eye_open, strict=True))
+    return turned + lips + smile + eyes + abs(brow_height(face) - usual.brow) / 0.4
+
+
+def mouth_width(face: Face) -> float:
+    """The mouth's width in face widths: about .28 pursed, .35 at rest, .48 in a broad smile."""
+    sides = face.shape[groups.RIGHT_SIDE] - face.shape[groups.LEFT_SIDE]
+    return face.lip_width / float(np.linalg.norm(sides))
+
+
+def _unlike(face: Face, other: Face) -> float:
+    return float(np.abs(face.shape - other.shape).mean())
 
 
 def _open_eyes(samples: Sequence[tuple[float, float]]) -> tuple[float, float]:
@@ -100,7 +130,9 @@ def _settle(old: Reference | None, new: Reference, step: float) -> Reference:
         return new
     weight = 1 - math.exp(-step / SETTLE_SECONDS)
     shape = old.shape + np.float32(weight) * (new.shape - old.shape)
-    return replace(new, shape=shape, pose=_mean_pose([old.pose, new.pose], np.array([1 - weight, weight])))
+    motion = old.motion.towards(new.motion, weight)
+    pose = _mean_pose([old.pose, new.pose], np.array([1 - weight, weight]))
+    return replace(new, motion=motion, shape=shape, pose=pose)
 
 
 def _rests(before: Face, now: Face, reference: Reference, step: float) -> bool:

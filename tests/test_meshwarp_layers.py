@@ -13,6 +13,7 @@ from pipeline.meshwarp.background import diffuse, fill_behind, own_colours
 from pipeline.meshwarp.curves import smoothstep
 from pipeline.meshwarp.matte import guided_filter, refine
 from pipeline.meshwarp.source import Crop, crop_around, texture
+from pipeline.meshwarp.transfer import Rest
 
 NOISE = np.random.default_rng(1).integers(0, 255, (600, 800, 3), np.uint8)
 
@@ -124,10 +125,14 @@ def test_own_colours_give_the_picture_back():
     assert np.abs(own[alpha > 0.3].astype(float) - 180).max() < 12
 
 
+CANVAS = Crop(left=0, top=0, side=512, size=512)
+NO_INSET = np.zeros((mesh.FACE, 3), np.float32)
+
+
 @pytest.fixture(scope="module", params=[0.0, 30.0])
 def built(request) -> tuple[Face, mesh.Mesh]:
     face = make_face(yaw=request.param, roll=8, y=40, scale=14)
-    return face, mesh.build(face.shape, face.pose, 512, 96, whole=False)
+    return face, mesh.build(Rest(face.shape, face.pose), NO_INSET, CANVAS, whole=False)
 
 
 def test_mesh_at_rest_covers_the_canvas_once(built):
@@ -171,3 +176,26 @@ def test_layers_lie_behind_lids_and_lips(built):
     assert np.abs(placed[start:, :2] - placed[ids, :2]).max() < 0.01
     assert (placed[start:, 2] - placed[ids, 2] > 10).all()
     assert form.triangles.max() == len(placed) - 1
+
+
+def test_only_landmarks_beside_the_person_are_moved_and_onto_it():
+    face = make_face(yaw=35, scale=14)
+    rest = Rest(face.shape, face.pose)
+    alpha = np.zeros((CANVAS.texture_size, CANVAS.texture_size), np.uint8)
+    points = CANVAS.to_texture(face.landmarks[: mesh.FACE, :2])
+    edge = int(points[:, 0].min()) + 12
+    alpha[:, edge:] = 255
+    form = mesh.build(rest, mesh.inset(rest, alpha, CANVAS), CANVAS, whole=False)
+    vertices = CANVAS.to_texture(form.rest_points(face.shape, face.pose)[: mesh.FACE])
+    beside = points[:, 0] < edge + 2
+    assert 0 < beside.sum() < 100
+    assert vertices[beside, 0] == pytest.approx(edge + 3, abs=0.01)  # 3: the rim
+    kept = points[:, 0] > edge + 4
+    assert (form.inset[kept] == 0).all()
+    assert np.abs(vertices - points)[kept].max() < 0.01
+
+
+def test_nobody_is_beside_a_person_who_fills_the_picture():
+    face = make_face(yaw=35)
+    alpha = np.full((CANVAS.texture_size, CANVAS.texture_size), 255, np.uint8)
+    assert (mesh.inset(Rest(face.shape, face.pose), alpha, CANVAS) == 0).all()

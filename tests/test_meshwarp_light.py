@@ -15,7 +15,7 @@ REST = Rest(FACE.shape, FACE.pose)
 
 
 def target(yaw: float) -> Target:
-    return Target(REST.shape, posed(REST.pose, PoseChange((yaw, 0, 0)), Idle()), (1, 1), REST.shape, 0.0)
+    return Target(REST.shape, posed(REST, PoseChange((yaw, 0, 0)), Idle()), (1, 1), REST.shape, 0.0)
 
 
 def lit(direction, ambient=0.6) -> Light:

@@ -42,15 +42,6 @@ def closeness(a, b) -> float:
     return float(np.abs(a - b).max())
 
 
-@pytest.mark.parametrize("yaw", [0, 30])
-def test_relief_deepens_the_face_without_moving_it_in_the_picture(yaw):
-    face = make_face(yaw=yaw, pitch=10, roll=-20)
-    rest = Rest.of(face)
-    assert closeness(rest.landmarks[:, :2], face.landmarks[:, :2]) < 0.01
-    assert rest.shape[:, 2] == pytest.approx(transfer.RELIEF * face.shape[:, 2], abs=1e-5)
-    assert rest.pose is face.pose
-
-
 def test_neutral_is_rest():
     aimed = target(NEUTRAL)
     # the canonical lips are .55 cm apart, so contact is asked for, which is at most a press of .04 cm
@@ -96,6 +87,13 @@ def test_travel_is_measured_in_head_sizes_and_limited():
     assert moved[0] == pytest.approx(REST.pose.scale * 6 * np.tanh(1 / 6), rel=1e-3)
     far = target(driver(x=900)).pose.translation - REST.pose.translation
     assert far[0] <= 6 * REST.pose.scale * 1.0001
+
+
+def test_a_head_cut_off_above_hardly_moves_down():
+    cut = dataclasses.replace(REST, headroom=0.7)
+    down, up = (target(driver(y=y), rest=cut).pose.translation[1] - REST.pose.translation[1] for y in (300, -300))
+    assert 0.6 * REST.pose.scale < down <= 0.7 * REST.pose.scale * 1.0001
+    assert up < -4 * REST.pose.scale
 
 
 def test_growth_is_limited():
@@ -150,6 +148,41 @@ def test_lips_never_overlap(gain):
     gaps = shape[list(groups.LIPS_INNER_LOWER), 1] - shape[list(groups.LIPS_INNER_UPPER), 1]
     rest = REST.shape[list(groups.LIPS_INNER_LOWER), 1] - REST.shape[list(groups.LIPS_INNER_UPPER), 1]
     assert (gaps > np.minimum(rest, 0) - 0.01).all()
+
+
+def smiling(width: float, scale: float = 14) -> Face:
+    """The canonical face with its mouth's width multiplied."""
+    face = make_face(scale=scale)
+    shape = face.shape.copy()
+    shape[transfer.LIPS, 0] *= width
+    return dataclasses.replace(face, landmarks=face.pose.to_picture(shape))
+
+
+def mouth_width(shape) -> float:
+    return float(np.linalg.norm(shape[61] - shape[291]))
+
+
+@pytest.mark.parametrize(("source_smile", "least", "most"), [(1.0, 0.85, 1.0), (1.5, 0.2, 0.5)])
+def test_a_smile_is_added_as_far_as_the_sources_mouth_has_room(source_smile, least, most):
+    source = smiling(source_smile)
+    rest = Rest(source.shape, source.pose)
+    broad = [target(smiling(1 + by, scale=11), rest=rest).shape for by in (0.05, 0.1, 0.15, 0.2, 0.25)]
+    widths = [mouth_width(shape) / mouth_width(rest.shape) - 1 for shape in broad]
+    assert (np.diff(widths) > 0).all()  # a broader smile is never shown narrower
+    assert least < widths[-1] / 0.25 < most
+    assert mouth_width(target(smiling(0.8, scale=11), rest=rest).shape) / mouth_width(rest.shape) == pytest.approx(
+        0.8, abs=0.01
+    )
+
+
+def test_half_of_what_the_skull_seems_to_move_is_left_out():
+    face = driver()
+    shape = face.shape.copy()
+    shape[[groups.FOREHEAD, groups.RIGHT_SIDE, groups.CHIN], 0] += 0.4
+    moved = dataclasses.replace(face, landmarks=face.pose.to_picture(shape))
+    change = (target(moved).shape - target(face).shape)[:, 0]
+    assert change[groups.FOREHEAD] == pytest.approx(0.2, abs=0.01)
+    assert change[groups.CHIN] == pytest.approx(0.4, abs=0.02)
 
 
 def test_open_lips_parts_the_inner_ring_exactly():

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from pipeline.animator import AnimateOptions, Cue, Motion, Portrait
+from pipeline.face import groups
+from pipeline.face.face import Face
 from pipeline.idle import BLINK_SLOT_SECONDS, idle
 from pipeline.performance import Performance
 from tests.faces import make_face
@@ -75,6 +77,48 @@ def test_neutral_is_the_straight_relaxed_moment_of_the_first_two_seconds(portrai
     assert cue.reference is not None
     assert cue.reference.pose.yaw == pytest.approx(NEUTRAL.pose.yaw, abs=1.0)
     np.testing.assert_allclose(cue.reference.shape, NEUTRAL.shape, atol=0.05)
+
+
+def look(ids: tuple[int, ...], axis: int, by: float) -> Motion:
+    """The neutral face with landmarks moved (axis 1: down, cm) or spread from the middle (axis 0: by a share)."""
+    shape = NEUTRAL.shape.copy()
+    shape[list(ids), axis] = shape[list(ids), axis] * (1 + by) if axis == 0 else shape[list(ids), axis] + by
+    return Motion(Face(NEUTRAL.pose.to_picture(shape), 1.0))
+
+
+BROWS = groups.RIGHT_BROW + groups.LEFT_BROW
+
+
+@pytest.mark.parametrize("odd", [look(groups.OUTER_CORNERS, 0, -0.3), look(groups.OUTER_CORNERS, 0, 0.4)])
+def test_a_pursed_or_smiling_mouth_is_not_neutral_however_long(portrait: Portrait, odd: Motion) -> None:
+    cue = Performance.rehearsed([odd] * 40 + [Motion(NEUTRAL)] * 10).cue(portrait, OPTIONS, odd, 0.0)
+    assert cue.reference is not None
+    np.testing.assert_allclose(cue.reference.shape, NEUTRAL.shape, atol=0.01)
+
+
+def test_lifted_brows_are_not_neutral_but_a_persons_own_are(portrait: Portrait) -> None:
+    lifted = look(BROWS, 1, -0.6)
+    cue = Performance.rehearsed([lifted] * 10 + [Motion(NEUTRAL)] * 20).cue(portrait, OPTIONS, lifted, 0.0)
+    assert cue.reference is not None
+    np.testing.assert_allclose(cue.reference.shape, NEUTRAL.shape, atol=0.01)
+    cue = Performance.rehearsed([lifted] * 20).cue(portrait, OPTIONS, lifted, 0.0)
+    assert cue.reference is not None
+    np.testing.assert_allclose(cue.reference.shape, lifted.face.shape, atol=0.01)
+
+
+def test_a_low_camera_does_not_make_a_look_tense(portrait: Portrait) -> None:
+    below, talking = Motion(make_face(pitch=-18)), Motion(make_face(jaw=0.4))
+    cue = Performance.rehearsed([below] * 20 + [talking] * 5).cue(portrait, OPTIONS, below, 0.0)
+    assert cue.reference is not None
+    assert cue.reference.pose.pitch == pytest.approx(below.face.pose.pitch, abs=0.5)
+
+
+def test_looks_are_not_mixed_into_the_neutral(portrait: Portrait) -> None:
+    calm, rare = [Motion(NEUTRAL)] * 3, [look(BROWS, 1, 0.3)] * 8
+    cue = Performance.rehearsed(calm + rare * 2 + calm).cue(portrait, OPTIONS, calm[0], 0.0)
+    assert cue.reference is not None
+    shapes = [motion.face.shape for motion in (calm[0], rare[0])]
+    assert min(float(np.abs(cue.reference.shape - shape).max()) for shape in shapes) < 0.01
 
 
 def test_after_two_seconds_expressions_never_become_neutral(portrait: Portrait) -> None:

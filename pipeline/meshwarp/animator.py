@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import cast
 
 import cv2
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline import badge
 from pipeline.animator import Cue, DrivingFrame, Motion, Picture
+from pipeline.face import groups
 from pipeline.face.face import Face
 from pipeline.face.find import find_faces
 from pipeline.meshwarp import light, mesh, mouth
@@ -24,6 +26,7 @@ from pipeline.portrait import choose_face
 from pipeline.weights import FaceModels
 
 SURE = 0.25  # uncertainty of a matte from which the whole picture is moved as one layer
+CUT_HEADROOM = 0.7  # cm: more would show that there is no hair above the picture's edge
 
 
 class MeshWarp:
@@ -49,10 +52,12 @@ class MeshWarp:
         """Crop, matte, background and mesh of a source, about half a second. PortraitError where there is no face."""
         face, warnings = choose_face(picture, find_faces(picture, self._models))
         crop = crop_around(picture, face, self.size)
-        rest = Rest.of(Face(crop.to_canvas(face.landmarks), face.score))
+        on_canvas = Face(crop.to_canvas(face.landmarks), face.score)
+        rest = Rest(on_canvas.shape, on_canvas.pose)
         source = texture(picture, crop)
         layer, behind, whole = self._layers(source, crop, rest)
-        form = mesh.build(rest.shape, rest.pose, self.size, crop.margin * crop.scale, whole)
+        rest = rest if whole else replace(rest, headroom=_headroom(rest, layer[..., 3], crop))
+        form = mesh.build(rest, mesh.inset(rest, layer[..., 3], crop), crop, whole)
         values = vertex_values(form, rest, crop)
         return MeshPortrait(
             key=hashlib.sha256(picture.tobytes() + f"meshwarp {self.size} {picture.shape}".encode()).hexdigest(),
@@ -108,3 +113,11 @@ class MeshWarp:
         if cue.options.badge:
             badge.draw(picture)
         return picture
+
+
+def _headroom(rest: Rest, alpha: NDArray[np.uint8], crop: Crop) -> float:
+    """cm that the head may move down: little where the picture's top edge cuts the hair off."""
+    left, right = crop.to_texture(rest.landmarks[[groups.RIGHT_SIDE, groups.LEFT_SIDE], :2])[:, 0]
+    top = crop.to_texture(np.array([[0, -crop.top * crop.scale]], np.float32))[0, 1] + 1
+    above = alpha[max(0, round(float(top))), int(min(left, right)) : int(max(left, right)) + 1]
+    return CUT_HEADROOM if above.size and above.mean() > 128 else rest.headroom

@@ -60,17 +60,22 @@ def diffuse(colours: Colours, weight: Mask) -> Colours:
 
 def _mirror(colours: Colours, hole: NDArray[np.bool_], unit: float) -> tuple[Colours, Mask]:
     """Each hole pixel reflected at its nearest background pixel; and where the reflection fell on background."""
-    _, labels = cv2.distanceTransformWithLabels(hole.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
-    rows, columns = np.nonzero(~hole)
-    nearest = np.zeros((int(labels.max()) + 1, 2), np.float32)
-    nearest[labels[rows, columns]] = np.stack([columns, rows], 1)
     y, x = np.mgrid[: hole.shape[0], : hole.shape[1]].astype(np.float32)
     here = np.dstack([x, y])
-    jump = cv2.GaussianBlur(2 * (nearest[labels] - here), (0, 0), 4 * unit)
+    jump = cv2.GaussianBlur(2 * (nearest_outside(hole) - here), (0, 0), 4 * unit)
     place = here + jump
     mirrored = cv2.remap(colours, place, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
     valid = cv2.remap((~hole).astype(np.float32), place, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
     return mirrored, cv2.GaussianBlur(smoothstep(0.5, 1.0, valid), (0, 0), 2 * unit)
+
+
+def nearest_outside(hole: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """(h, w, 2): x and y of the pixel outside the hole (there is one) that is nearest to each pixel."""
+    _, labels = cv2.distanceTransformWithLabels(hole.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    rows, columns = np.nonzero(~hole)
+    nearest = np.zeros((int(labels.max()) + 1, 2), np.float32)
+    nearest[labels[rows, columns]] = np.stack([columns, rows], 1)
+    return np.asarray(nearest[labels], np.float32)
 
 
 def _without_outliers(mirrored: Colours, smooth: Colours, hole: NDArray[np.bool_]) -> Colours:

@@ -38,7 +38,7 @@ def move_iris(places: Array, eyeball: NDArray[np.bool_], centre: Array, radius: 
 def draw_lashes(picture: Picture, points: Array, openness: tuple[float, float]) -> None:
     """Darken the edge of closing upper lids; `points` (478, 2 or 3) pixels, `picture` is changed in place."""
     for eye, open_ in zip(EYES, openness, strict=True):
-        strength = LASH_DARKNESS * float(1 - smoothstep(0.0, 0.55, open_))
+        strength = LASH_DARKNESS * float(1 - smoothstep(0.0, 0.85, open_))
         if strength > 0.01:
             _lash_line(picture, points[eye.upper, :2], strength)
 

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from pipeline.face import groups
 from pipeline.face.canonical import TRIANGLES
 from pipeline.face.pose import HeadPose
+from pipeline.meshwarp.background import nearest_outside
 from pipeline.meshwarp.curves import smoothstep
-from pipeline.meshwarp.transfer import lift
+from pipeline.meshwarp.source import Crop
+from pipeline.meshwarp.transfer import Rest, lift
 
 Array = NDArray[np.float32]
 Indices = NDArray[np.int32]
@@ -26,6 +28,8 @@ HEAD_CENTRE_DEPTH = 2.5  # cm behind the origin: where ears and hair are seen in
 DEPTH_REACH = 7.0  # cm from the face's oval to where depth has settled at the head's centre
 NECK = (-2.0, 7.5)  # cm below the chin: from here the head lets go of the neck, until here
 EXPRESSION_REACH = 3.2  # cm beyond the oval that the jaw pulls along
+RIM = 3  # pixels of a 512 canvas at the person's edge that are darker than the skin next to them
+OPAQUE = 230  # of 255: from here a pixel is the person's
 EYEBALL_DEPTH, MOUTH_DEPTH = 0.9, 1.5  # cm behind lids and lips
 
 RIGHT_LIDS = tuple(dict.fromkeys(groups.RIGHT_EYE_UPPER + groups.RIGHT_EYE_LOWER))
@@ -38,6 +42,7 @@ class Mesh:
     """Everything about the mesh that does not move. Pixels are the canvas's."""
 
     triangles: Indices  # (t, 3)
+    inset: Array  # (468, 3) cm from the landmarks to their vertices
     grid: Array  # (g, 3) cm, head frame
     grid_rest: Array  # (g, 3) pixels
     grid_follow: Array  # (g, 1): 1 moves with the head, 0 stays
@@ -57,24 +62,46 @@ class Mesh:
         pulled = self.grid + self.grid_pull @ (shape[oval] - rest_shape[oval])
         grid = self.grid_follow * pose.to_picture(pulled) + (1 - self.grid_follow) * rest
         behind = np.array([0, 0, pose.scale], np.float32)
-        lids = pose.to_picture(eyeballs[list(RIGHT_LIDS + LEFT_LIDS)]) + EYEBALL_DEPTH * behind
+        around = list(RIGHT_LIDS + LEFT_LIDS)
+        lids = pose.to_picture(eyeballs[around] + self.inset[around]) + EYEBALL_DEPTH * behind
         lips = pose.to_picture(shape[list(INNER_LIPS)]) + MOUTH_DEPTH * behind
-        return np.concatenate([pose.to_picture(shape[:FACE]), grid, lids, lips]).astype(np.float32)
+        face = pose.to_picture(shape[:FACE] + self.inset)
+        return np.concatenate([face, grid, lids, lips]).astype(np.float32)
 
 
-def build(shape: Array, pose: HeadPose, size: int, margin: float, whole: bool) -> Mesh:
-    """The mesh of a face at rest: `shape` (478, 3) cm in `pose` on a canvas of `size` with `margin` pixels around.
+def inset(rest: Rest, alpha: NDArray[np.uint8], crop: Crop) -> Array:
+    """(468, 3) cm from each landmark to the person's edge, for those beside the person: 0 for most.
 
-    `whole`: there is no matte, so the background moves too and must hold still further out.
+    A half-profile's hidden cheek is tracked there; turned into view, it would show the background.
+    `alpha` (t, t): 0..255, of the texture.
     """
+    rim = 2 * round(RIM * crop.texels * crop.size / 512) + 1
+    beside = cv2.erode(alpha, np.ones((rim, rim), np.uint8)) < OPAQUE
+    shape, points = rest.shape[:FACE], rest.landmarks[:FACE, :2].copy()
+    x, y = np.clip(np.round(crop.to_texture(points)), 0, len(alpha) - 1).astype(int).T
+    moved = np.nonzero(beside[y, x])[0]
+    points[moved] = crop.from_texture(nearest_outside(beside)[y[moved], x[moved]])
+    offset = np.zeros_like(shape)
+    offset[moved] = (lift(points, shape[:, 2], rest.pose) - shape)[moved]
+    return offset
+
+
+def build(rest: Rest, inset: Array, crop: Crop, whole: bool) -> Mesh:
+    """The mesh of a face at rest on the canvas and the margin of a crop.
+
+    `inset` (468, 3): cm from its landmarks to their vertices; `whole`: there is no matte, so the background moves too
+    and must hold still further out.
+    """
+    shape, pose = rest.shape, rest.pose
     oval = pose.to_picture(shape[list(groups.OVAL)])[:, :2]
-    points = _grid_points(oval, size, margin)
+    points = _grid_points(oval, crop.size, crop.margin * crop.scale)
     flat = (points - pose.translation[:2]) / np.float32(pose.scale)
     follow = _follow(_upright(flat, pose), shape, whole)
     grid = lift(points, _depth(flat, shape, pose), pose)
     triangles = np.concatenate([_skin_triangles(), _grid_triangles(oval, points), _layer_triangles(len(points))])
     return Mesh(
         triangles=triangles.astype(np.int32),
+        inset=inset,
         grid=grid,
         grid_rest=pose.to_picture(grid),
         grid_follow=follow[:, None],

@@ -16,13 +16,11 @@ from numpy.typing import NDArray
 from pipeline.animator import AnimateOptions, Cue, Idle
 from pipeline.face import groups
 from pipeline.face.canonical import VERTICES
-from pipeline.face.face import Face
 from pipeline.face.pose import HeadPose, euler, rotation_from_euler
 from pipeline.meshwarp.curves import smoothstep
 
 Array = NDArray[np.float32]
 
-RELIEF = 1.15  # times the tracker's depth, which is too flat: heads turned by it look turned by 13 degrees in 15
 TURN_LIMITS = (32.0, 25.0, 40.0)  # degrees yaw, pitch, roll
 TRAVEL_LIMITS = (6.0, 5.0)  # cm right, down
 SCALE_LIMITS = (0.8, 1.25)
@@ -35,6 +33,8 @@ WIDEST = 1.4  # openness of a wide open eye, 1 is the source's
 GAZE_LIMITS = (0.26, 0.13)  # eye widths along and across the eye
 LID_LINE = 0.18  # where the lids meet, from the lower to the upper lid
 HEAD_RISE = 0.08  # cm that breathing in lifts the head
+BROADEST_SMILE = 0.5  # of a mouth, in face widths
+LEAST_ROOM = 0.06  # of a mouth's width, that every mouth can still widen
 CONTACT = 0.04  # cm that lips which should touch are pressed together
 
 
@@ -101,12 +101,7 @@ class Rest:
 
     shape: Array  # (478, 3) cm
     pose: HeadPose
-
-    @classmethod
-    def of(cls, face: Face) -> Rest:
-        """A face as tracked, seen the same but with more relief."""
-        depth = RELIEF * face.shape[:, 2]
-        return cls(lift(face.landmarks[:, :2], depth, face.pose), face.pose)
+    headroom: float = TRAVEL_LIMITS[1]  # cm that the head may move down before what is above it is missed
 
     @cached_property
     def landmarks(self) -> Array:
@@ -152,7 +147,7 @@ def aim(rest: Rest, cue: Cue) -> Target:
         change = _pose_change(face.pose, neutral.pose, share * options.head)
     openness = (openness[0] * (1 - idle.blink), openness[1] * (1 - idle.blink))
     shape, eyeballs = with_lids(shape, openness)
-    return Target(shape, posed(rest.pose, change, idle), openness, eyeballs, idle.breath)
+    return Target(shape, posed(rest, change, idle), openness, eyeballs, idle.breath)
 
 
 # Pose
@@ -174,14 +169,16 @@ def _pose_change(driver: HeadPose, neutral: HeadPose, gain: float) -> PoseChange
     return PoseChange((gain * yaw, gain * pitch, gain * roll), (float(right), float(down)), growth)
 
 
-def posed(rest: HeadPose, change: PoseChange, idle: Idle) -> HeadPose:
+def posed(rest: Rest, change: PoseChange, idle: Idle) -> HeadPose:
     """The portrait's pose turned, moved and grown as far as its picture allows."""
+    pose = rest.pose
     yaw, pitch, roll = change.turn
-    turn = limit_turn((yaw + idle.sway[0], pitch + idle.sway[1], roll), rest.yaw)
-    travel = (change.travel[0], change.travel[1] - HEAD_RISE * idle.breath)
-    right, down = (limit * math.tanh(way / limit) for way, limit in zip(travel, TRAVEL_LIMITS, strict=True))
-    shift = np.float32(rest.scale) * np.array([right, down, 0], np.float32)
-    return HeadPose(rotation_from_euler(*turn) @ rest.rotation, rest.scale * change.growth, rest.translation + shift)
+    turn = limit_turn((yaw + idle.sway[0], pitch + idle.sway[1], roll), pose.yaw)
+    right, down = change.travel[0], change.travel[1] - HEAD_RISE * idle.breath
+    limits = (TRAVEL_LIMITS[0], rest.headroom if down > 0 else TRAVEL_LIMITS[1])
+    right, down = (limit * math.tanh(way / limit) for way, limit in zip((right, down), limits, strict=True))
+    shift = np.float32(pose.scale) * np.array([right, down, 0], np.float32)
+    return HeadPose(rotation_from_euler(*turn) @ pose.rotation, pose.scale * change.growth, pose.translation + shift)
 
 
 def limit_turn(turn: tuple[float, float, float], source_yaw: float) -> tuple[float, float, float]:
@@ -208,7 +205,8 @@ def soft_limit(value: float, limit: float) -> float:
 def _expression(source: Array, driver: Array, neutral: Array, options: AnimateOptions) -> Array:
     """(478, 3) cm by which the source's landmarks move: everything but the lids."""
     change = (driver - neutral) * _proportions(source, neutral)
-    change[LIPS] *= (1.0, 1.0, 1.0) - _smile_damping(source, driver, neutral) * np.array([1, 0.6, 1], np.float32)
+    damping = 1 - _smile_share(source, driver, neutral)
+    change[LIPS] *= 1 - damping * np.array([1, 0.6, 1], np.float32)
     length = np.linalg.norm(change, axis=1, keepdims=True)
     change *= DISPLACEMENT_LIMIT * np.tanh(length / DISPLACEMENT_LIMIT) / np.maximum(length, 1e-6)
     for eye in EYES:
@@ -232,6 +230,13 @@ BROWS = smoothstep(-2.5, -4.0, VERTICES[:, 1])
 """(468,) how much the brow slider applies: fully from the brows upwards."""
 
 
+MOBILITY = np.ones(468, np.float32)
+"""(468,) how much of what the tracker sees move is expression. On the skull's outline and the nose half is its own
+error, which comes with each turn."""
+MOBILITY[list(groups.OVAL)] = 0.5 + 0.5 * smoothstep(0.0, 5.0, VERTICES[list(groups.OVAL), 1])
+MOBILITY[[168, 6, 197, 195, 5, 4, 1, 19, 94, 2]] = 0.5  # along the ridge and under the tip
+
+
 def _distance(shape: Array, a: int, b: int) -> float:
     return float(np.linalg.norm(shape[a] - shape[b]))
 
@@ -243,15 +248,17 @@ def _proportions(source: Array, neutral: Array) -> Array:
     lips = _distance(source, 61, 291) / _distance(neutral, 61, 291)
     factor = np.tile(np.array([wide, tall, wide * DEPTH_GAIN], np.float32), (478, 1))
     factor[LIPS, 0] = lips
+    factor[:468] *= MOBILITY[:, None]
     return factor
 
 
-def _smile_damping(source: Array, driver: Array, neutral: Array) -> float:
-    """0..0.8: how much of the driver's smile to leave out because the source smiles already."""
-    smiling = _distance(source, 61, 291) / _distance(source, 234, 454)
-    keep = float(np.clip((0.47 - smiling) / 0.12, 0.2, 1))
+def _smile_share(source: Array, driver: Array, neutral: Array) -> float:
+    """0..1: how much of the driver's smile the source's mouth has room for, ever less: a smile is not added to one."""
     widen = _distance(driver, 61, 291) / _distance(neutral, 61, 291) - 1
-    return (1 - keep) * float(smoothstep(0, 0.22, widen))
+    if widen < 1e-3:
+        return 1.0
+    room = max(LEAST_ROOM, BROADEST_SMILE * _distance(source, 234, 454) / _distance(source, 61, 291) - 1)
+    return room * math.tanh(widen / room) / widen
 
 
 def _gaps(shape: Array) -> Array:

@@ -11,20 +11,23 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-from realtime.settings import MediaSettings
+from realtime.settings import MediaSettings, address_for
 from web.settings import Settings
 
 if TYPE_CHECKING:
-    from pipeline.animate import Player
+    from pipeline.animate import Progress, Report
     from pipeline.animator import AnimateOptions, Animator
+    from pipeline.liveportrait.animator import LivePortrait
+    from pipeline.load import Loaded
     from pipeline.weights import FaceModels, Row
 
 ANIMATORS = ("auto", "liveportrait", "meshwarp")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+MODEL_SETS = ("face", "liveportrait", "animals")
 INTERRUPTED = 130  # what a shell reports of a program that Ctrl-C ended
 
 
@@ -63,7 +66,8 @@ def _serve(parsed: argparse.Namespace) -> int:
 
     sys.setswitchinterval(0.001)  # the thread that moves packets may not wait 5 ms for one that computes
     _single_threaded()
-    media = MediaSettings(parsed.media_address, parsed.media_ports, tuple(parsed.ice_server))
+    address = parsed.media_address or address_for(parsed.host)
+    media = MediaSettings(address, parsed.media_ports, tuple(parsed.ice_server))
     names = {field.name for field in dataclasses.fields(Settings)} - {"media", "allow_origins"}
     chosen = {name: getattr(parsed, name) for name in names}
     serve(Settings(**chosen, media=media, allow_origins=tuple(parsed.allow_origin)))
@@ -71,31 +75,81 @@ def _serve(parsed: argparse.Namespace) -> int:
 
 
 def _animate(parsed: argparse.Namespace) -> int:
-    from pipeline.animate import animate
-
-    player = _player(parsed, _options(parsed.set))
+    options = _options(parsed.set)
+    _check_files(parsed)
+    models, loaded = _load(parsed)
     with _bar("Animating", "frame") as progress:
-        report = animate(player, parsed.driving, parsed.output, progress)
-    _write_json(parsed.json, dataclasses.asdict(report))
-    print(f"{parsed.output}: {report.frames} frames in {report.seconds:.1f} s ({report.fps:.0f} a second).")
-    for warning in report.warnings:
+        report = _perform(parsed, models, loaded.animator, options, progress)
+    about = {"animator": loaded.animator.name, "reason": loaded.reason, "device": loaded.device}
+    _write_json(parsed.json, about | dataclasses.asdict(report))
+    print(f"{parsed.output}: {report.frames} frames in {report.seconds:.1f} s ({report.fps:.3g} a second).")
+    for warning in (*_ineffective(parsed.set, loaded.animator), *report.warnings):
         print(f"Note: {warning}")
     return 0
 
 
+def _check_files(parsed: argparse.Namespace) -> None:
+    """A mistyped name is told before the networks are loaded."""
+    from pipeline.animate import is_video, read_source
+
+    if not is_video(parsed.source):
+        read_source(parsed.source)
+
+
+def _perform(
+    parsed: argparse.Namespace, models: FaceModels, animator: Animator, options: AnimateOptions, progress: Progress
+) -> Report:
+    from pipeline.animate import Player, animate, is_video, read_source
+    from pipeline.face.tracker import FaceTracker
+
+    if animator.name == "liveportrait":
+        from pipeline.liveportrait.files import Job, Performer
+
+        job = Job(parsed.source, parsed.output, parsed.driving, parsed.motion, parsed.save_motion)
+        return Performer(cast("LivePortrait", animator), models, options).perform(job, progress)
+    video = is_video(parsed.source)
+    _refuse(animator, {"--motion": parsed.motion, "--save-motion": parsed.save_motion, "A video in --source": video})
+    player = Player(animator, FaceTracker(models), animator.prepare(read_source(parsed.source)), options)
+    return animate(player, parsed.driving, parsed.output, progress)
+
+
+def _refuse(animator: Animator, flags: dict[str, Any]) -> None:
+    from pipeline.load import AnimatorError
+
+    for flag, value in flags.items():
+        if value:
+            raise AnimatorError(f"{flag} needs --animator liveportrait; this is {animator.name}.")
+
+
+def _ineffective(assignments: list[str], animator: Animator) -> Iterator[str]:
+    for assignment in assignments:
+        name = assignment.partition("=")[0]
+        if name not in animator.supports:
+            yield f"{name} has no effect with {animator.name}."
+
+
 def _weights(parsed: argparse.Namespace) -> int:
     from pipeline import weights
+    from pipeline.hub import ANIMALS, HUMAN
 
+    sets: dict[str, Any] = {"face": weights, HUMAN.name: HUMAN, ANIMALS.name: ANIMALS}
+    here = ["face", *(name for name in MODEL_SETS[1:] if sets[name].is_begun())]
+    names = [parsed.models] if parsed.models else {"list": MODEL_SETS, "fetch": ["face"], "verify": here}[parsed.action]
     with _bar("Fetching the model files", "B") as progress:
-        actions: dict[str, Callable[[], list[Row]]] = {
-            "list": weights.rows,
-            "fetch": partial(weights.fetch, progress),
-            "verify": weights.verify,
+        actions: dict[str, Callable[[Any], list[Row]]] = {
+            "list": lambda files: files.rows(),
+            "fetch": lambda files: files.fetch(progress),
+            "verify": lambda files: files.verify(),
         }
-        rows = actions[parsed.action]()
+        rows = [row for name in names for row in actions[parsed.action](sets[name])]
     for row in rows:
-        print(f"{row.state:8} {row.size:>9,} bytes  {row.licence}  {row.name}")
-        print(f"         sha256 {row.sha256}\n         {row.path}")
+        size = "unknown" if row.size is None else f"{row.size:,}"
+        print(f"{row.state:8} {size:>11} bytes  {row.licence}  {row.name}")
+        print(f"         sha256 {row.sha256 or 'as the hub tells it when it is fetched'}\n         {row.path}")
+    if parsed.action == "fetch" and not parsed.models:
+        print("LivePortrait's own weights (520 MB): `python run.py weights fetch liveportrait`.")
+    if parsed.models == ANIMALS.name:
+        print(f"To use them: --weights {rows[0].path.parents[1]}")
     return 0
 
 
@@ -118,34 +172,42 @@ def _doctor(_: argparse.Namespace) -> int:
 def _benchmark(parsed: argparse.Namespace) -> int:
     from pipeline.benchmark import benchmark
 
+    if parsed.precision_table:
+        return _networks(parsed)
     _single_threaded()
-    models, animator = _animator(parsed)
+    models, loaded = _load(parsed)
     with _bar("Measuring", "frame") as progress:
-        result = benchmark(animator, models, parsed.source, parsed.driving, progress)
+        result = benchmark(loaded.animator, models, parsed.source, parsed.driving, progress)
     _write_json(parsed.json, dataclasses.asdict(result))
     print(result.table())
     return 0
 
 
-def _player(parsed: argparse.Namespace, options: AnimateOptions) -> Player:
-    from pipeline.animate import Player, read_source
-    from pipeline.face.tracker import FaceTracker
+def _networks(parsed: argparse.Namespace) -> int:
+    parsed.animator, parsed.precision = "liveportrait", "fp32"
+    models, loaded = _load(parsed)
 
-    picture = read_source(parsed.source)
-    models, animator = _animator(parsed)
-    return Player(animator, FaceTracker(models), animator.prepare(picture), options)
+    from pipeline.liveportrait.costs import measure
+    from pipeline.portrait import default_portrait, read_picture
+
+    animator = cast("LivePortrait", loaded.animator)
+    portrait = read_picture(default_portrait())
+    result = measure(animator.networks, portrait, models, animator.device, loaded.reason)
+    _write_json(parsed.json, dataclasses.asdict(result))
+    print(result.table())
+    return 0
 
 
-def _animator(parsed: argparse.Namespace) -> tuple[FaceModels, Animator]:
+def _load(parsed: argparse.Namespace) -> tuple[FaceModels, Loaded]:
     from pipeline.load import load_animator
     from pipeline.weights import face_models
 
     with _bar("Fetching the model files", "B") as progress:
         models = face_models(progress)
-    loaded = load_animator(parsed.animator, models, parsed.size)
+    loaded = load_animator(parsed.animator, models, parsed.size, parsed.precision, parsed.weights)
     print(f"Animator: {loaded.animator.name} on {loaded.device} ({loaded.reason}).", file=sys.stderr)
     loaded.animator.warm_up()
-    return models, loaded.animator
+    return models, loaded
 
 
 def _options(assignments: list[str]) -> AnimateOptions:
@@ -214,6 +276,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_benchmark(command("benchmark", _benchmark, "measure speed and quality on this machine"))
     weights = command("weights", _weights, "the model files: list, fetch or verify them")
     weights.add_argument("action", choices=("list", "fetch", "verify"))
+    weights.add_argument("models", nargs="?", choices=MODEL_SETS, help="which; fetch takes the face models if not told")
     command("doctor", _doctor, "what this machine can do, what is missing, and how to get it")
     return parser
 
@@ -224,9 +287,9 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default=Settings.host, help="address of the page")
     parser.add_argument("--port", type=_port, default=Settings.port, help="port of the page; 0 takes any free one")
     parser.add_argument("--max-sessions", type=_positive, default=Settings.max_sessions, help="users at a time")
-    parser.add_argument("--media-address", default=MediaSettings.address, help="address of audio and video")
+    parser.add_argument("--media-address", metavar="ADDR", help="address of audio and video (that of the page)")
     parser.add_argument("--media-ports", type=_port_range, metavar="LOW-HIGH", help="UDP ports of the media")
-    parser.add_argument("--ice-server", action="append", default=[], metavar="URL", help="STUN or TURN; repeatable")
+    parser.add_argument("--ice-server", action="extend", nargs="+", default=[], metavar="URL", help="STUN or TURN")
     parser.add_argument("--ssl-certfile", type=Path, metavar="FILE", help="certificate: serves https")
     parser.add_argument("--ssl-keyfile", type=Path, metavar="FILE", help="its key")
     parser.add_argument("--password", metavar="TEXT", help="ask visitors for it")
@@ -237,9 +300,18 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
 
 def _add_animate(parser: argparse.ArgumentParser) -> None:
     _add_animator(parser)
-    parser.add_argument("--source", type=Path, metavar="PICTURE", required=True, help="the portrait")
-    parser.add_argument("--driving", type=Path, metavar="VIDEO", required=True, help="whose face moves it")
-    parser.add_argument("--output", type=Path, metavar="VIDEO", required=True, help=".mp4, .mov or .mkv")
+    parser.add_argument(
+        "--source", type=Path, metavar="PICTURE", required=True, help="the portrait; with LivePortrait also a video"
+    )
+    driver = parser.add_mutually_exclusive_group(required=True)
+    driver.add_argument(
+        "--driving", type=Path, metavar="VIDEO", help="whose face moves it; with LivePortrait also a picture"
+    )
+    driver.add_argument("--motion", type=Path, metavar="FILE", help="recorded motion (.npz, .pkl); LivePortrait only")
+    parser.add_argument(
+        "--output", type=Path, metavar="VIDEO", required=True, help=".mp4, .mov or .mkv; of two pictures .png or .jpg"
+    )
+    parser.add_argument("--save-motion", type=Path, metavar="FILE", help="keep the driver's motion; LivePortrait only")
     parser.add_argument(
         "--set", action="append", default=[], metavar="OPTION=VALUE", help="as in head=0.5 or badge=false"
     )
@@ -254,11 +326,20 @@ def _add_benchmark(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--driving", type=Path, nargs="+", default=[], metavar="VIDEO", help="videos (the built-in demo)"
     )
+    parser.add_argument(
+        "--precision-table",
+        action="store_true",
+        help="instead: LivePortrait's networks one by one, their errors in 16 bits, seconds and memory",
+    )
     _add_json(parser)
 
 
 def _add_animator(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--animator", choices=ANIMATORS, default=Settings.animator, help="what draws the portrait")
+    parser.add_argument("--precision", choices=PRECISIONS, default=Settings.precision, help="of LivePortrait's numbers")
+    parser.add_argument(
+        "--weights", type=Path, metavar="FOLDER", help="LivePortrait's checkpoints, where they are not the fetched ones"
+    )
     parser.add_argument("--size", type=_size, default=Settings.size, help="side of the animated picture in pixels")
 
 

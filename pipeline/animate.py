@@ -17,6 +17,22 @@ from pipeline.video import VideoError, VideoFrame, VideoReader, VideoWriter
 
 COMMENT = "AI-generated: a portrait picture animated by a machine; not a recording of a real person."
 
+VIDEO_SUFFIXES = (
+    ".mp4",
+    ".m4v",
+    ".mov",
+    ".mkv",
+    ".webm",
+    ".avi",
+    ".mpg",
+    ".mpeg",
+    ".ts",
+    ".ogv",
+    ".wmv",
+    ".flv",
+    ".3gp",
+)
+
 Progress = Callable[[int, int | None], None]
 """Called with (frames done, frames in all, where known) after each frame."""
 
@@ -62,7 +78,7 @@ class Player:
             for frame in video:
                 if motions and frame.time > begin + WINDOW_SECONDS:
                     break
-                motion = self._motion(frame)
+                motion = self._motion(frame, motions[-1] if motions else None)
                 begin = begin if motions else frame.time
                 motions += [motion] if motion else []
         if not motions:
@@ -81,15 +97,20 @@ class Player:
         with watch.stage("track"):
             face = self.tracker.track(frame.picture, frame.time, self.options.smoothing)
         with watch.stage("motion"):
-            (motion,) = self.animator.read_motion([DrivingFrame(frame.picture, face)])
+            (motion,) = self.animator.read_motion([DrivingFrame(frame.picture, face, frame.time, performance.motion)])
             cue = performance.cue(self.portrait, self.options, motion, frame.time, frame.picture)
         with watch.stage("animate"):
             (picture,) = self.animator.animate([cue])
         return Played(frame, motion, cue, picture)
 
-    def _motion(self, frame: VideoFrame) -> Motion | None:
+    def _motion(self, frame: VideoFrame, previous: Motion | None) -> Motion | None:
         face = self.tracker.track(frame.picture, frame.time, self.options.smoothing)
-        return self.animator.read_motion([DrivingFrame(frame.picture, face)])[0]
+        return self.animator.read_motion([DrivingFrame(frame.picture, face, frame.time, previous)])[0]
+
+
+def is_video(path: Path) -> bool:
+    """Whether a file's name says that it is a video."""
+    return path.suffix.lower() in VIDEO_SUFFIXES
 
 
 def read_source(path: Path) -> Picture:
@@ -100,7 +121,13 @@ def read_source(path: Path) -> Picture:
         raise PortraitError(f"{path} cannot be read ({error.strerror}); name a picture file.") from error
 
 
-def animate(player: Player, driving: Path, output: Path, progress: Progress) -> Report:
+def animate(
+    player: Player,
+    driving: Path,
+    output: Path,
+    progress: Progress,
+    on_played: Callable[[Played], None] = lambda played: None,
+) -> Report:
     """Write `output`: the portrait moving as the face in `driving`, with its timestamps and its sound.
 
     Raises VideoError where a file cannot be read or written, or no face is in the video; nothing is left behind then.
@@ -115,6 +142,7 @@ def animate(player: Player, driving: Path, output: Path, progress: Progress) -> 
         for played in player.play(video, performance, watch):
             with watch.stage("encode"):
                 writer.write(played.picture, played.frame.pts)
+            on_played(played)
             frames, lost = frames + 1, lost + (played.motion is None)
             progress(frames, video.expected_frames)
     seconds = time.perf_counter() - start

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import cast
 
 import cv2
 
@@ -51,14 +50,15 @@ class Benchmark:
     stages_ms: dict[str, dict[str, float]]  # p50, p95, p99 of a frame; "total" is track + motion + animate
     fps: float  # that one thread holds: 1000 / the median total
     peak_memory_mb: float | None  # of the whole process; None where the system does not tell
-    rows: tuple[Row, ...]
+    rows: tuple[Row, ...]  # none of LivePortrait, whose target is not in landmarks
 
     def table(self) -> str:
         """The report for people: machine, stages, and the quality by driver, by source and over all."""
         memory = "" if self.peak_memory_mb is None else f", peak memory {self.peak_memory_mb:.0f} MB"
         lines = [f"{name}: {text}" for name, text in self.machine.items()]
-        lines += [f"{self.animator} at {self.size} x {self.size} on one thread: {self.fps:.0f} fps{memory}", ""]
-        lines += [*_stage_lines(self.stages_ms), "", *_quality_lines(self.rows)]
+        lines += [f"{self.animator} at {self.size} x {self.size} on one thread: {self.fps:.3g} fps{memory}", ""]
+        lines += _stage_lines(self.stages_ms)
+        lines += ["", *_quality_lines(self.rows)] if self.rows else []
         return "\n".join(lines)
 
 
@@ -83,10 +83,11 @@ def benchmark(
                     samples.append(sample)
                     done += 1
                     progress(done, total)
-                rows.append(_row(source, driving.stem, samples))
+                if isinstance(portrait, MeshPortrait):
+                    rows.append(_row(source, driving.stem, samples))
     stages = watch.percentiles()
     fps = 1000 / stages["total"]["p50"]
-    return Benchmark(_machine(), animator.name, len(rest[0]), stages, fps, _peak_memory(), tuple(rows))
+    return Benchmark(machine(), animator.name, len(rest[0]), stages, fps, _peak_memory(), tuple(rows))
 
 
 def _demo(folder: Path) -> Path:
@@ -105,9 +106,9 @@ def _samples(player: Player, viewer: FaceTracker, driving: Path, watch: Stopwatc
     performance = player.rehearse(driving)
     with VideoReader(driving) as video:
         for played in player.play(video, performance, watch):
-            seen = viewer.track(played.picture, played.frame.time, OPTIONS.smoothing)
-            if seen and played.motion:
-                target = aim(cast(MeshPortrait, player.portrait).rest, played.cue)
+            seen = viewer.track(played.picture, played.frame.time, smoothing=0.0)  # the result as it is, without lag
+            if seen and played.motion and isinstance(player.portrait, MeshPortrait):
+                target = aim(player.portrait.rest, played.cue)
                 yield Sample(played.motion.face, target.landmarks(), target.pose, seen)
             else:
                 yield None
@@ -120,7 +121,8 @@ def _row(source: str, driving: str, samples: Sequence[Sample | None]) -> Row:
     return Row(source, driving, len(samples) - len(seen), measure(seen))
 
 
-def _machine() -> dict[str, str]:
+def machine() -> dict[str, str]:
+    """What the figures were measured on."""
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     return {
         "machine": f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",

@@ -47,6 +47,7 @@ def examine(host: str, port: int) -> Iterator[Finding]:
         ("Python", python),
         ("Packages", packages),
         ("Model files", model_files),
+        ("LivePortrait", liveportrait),
         ("CUDA device", cuda_device),
         ("Video encoders", encoders),
         ("Cameras", cameras),
@@ -110,6 +111,17 @@ def model_files() -> Iterator[Finding]:
         yield Finding("Model files", "ok", f"verified in {weights.cache_folder()}")
     for row in bad:
         yield Finding("Model files", "missing", f"{row.file} is {row.state}", "python run.py weights fetch")
+
+
+def liveportrait() -> Iterator[Finding]:
+    """Whether LivePortrait's checkpoints are where they are fetched to."""
+    from pipeline.hub import is_complete, weights_folder
+
+    if is_complete(weights_folder()):
+        yield Finding("LivePortrait", "ok", f"its weights are in {weights_folder()}")
+    else:
+        remedy = "python run.py weights fetch liveportrait (520 MB), or name their folder with --weights"
+        yield Finding("LivePortrait", "missing", "its weights are not here; mesh-warp needs none", remedy)
 
 
 def cuda_device() -> Iterator[Finding]:

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from pipeline.animator import Animator
-from pipeline.weights import FaceModels
+from pipeline.hub import is_complete, strangers, weights_folder
+from pipeline.weights import FaceModels, cache_folder
+
+if TYPE_CHECKING:
+    import torch
 
 AnimatorName = Literal["auto", "liveportrait", "meshwarp"]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+NO_HALF = ("GTX 16",)  # GPUs on which float16 gives NaN (LivePortrait's issues 62 and 231)
 
 
 class AnimatorError(RuntimeError):
@@ -24,11 +33,67 @@ class Loaded:
     device: str
 
 
-def load_animator(name: AnimatorName, models: FaceModels, size: int) -> Loaded:
-    """The named animator, or for "auto" the best that runs here; `size` is the output's side in pixels."""
+def load_animator(
+    name: AnimatorName, models: FaceModels, size: int, precision: Precision = "auto", weights: Path | None = None
+) -> Loaded:
+    """The named animator, or for "auto" the best that runs here; `size` is the output's side in pixels.
+
+    `weights` is the folder of LivePortrait's checkpoints where they are not the fetched ones. Raises AnimatorError or
+    WeightsError. PyTorch is imported only where the checkpoints are there.
+    """
+    folder = weights or weights_folder()
+    if name == "meshwarp":
+        return _meshwarp(models, size, "you asked for it")
+    if name == "liveportrait":
+        return _liveportrait(models, size, precision, folder, "you asked for it")
+    if not is_complete(folder):
+        return _meshwarp(models, size, "LivePortrait's weights are not on this machine")
+    if not _has_cuda():
+        return _meshwarp(models, size, "there is no CUDA device for LivePortrait")
+    return _liveportrait(models, size, precision, folder, "there are a CUDA device and the weights")
+
+
+def _meshwarp(models: FaceModels, size: int, reason: str) -> Loaded:
     from pipeline.meshwarp.animator import MeshWarp
 
-    if name == "liveportrait":
-        raise AnimatorError("LivePortrait is not part of this version; use --animator meshwarp.")
-    reason = "you asked for it" if name == "meshwarp" else "LivePortrait is not part of this version"
     return Loaded(MeshWarp(models, size), reason, "cpu")
+
+
+def _has_cuda() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _liveportrait(models: FaceModels, size: int, precision: Precision, folder: Path, reason: str) -> Loaded:
+    if not is_complete(folder):
+        raise AnimatorError(
+            f"LivePortrait's weights are not in {folder}; run `python run.py weights fetch liveportrait` (520 MB), "
+            "name the folder that has them with --weights, or use --animator meshwarp."
+        )
+    import torch
+
+    from pipeline.liveportrait.animator import LivePortrait
+    from pipeline.liveportrait.checkpoint import load_networks
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
+    dtype = choose_dtype(precision, gpu)
+    load = partial(load_networks, folder, cache_folder())
+    animator = LivePortrait(models, load, device, dtype, size)
+    seconds = animator.seconds_per_frame
+    if unknown := strangers(animator.networks.digests):
+        reason += f"; stand-in weights: {len(unknown)} of {len(animator.networks.digests)} files are not the official"
+    reason += f"; {seconds:.1f} s a frame" if seconds >= 0.1 else f"; {seconds * 1000:.0f} ms a frame"
+    return Loaded(animator, reason, f"{gpu or 'cpu'}, {str(dtype).removeprefix('torch.')}")
+
+
+def choose_dtype(precision: Precision, gpu: str | None) -> torch.dtype:
+    """What the networks compute in; `gpu` is its name, None for the CPU. AnimatorError where they cannot."""
+    import torch
+
+    if precision == "auto":
+        precision = "fp32" if gpu is None or any(series in gpu for series in NO_HALF) else "fp16"
+    if precision == "fp16" and gpu is None:
+        raise AnimatorError("On a CPU fp16 is far slower than fp32; use --precision fp32 or bf16.")
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]

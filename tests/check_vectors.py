@@ -360,7 +360,8 @@ def check(networks: Networks, reference: Reference, mathematics) -> Iterator[tup
             seen.add(name)
             yield name, reference.ratio(name, value)
     for network in vars(networks).values():
-        fold(network)
+        if isinstance(network, torch.nn.Module):
+            fold(network)
     for name, value in chain_tensors(networks, reference.vectors):
         seen.add(name)
         yield name, reference.ratio(name, value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -11,10 +12,21 @@ from numpy.typing import NDArray
 
 from pipeline.weights import FaceModels, face_models
 
+if TYPE_CHECKING:
+    from pipeline.liveportrait.checkpoint import Networks
+
 
 @pytest.fixture(scope="session")
 def models() -> FaceModels:
     return face_models()
+
+
+@pytest.fixture(scope="session")
+def stand_in_networks() -> Networks:
+    """LivePortrait's networks in full size, of seed 0, float32. The vectors' test folds them."""
+    from tests.stand_in_weights import stand_in_networks
+
+    return stand_in_networks(0)
 
 
 @pytest.fixture(scope="session")

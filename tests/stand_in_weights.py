@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from pipeline.liveportrait.checkpoint import FILES, Part
+from pipeline.liveportrait.checkpoint import FILES, Networks, Part
 from pipeline.liveportrait.networks.layers import SpectralConv2d
 from pipeline.liveportrait.networks.motion import GlobalResponseNorm
 
@@ -84,6 +84,17 @@ def stand_in(part: Part, seed: int) -> dict[str, Tensor]:
             vectors = _singular_vectors(state[f"{name}.weight_orig"])
             state |= {f"{name}.weight_{letter}": vector for letter, vector in zip("uv", vectors, strict=True)}
     return {key: state[key] for key in network.state_dict()}
+
+
+def stand_in_networks(seed: int) -> Networks:
+    """All networks, not folded."""
+    fields = {}
+    for part in (part for parts in FILES.values() for part in parts):
+        with torch.device("meta"):
+            network = part.build().eval().requires_grad_(False)
+        network.load_state_dict(stand_in(part, seed), assign=True)
+        fields[part.field] = network
+    return Networks(**fields)
 
 
 def _distribution(field: str, name: str, module: nn.Module, leaf: str, tensor: Tensor) -> tuple[float, float]:

@@ -74,6 +74,16 @@ def test_the_neutral_is_settled_before_the_first_frame(tmp_path):
     assert all(np.array_equal(reference.shape, references[0].shape) for reference in references)
 
 
+def test_each_frame_comes_with_its_time_and_the_motion_before_it(tmp_path, monkeypatch):
+    seen = []
+    read = FakeAnimator.read_motion
+    monkeypatch.setattr(FakeAnimator, "read_motion", lambda self, frames: seen.extend(frames) or read(self, frames))
+    run(clip(tmp_path / "d.mp4", [3, AT_REST, 5]), tmp_path / "o.mp4")
+    before = [frame.previous and round(frame.previous.face.score * 255) for frame in seen]
+    assert before == [None, 3, 3] * 2  # the rehearsal, then the play
+    assert [round(frame.time, 3) for frame in seen] == [0.0, 0.04, 0.08] * 2
+
+
 def test_no_face_at_all(tmp_path):
     driving = clip(tmp_path / "d.mp4", [AT_REST] * 5)
     with pytest.raises(VideoError, match=r"No face was found in .*d\.mp4; choose a video that shows one"):

@@ -6,6 +6,7 @@ import pytest
 
 from pipeline import doctor
 from pipeline.doctor import Finding
+from pipeline.hub import HUMAN
 
 
 def finding(findings, subject) -> Finding:
@@ -54,6 +55,17 @@ def test_model_files(tmp_path, monkeypatch):
     found = list(doctor.model_files())
     assert {f.state for f in found} == {"missing"} and found[0].remedy == "python run.py weights fetch"
     assert not any(f.blocks for f in found)  # they are fetched on first use
+
+
+def test_liveportraits_weights(tmp_path, monkeypatch):
+    monkeypatch.setenv("PUPPET_CACHE", str(tmp_path))
+    found = finding(doctor.liveportrait(), "LivePortrait")
+    assert found.state == "missing" and "weights fetch liveportrait" in found.remedy and not found.blocks
+    for file in HUMAN.files:
+        path = tmp_path / "LivePortrait" / file.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert finding(doctor.liveportrait(), "LivePortrait").state == "ok"
 
 
 def test_encoders():

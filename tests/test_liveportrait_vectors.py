@@ -11,9 +11,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="LivePortrait needs PyTorch")
 
-from pipeline.liveportrait.checkpoint import FILES, Networks  # noqa: E402
 from tests.check_vectors import INPUT_PREFIXES, INPUTS, Reference, check  # noqa: E402
-from tests.stand_in_weights import stand_in  # noqa: E402
 
 DATA = Path(__file__).parent / "data"
 VECTORS = dict(np.load(DATA / "liveportrait_vectors.npz"))
@@ -24,20 +22,10 @@ CASES = {name for name in MATH if name not in INPUTS and not name.startswith(INP
 pytestmark = pytest.mark.timeout(900)  # half a minute where nothing else runs
 
 
-def stand_in_networks(seed: int) -> Networks:
-    fields = {}
-    for part in (part for parts in FILES.values() for part in parts):
-        with torch.device("meta"):
-            network = part.build().eval().requires_grad_(False)
-        network.load_state_dict(stand_in(part, seed), assign=True)
-        fields[part.field] = network
-    return Networks(**fields)
-
-
 @pytest.fixture(scope="module")
-def ratios() -> dict[str, float]:
+def ratios(stand_in_networks) -> dict[str, float]:
     with torch.inference_mode():
-        return dict(check(stand_in_networks(0), REFERENCE, MATH))
+        return dict(check(stand_in_networks, REFERENCE, MATH))
 
 
 def test_everything_is_checked(ratios):

@@ -217,6 +217,17 @@ def test_a_private_name_that_is_gone_costs_its_tuning_only(
     assert loss in warning and name in warning and "pip install" in warning
 
 
+def test_the_self_check_finds_nothing_missing_in_the_pinned_versions() -> None:
+    assert asyncio.run(tuning.self_check(LOOPBACK)) == []
+
+
+def test_the_self_check_names_what_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "_RTCRtpReceiver__jitter_buffer"
+    monkeypatch.setattr(aiortc.rtcrtpreceiver.RTCRtpReceiver, name, Gone(name), raising=False)
+    [warning] = asyncio.run(tuning.self_check(LOOPBACK))
+    assert "one frame late" in warning and name in warning
+
+
 def test_without_feedback_the_peer_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     name = "_handle_rtcp_packet"
     monkeypatch.setattr(aiortc.rtcrtpsender.RTCRtpSender, name, Gone(name))

@@ -41,16 +41,29 @@ def test_serves_by_default_with_the_settings_defaults(served, words):
 def test_every_setting_can_be_given(served, tmp_path):
     words = (
         f"--host 0.0.0.0 --port 8000 --animator meshwarp --source {tmp_path} --size 256 --max-sessions 2 "
-        "--media-address 192.0.2.1 --media-ports 40000-40100 --ice-server stun:a --ice-server stun:b "
+        "--media-address 192.0.2.1 --media-ports 40000-40100 --ice-server stun:a stun:b --ice-server stun:c "
         "--password secret --ssl-certfile c.pem --ssl-keyfile k.pem --allow-origin https://a.example"
     )
     assert run.main(words.split()) == 0
     (settings,) = served
     assert (settings.host, settings.port, settings.animator, settings.source) == ("0.0.0.0", 8000, "meshwarp", tmp_path)
-    assert settings.media == MediaSettings("192.0.2.1", (40000, 40100), ("stun:a", "stun:b"))
+    assert settings.media == MediaSettings("192.0.2.1", (40000, 40100), ("stun:a", "stun:b", "stun:c"))
     assert (settings.size, settings.max_sessions, settings.password) == (256, 2, "secret")
     assert settings.allow_origins == ("https://a.example",)
     assert [path.name for path in (settings.ssl_certfile, settings.ssl_keyfile)] == ["c.pem", "k.pem"]
+
+
+@pytest.mark.parametrize(
+    ("host", "address"), [("192.0.2.7", "192.0.2.7"), ("::1", "::1"), ("0.0.0.0", "127.0.0.1"), ("box", "127.0.0.1")]
+)
+def test_media_goes_where_the_page_is(served, host, address):
+    assert run.main(["--host", host]) == 0
+    assert served[0].media.address == address
+
+
+def test_media_settings_that_cannot_be_meant_are_a_sentence(served, capsys):
+    assert run.main(["--ice-server", "http://a"]) == 1
+    assert capsys.readouterr().err.startswith("An ICE server begins with stun:")
 
 
 @pytest.mark.parametrize(
@@ -67,6 +80,10 @@ def test_every_setting_can_be_given(served, tmp_path):
         "animate",
         "weights",
         "weights steal",
+        "weights fetch all",
+        "animate --source a --output b",
+        "animate --source a --output b --driving c --motion d",
+        "--precision fp8",
         "doctor --port 1",
     ],
 )
@@ -120,7 +137,10 @@ def test_weights_list_and_verify(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("PUPPET_CACHE", str(tmp_path))
     assert run.main(["weights", "list"]) == 0
     listed = capsys.readouterr().out
+    assert "LivePortrait: warping module" in listed and "182,180,086 bytes" in listed and "unknown bytes" in listed
     assert "missing " in listed and "Apache-2.0" in listed and "249,505 bytes" in listed and "sha256 9ee168ec" in listed
+    assert run.main(["weights", "verify", "liveportrait"]) == 1
+    assert "run `python run.py weights fetch liveportrait`" in capsys.readouterr().err
     assert run.main(["weights", "verify"]) == 1
     assert "run `python run.py weights fetch`" in capsys.readouterr().err
 

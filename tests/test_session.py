@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from aiortc import RTCPeerConnection
 
-from pipeline.animator import Cue, OptionError, Picture
+from pipeline.animator import Cue, DrivingFrame, OptionError, Picture
 from pipeline.face.face import Face
 from realtime import session as session_module
 from realtime import tuning
@@ -75,6 +75,24 @@ def test_the_puppet_follows_and_the_rest_comes_first(codec: CodecName) -> None:
     assert first == AT_REST
     assert numbers == sorted(numbers)  # never an older frame after a newer one
     assert len(set(numbers)) > 10
+
+
+def test_each_frame_comes_with_its_time_and_the_motion_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[DrivingFrame] = []
+    read = FakeAnimator.read_motion
+    monkeypatch.setattr(FakeAnimator, "read_motion", lambda self, frames: seen.extend(frames) or read(self, frames))
+
+    async def scene(sessions: Sessions, peer: FakePeer, session: Session) -> None:
+        await peer.number()
+        for _ in range(5):
+            await peer.picture()
+
+    play(scene)
+    first, *others = seen
+    assert first.previous is None and others
+    for before, frame in itertools.pairwise(seen):
+        assert frame.previous and before.face and frame.previous.face is before.face
+        assert frame.time > before.time
 
 
 def test_stats_tell_what_happened() -> None:
@@ -472,7 +490,7 @@ def test_nothing_is_left_after_close(seconds: float | None) -> None:
         await asyncio.sleep(0.05)  # the loop's next rounds close the transports
         gc.collect()
         threads = [thread for thread in threading.enumerate() if not thread.name.startswith("asyncio")]
-        living = [thing for thing in gc.get_objects() if isinstance(thing, Session | FakeTracker)]
+        living = [thing for thing in gc.get_objects() if type(thing) in (Session, FakeTracker)]
         return len(asyncio.all_tasks()) - 1, len(threads), len(living)
 
     threads = threading.active_count()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,10 +13,13 @@ from fastapi.staticfiles import StaticFiles
 
 from pipeline.weights import cache_folder
 from realtime.session import Sessions
+from realtime.tuning import self_check
 from web import demo_driver, panel, signalling
 from web.engine import Engine
 from web.guard import Guard
 from web.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 STATIC = Path(__file__).parent / "static"
 
@@ -23,7 +27,7 @@ STATIC = Path(__file__).parent / "static"
 def create_app(settings: Settings, engine: Engine) -> FastAPI:
     """Own routes first, Gradio's panel at "/" behind them, the guard before both. Its end closes every session."""
     # No generated documentation: its page loads scripts from a public host.
-    app = FastAPI(lifespan=_close_sessions, docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(lifespan=_live, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.settings = settings
     app.state.engine = engine
     app.state.sessions = Sessions(
@@ -45,7 +49,9 @@ def create_app(settings: Settings, engine: Engine) -> FastAPI:
 
 
 @asynccontextmanager
-async def _close_sessions(app: FastAPI) -> AsyncIterator[None]:
+async def _live(app: FastAPI) -> AsyncIterator[None]:
+    for warning in await self_check(app.state.settings.media):
+        logger.warning(warning)
     try:
         yield
     finally:

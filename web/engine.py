@@ -27,7 +27,7 @@ def load_engine(settings: Settings, progress: Progress | None = None) -> Engine:
     """Raises WeightsError, AnimatorError or PortraitError, each one sentence."""
     named = _named(settings.source)
     models = face_models(progress)
-    loaded = load_animator(settings.animator, models, settings.size)
+    loaded = load_animator(settings.animator, models, settings.size, settings.precision, settings.weights)
     loaded.animator.warm_up()
     return Engine(loaded, lambda: FaceTracker(models), Portraits(loaded.animator, named))
 

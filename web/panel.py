@@ -24,7 +24,12 @@ STATIC = Path(__file__).parent / "static"
 GROUPS = {
     "Face": ("expression", "mouth", "eyes", "brows", "gaze"),
     "Head": ("head", "smoothing"),
-    "Picture": ("mirror", "badge", "driver_mouth"),
+    "Picture": ("mirror", "badge", "driver_mouth", "paste_back"),
+    "Driving": (
+        *("relative", "region", "driving_multiplier", "stitching", "normalize_lip"),
+        *("eye_retargeting", "lip_retargeting"),
+    ),
+    "The portrait's own look": tuple(name for name in AnimateOptions.__dataclass_fields__ if name.startswith("edit_")),
 }
 
 # Gradio evaluates this in a function of its own, where a relative import would start from Gradio's scripts.
@@ -96,13 +101,16 @@ def _group(title: str, names: list[str]) -> None:
 
 def _control(name: str) -> None:
     """A slider or a switch that tells client.js, which tells the server over the data channel: no queue between."""
-    default: float | bool = getattr(AnimateOptions, name)
+    default: float | bool | str = getattr(AnimateOptions, name)
     told = AnimateOptions.__dataclass_fields__[name].metadata
     words = {"label": told["label"], "info": told["hint"], "elem_id": f"option-{name}"}
-    control = (
-        gr.Checkbox(default, **words)
-        if isinstance(default, bool)
-        else gr.Slider(told["low"], told["high"], default, step=0.05, **words)
-    )
+    control: gr.components.FormComponent
+    if isinstance(default, bool):
+        control = gr.Checkbox(default, **words)
+    elif isinstance(default, str):
+        control = gr.Dropdown(list(told["choices"]), value=default, **words)
+    else:
+        step = float(f"{(told['high'] - told['low']) / 40:.1g}")
+        control = gr.Slider(told["low"], told["high"], default, step=step, **words)
     tell = f"(value) => {{ window.puppet?.set({{ {name}: value }}); }}"
     control.change(None, [control], None, js=tell, show_progress="hidden", queue=False, api_visibility="private")

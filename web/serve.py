@@ -17,7 +17,7 @@ import uvicorn
 from pipeline.weights import Progress
 from web.app import create_app
 from web.engine import Engine, load_engine
-from web.settings import Settings
+from web.settings import Settings, is_loopback
 
 logger = logging.getLogger(__name__)
 
@@ -86,6 +86,8 @@ def _warnings(settings: Settings, engine: Engine) -> Iterator[str]:
         yield from engine.portraits.first.portrait.warnings
     if not settings.local and settings.password is None:
         yield f"Whoever reaches {settings.host} can use this server; set --password, and a certificate for https."
+    if not settings.local and is_loopback(settings.media.address):
+        yield f"Media is bound to {settings.media.address}: only browsers on this machine connect; set --media-address."
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from realtime.settings import MediaSettings
 
 if TYPE_CHECKING:
-    from pipeline.load import AnimatorName
+    from pipeline.load import AnimatorName, Precision
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,8 @@ class Settings:
     animator: AnimatorName = "auto"
     source: Path | None = None
     size: int = 512  # pixels: the animated picture is size x size
+    precision: Precision = "auto"  # of LivePortrait's networks
+    weights: Path | None = None  # the folder of LivePortrait's checkpoints, where they are not the fetched ones
     max_sessions: int = 4
     media: MediaSettings = field(default_factory=MediaSettings)
     password: str | None = None
@@ -36,7 +38,7 @@ class Settings:
     @property
     def local(self) -> bool:
         """Bound to this machine alone."""
-        return self.host == "localhost" or _is_loopback(self.host)
+        return self.host == "localhost" or is_loopback(self.host)
 
     @property
     def origins(self) -> tuple[str, ...]:
@@ -44,7 +46,7 @@ class Settings:
         return tuple(origin.rstrip("/").lower() for origin in self.allow_origins)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -6,11 +6,10 @@ carries the checkpoint's sha256, with spectral and batch normalisation already f
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -18,20 +17,21 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from pipeline.hub import find
 from pipeline.liveportrait.networks.appearance import AppearanceFeatureExtractor
 from pipeline.liveportrait.networks.generator import SpadeGenerator
 from pipeline.liveportrait.networks.layers import fold
 from pipeline.liveportrait.networks.motion import MotionExtractor
 from pipeline.liveportrait.networks.retargeting import Perceptron, eye_retargeting, lip_retargeting, stitching
 from pipeline.liveportrait.networks.warping import WarpingNetwork
-from pipeline.weights import WeightsError
+from pipeline.weights import WeightsError, digest
 
 State = dict[str, Tensor]
 
 
 @dataclass(frozen=True, eq=False)
 class Networks:
-    """Everything that LivePortrait computes with, in inference mode."""
+    """Everything that LivePortrait computes with, in inference mode; on one device."""
 
     appearance: AppearanceFeatureExtractor
     motion: MotionExtractor
@@ -40,13 +40,22 @@ class Networks:
     stitching: Perceptron
     lip: Perceptron
     eye: Perceptron
+    digests: Mapping[str, str] = field(default_factory=dict)  # sha256 of the files they were read from, by name
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of those that draw every frame."""
+        return self.generator.fc.weight.dtype
 
     def to(self, device: torch.device | str, dtype: torch.dtype = torch.float32) -> Networks:
-        """Moved. The networks that draw become `dtype`; those that measure stay float32: rounding would be jitter."""
-        drawing: list[nn.Module] = [self.appearance, self.warping, self.generator]
-        measuring: list[nn.Module] = [self.motion, self.stitching, self.lip, self.eye]
-        for network in drawing:
-            network.to(device, dtype)
+        """Moved. Those that draw every frame become `dtype`.
+
+        Those that measure stay float32, where rounding would be jitter; so does the appearance extractor, which runs
+        once for a portrait.
+        """
+        self.warping.to(device, dtype)
+        self.generator.to(device, dtype)
+        measuring: list[nn.Module] = [self.appearance, self.motion, self.stitching, self.lip, self.eye]
         for network in measuring:
             network.to(device)
         return self
@@ -74,21 +83,6 @@ FILES: Mapping[str, tuple[Part, ...]] = {
 }
 """Every checkpoint file, by its name without ending, and the networks in it."""
 
-FOLDERS = ("liveportrait/base_models", "liveportrait/retargeting_models", "base_models", "retargeting_models", "")
-ENDINGS = (".pth", ".safetensors")
-
-
-def find(folder: Path, name: str) -> Path:
-    """The checkpoint `name` below `folder`, in the official layout or flat. WeightsError where there is none."""
-    paths = [folder / inner / f"{name}{ending}" for inner in FOLDERS for ending in ENDINGS]
-    for path in paths:
-        if path.is_file():
-            return path
-    raise WeightsError(
-        f"There is no {name}.pth or {name}.safetensors in {folder}; "
-        "name a folder with LivePortrait's files as its repository has them, or with all of them side by side."
-    )
-
 
 def load_networks(folder: Path, cache: Path) -> Networks:
     """All networks from the checkpoints in `folder`; `cache` keeps what makes the next start fast.
@@ -96,10 +90,13 @@ def load_networks(folder: Path, cache: Path) -> Networks:
     WeightsError, naming the file and the tensors, where a checkpoint is not what it should be.
     """
     fields: dict[str, nn.Module] = {}
+    digests: dict[str, str] = {}
     for name, parts in FILES.items():
-        states = _cached(find(folder, name), parts, cache)
+        path = find(folder, name)
+        digests[name] = digest(path)
+        states = _cached(path, digests[name], parts, cache)
         fields |= {part.field: _restore(part, states) for part in parts}
-    return Networks(**fields)  # type: ignore[arg-type]  # the parts are of the fields' types
+    return Networks(**fields, digests=digests)  # type: ignore[arg-type]  # the parts are of the fields' types
 
 
 def read_networks(path: Path, parts: tuple[Part, ...]) -> dict[str, nn.Module]:
@@ -176,10 +173,8 @@ def _describe(tensor: Tensor) -> str:
     return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
 
 
-def _cached(path: Path, parts: tuple[Part, ...], cache: Path) -> State:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    folded = cache / f"{path.stem}.{digest[:16]}.folded.safetensors"
+def _cached(path: Path, sha256: str, parts: tuple[Part, ...], cache: Path) -> State:
+    folded = cache / f"{path.stem}.{sha256[:16]}.folded.safetensors"
     if not folded.exists():
         networks = read_networks(path, parts)
         _save({f"{field}.{k}": v for field, net in networks.items() for k, v in fold(net).state_dict().items()}, folded)

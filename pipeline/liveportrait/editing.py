@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from pipeline.animator import AnimateOptions
 from pipeline.liveportrait.motion import KeypointMotion, rotation_matrix
 
 Offsets = dict[str, float]
@@ -44,42 +45,46 @@ EFFECTS = {
 }
 
 
-def _slider(low: float, high: float, default: float = 0.0) -> float:
-    value: float = field(default=default, metadata={"low": low, "high": high})
-    return value
-
-
 @dataclass(frozen=True)
 class Edits:
-    """The sliders, in the official units; the defaults change nothing."""
+    """The sliders, in the official units; the defaults change nothing. Their ranges are AnimateOptions' (edit_*)."""
 
-    pitch: float = _slider(-15, 15)  # degrees
-    yaw: float = _slider(-25, 25)
-    roll: float = _slider(-15, 15)
-    smile: float = _slider(-0.3, 1.3)
-    wink: float = _slider(0, 39)
-    eyebrow: float = _slider(-30, 30)
-    gaze_x: float = _slider(-30, 30)
-    gaze_y: float = _slider(-63, 63)
-    pout: float = _slider(-0.09, 0.09)
-    purse: float = _slider(-20, 15)
-    grin: float = _slider(0, 15)
-    lip_open: float = _slider(-90, 120)
-    move_x: float = _slider(-0.19, 0.19)
-    move_y: float = _slider(-0.19, 0.19)
-    zoom: float = _slider(0.9, 1.2, default=1.0)
+    pitch: float = 0.0  # degrees
+    yaw: float = 0.0
+    roll: float = 0.0
+    smile: float = 0.0
+    wink: float = 0.0
+    eyebrow: float = 0.0
+    gaze_x: float = 0.0
+    gaze_y: float = 0.0
+    pout: float = 0.0
+    purse: float = 0.0
+    grin: float = 0.0
+    lip_open: float = 0.0
+    move_x: float = 0.0
+    move_y: float = 0.0
+    zoom: float = 1.0
+
+    @classmethod
+    def of(cls, options: AnimateOptions) -> Edits:
+        """The sliders among the options."""
+        return cls(**{field.name: getattr(options, f"edit_{field.name}") for field in dataclasses.fields(cls)})
 
 
 def edit(motion: KeypointMotion, edits: Edits) -> KeypointMotion:
     """The motion (of a source picture, or driven) with the sliders applied."""
-    turn = torch.tensor([edits.pitch, edits.yaw, edits.roll]).to(motion.rotation)
-    angles = head_pose(motion.rotation) + turn
+    turn = (edits.pitch, edits.yaw, edits.roll)
     return dataclasses.replace(
         motion,
         expression=motion.expression + _offset(edits).to(motion.expression),
-        rotation=rotation_matrix(*angles.unbind(-1)) if turn.any() else motion.rotation,
+        rotation=_turned(motion.rotation, turn) if any(turn) else motion.rotation,
         scale=motion.scale * edits.zoom,
     )
+
+
+def _turned(rotation: Tensor, degrees: tuple[float, float, float]) -> Tensor:
+    angles = head_pose(rotation) + torch.tensor(degrees).to(rotation)
+    return rotation_matrix(*angles.unbind(-1))
 
 
 def head_pose(rotation: Tensor) -> Tensor:

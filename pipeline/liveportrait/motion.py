@@ -9,8 +9,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
@@ -18,10 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from pipeline.animator import Region
 from pipeline.liveportrait.networks.motion import POSE_BINS, RawMotion
 from pipeline.liveportrait.smoothing import kalman_smooth
-
-Region = Literal["all", "exp", "pose", "lip", "eyes"]
 
 LIP_POINTS = (6, 12, 14, 17, 19, 20)
 EYE_POINTS = (11, 13, 15, 16, 18)
@@ -62,8 +61,20 @@ class KeypointMotion:
 
     def frame(self, index: int) -> KeypointMotion:
         """One frame of the B."""
-        values = {field.name: getattr(self, field.name)[index : index + 1] for field in dataclasses.fields(self)}
-        return KeypointMotion(**values)
+        return self._each(lambda value: value[index : index + 1])
+
+    def to(self, device: torch.device) -> KeypointMotion:
+        """On another device."""
+        return self._each(lambda value: value.to(device))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> KeypointMotion:
+        return KeypointMotion(**{field.name: change(getattr(self, field.name)) for field in dataclasses.fields(self)})
+
+
+def join(motions: Sequence[KeypointMotion]) -> KeypointMotion:
+    """All frames of several motions, in order."""
+    names = [field.name for field in dataclasses.fields(KeypointMotion)]
+    return KeypointMotion(*(torch.cat([getattr(motion, name) for motion in motions]) for name in names))
 
 
 def decode(raw: RawMotion) -> KeypointMotion:

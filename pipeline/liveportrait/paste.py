@@ -21,7 +21,7 @@ class Paster:
         height, width = picture.shape[:2]
         self._grid = _grid(np.linalg.inv(matrix).astype(np.float64), height, width).to(device)
         self.mask = (_warp(feather_mask().to(device), self._grid)).round() / 255
-        self._rest = (1 - self.mask) * torch.from_numpy(picture).to(device).permute(2, 0, 1).float()
+        self._rest = (1 - self.mask) * torch.tensor(picture, device=device).permute(2, 0, 1).float()
 
     def __call__(self, crops: Tensor) -> Tensor:
         """Crops (B, 3, 512, 512) in 0..1 to pictures (B, H, W, 3) uint8."""

@@ -1,0 +1,162 @@
+"""What LivePortrait's networks cost on this machine, one by one: time, memory, and errors in 16 bits."""
+
+from __future__ import annotations
+
+import copy
+import ctypes
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pipeline.animator import Picture
+from pipeline.benchmark import machine
+from pipeline.face.find import find_faces
+from pipeline.liveportrait.checkpoint import Networks
+from pipeline.liveportrait.crop import SOURCE, cut, face_box, halved
+from pipeline.liveportrait.landmarks import mesh_outline
+from pipeline.liveportrait.motion import decode
+from pipeline.liveportrait.paste import to_input
+from pipeline.liveportrait.precision import PrecisionError, precision_errors
+from pipeline.portrait import choose_face
+from pipeline.weights import FaceModels
+
+RUNS = 3
+STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+RESET_PEAK = "5"  # of the resident set (man 5 proc)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one network, one picture at a time."""
+
+    network: str
+    dtype: str
+    parameters: int
+    seconds: float  # the best of three runs: others at work on the machine only add
+    peak_mb: float | None  # while it runs, above what was there before it; None where the system does not tell
+
+
+@dataclass(frozen=True)
+class NetworkReport:
+    """Everything that was measured."""
+
+    machine: dict[str, str]
+    device: str
+    weights: str
+    costs: tuple[Cost, ...]
+    errors: dict[str, tuple[PrecisionError, ...]]  # by dtype, against float32
+
+    def table(self) -> str:
+        """The report for people."""
+        lines = [
+            *(f"{name}: {text}" for name, text in self.machine.items()),
+            f"LivePortrait on {self.device} ({self.weights})",
+            "",
+            "| network | type | parameters | s | peak MB |",
+            "|---|---|---|---|---|",
+        ]
+        for cost in self.costs:
+            peak = "unknown" if cost.peak_mb is None else f"{cost.peak_mb:.0f}"
+            lines.append(f"| {cost.network} | {cost.dtype} | {cost.parameters:,} | {cost.seconds:.3f} | {peak} |")
+        for dtype, errors in self.errors.items():
+            lines += [
+                "",
+                f"| {dtype} against float32 | largest | mean | of at most | PSNR dB |",
+                "|---|---|---|---|---|",
+            ]
+            lines += [f"| {e.result} | {e.largest:.2g} | {e.mean:.2g} | {e.span:.3g} | {e.psnr:.1f} |" for e in errors]
+        return "\n".join(lines)
+
+
+@torch.inference_mode()
+def measure(
+    networks: Networks, portrait: Picture, models: FaceModels, device: torch.device, about: str
+) -> NetworkReport:
+    """Of float32 `networks` on `device`; a portrait, and its face turned, are what they look at. About a minute."""
+    half = (torch.bfloat16,) if device.type == "cpu" else (torch.float16, torch.bfloat16)
+    source, driving = _views(portrait, models, device)
+    costs = [cost for dtype in (torch.float32, *half) for cost in _costs(networks, source, dtype)]
+    errors = {_name(dtype): tuple(precision_errors(networks, source, driving, dtype)) for dtype in half}
+    return NetworkReport(machine(), _device_name(device), about, tuple(costs), errors)
+
+
+def _views(portrait: Picture, models: FaceModels, device: torch.device) -> tuple[Tensor, Tensor]:
+    """(1, 3, 256, 256): the portrait's crop, and one in which the same head is larger and tilted."""
+    face, _ = choose_face(portrait, find_faces(portrait, models))
+    box = face_box(mesh_outline(face), SOURCE)
+    tilted = replace(box, side=0.9 * box.side, angle=box.angle + np.radians(8))
+    still, moved = (to_input(halved(cut(portrait, view.matrix())), device) for view in (box, tilted))
+    return still, moved
+
+
+def _costs(networks: Networks, picture: Tensor, dtype: torch.dtype) -> Iterator[Cost]:
+    points = decode(networks.motion(picture)).transformed()
+    feature = networks.appearance(picture)
+    warped = networks.warping(feature, points, points).feature
+    stitched = torch.cat((points.flatten(1), points.flatten(1)), 1)
+
+    def cost(name: str, network: nn.Module, *inputs: Tensor) -> Cost:
+        used = network if dtype == torch.float32 else copy.deepcopy(network).to(dtype)
+        first, *others = inputs
+        seconds, peak = _measured(lambda: used(first.to(dtype), *others), picture.device)
+        parameters = sum(parameter.numel() for parameter in network.parameters())
+        return Cost(name, _name(dtype), parameters, seconds, peak)
+
+    yield cost("appearance extractor", networks.appearance, picture)
+    yield cost("motion extractor", networks.motion, picture)
+    yield cost("stitching", networks.stitching, stitched)
+    yield cost("warping", networks.warping, feature, points, points)
+    yield cost("generator", networks.generator, warped)
+
+
+def _measured(run: Callable[[], object], device: torch.device) -> tuple[float, float | None]:
+    before, seconds = _restart_peak(device), []
+    for _ in range(1 + RUNS):  # the first is slow
+        _wait(device)
+        start = time.perf_counter()
+        run()
+        _wait(device)
+        seconds.append(time.perf_counter() - start)
+    after = _peak(device)
+    return min(seconds), None if before is None or after is None else (after - before) / 1e6
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _restart_peak(device: torch.device) -> float | None:
+    """Bytes in use now, from which the peak is counted."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return float(torch.cuda.memory_allocated(device))
+    try:
+        ctypes.CDLL(None).malloc_trim(0)  # what was freed before, else it hides what is needed now
+        CLEAR.write_text(RESET_PEAK)
+    except (OSError, AttributeError):  # not Linux with glibc
+        return None
+    return _peak(device)
+
+
+def _peak(device: torch.device) -> float | None:
+    if device.type == "cuda":
+        return float(torch.cuda.max_memory_allocated(device))
+    if not STATUS.exists():
+        return None
+    [line] = [line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM:")]
+    return int(line.split()[1]) * 1024.0
+
+
+def _device_name(device: torch.device) -> str:
+    threads = f"CPU, {torch.get_num_threads()} threads"
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else threads
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

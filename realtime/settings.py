@@ -6,11 +6,15 @@ import ipaddress
 from dataclasses import dataclass
 
 
+class BadMediaSettings(ValueError):
+    """Media cannot flow as these settings say; the text says what to change."""
+
+
 @dataclass(frozen=True)
 class MediaSettings:
     """The one address that media is bound to; no STUN, no TURN and no other candidate by default.
 
-    ValueError, with a sentence, where an address or a range cannot be meant.
+    BadMediaSettings where an address or a range cannot be meant.
     """
 
     address: str = "127.0.0.1"
@@ -20,12 +24,17 @@ class MediaSettings:
 
     def __post_init__(self) -> None:
         if not _is_one_address(self.address):
-            raise ValueError(f"Media needs one numeric address of this machine, like 127.0.0.1, not {self.address!r}.")
+            raise BadMediaSettings(f"Media needs one numeric address of this machine, not {self.address!r}.")
         if self.ports and not 1 <= self.ports[0] <= self.ports[1] <= 65535:
-            raise ValueError(f"Media ports go from a lower to a higher one within 1 to 65535, not {self.ports}.")
+            raise BadMediaSettings(f"Media ports go from a lower to a higher one within 1 to 65535, not {self.ports}.")
         for url in self.ice_servers:
             if not url.startswith(("stun:", "turn:", "turns:")):
-                raise ValueError(f"An ICE server begins with stun:, turn: or turns:, not {url!r}.")
+                raise BadMediaSettings(f"An ICE server begins with stun:, turn: or turns:, not {url!r}.")
+
+
+def address_for(host: str) -> str:
+    """Where media goes for a page on `host`: the same address, or loopback where `host` is a name or all addresses."""
+    return host if _is_one_address(host) else MediaSettings.address
 
 
 def _is_one_address(text: str) -> bool:

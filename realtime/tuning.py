@@ -48,6 +48,18 @@ Keyframe = Callable[[], None]
 Estimate = Callable[[int], None]
 
 
+async def self_check(settings: MediaSettings) -> list[str]:
+    """Try every tuning on a connection that nobody uses, so that the start already says what is lost."""
+    connection = aiortc.RTCPeerConnection(aiortc.RTCConfiguration(iceServers=[]))
+    try:
+        video = connection.addTransceiver("video")
+        transport = video.receiver.transport.transport
+        tuned = prepare() + quicken(video) + listen(video.sender, lambda: None, lambda _: None)
+        return list(dict.fromkeys(tuned + bind(transport, settings, AddressRule.of(settings))))
+    finally:
+        await connection.close()
+
+
 def prepare() -> list[str]:
     """Tune what all connections share, before the first one; sentences on what had to be left out."""
     return _each(

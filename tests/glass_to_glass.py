@@ -30,6 +30,7 @@ from pipeline.animator import Animator, Cue, DrivingFrame, Motion, Picture, Port
 from pipeline.demo import write_demo
 from realtime.settings import MediaSettings
 from realtime.stats import percentiles
+from tests.browser import CHROMIUM, FLAGS, OFFLINE
 from web.app import create_app
 from web.engine import load_engine
 from web.settings import Settings
@@ -37,20 +38,6 @@ from web.settings import Settings
 BITS = 16
 CODE_HEIGHT = 24
 WARM_UP_SECONDS = 6
-FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--allow-loopback-in-peer-connection",
-    "--autoplay-policy=no-user-gesture-required",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-)
-
 PAGE = """
 async ({pictures, codec}) => {
   const BITS = 16, HEIGHT = 24;
@@ -199,7 +186,7 @@ async def measure(url: str, pictures: list[str], codec: str, seconds: float) -> 
     async with async_playwright() as playwright:
         with tempfile.TemporaryDirectory() as profile:
             browser = await playwright.chromium.launch_persistent_context(
-                profile, executable_path="/usr/bin/chromium", headless=False, args=FLAGS
+                profile, executable_path=CHROMIUM, headless=False, args=[*FLAGS, OFFLINE]
             )
             page = await browser.new_page()
             await page.goto(f"{url}/health")

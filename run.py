@@ -70,6 +70,7 @@ def _serve(parsed: argparse.Namespace) -> int:
     media = MediaSettings(address, parsed.media_ports, tuple(parsed.ice_server))
     names = {field.name for field in dataclasses.fields(Settings)} - {"media", "allow_origins"}
     chosen = {name: getattr(parsed, name) for name in names}
+    _face_models()
     serve(Settings(**chosen, media=media, allow_origins=tuple(parsed.allow_origin)))
     return 0
 
@@ -200,14 +201,20 @@ def _networks(parsed: argparse.Namespace) -> int:
 
 def _load(parsed: argparse.Namespace) -> tuple[FaceModels, Loaded]:
     from pipeline.load import load_animator
-    from pipeline.weights import face_models
 
-    with _bar("Fetching the model files", "B") as progress:
-        models = face_models(progress)
+    models = _face_models()
     loaded = load_animator(parsed.animator, models, parsed.size, parsed.precision, parsed.weights)
     print(f"Animator: {loaded.animator.name} on {loaded.device} ({loaded.reason}).", file=sys.stderr)
     loaded.animator.warm_up()
     return models, loaded
+
+
+def _face_models() -> FaceModels:
+    """Fetched on the first use; a bar shows it."""
+    from pipeline.weights import face_models
+
+    with _bar("Fetching the model files", "B") as progress:
+        return face_models(progress)
 
 
 def _options(assignments: list[str]) -> AnimateOptions:

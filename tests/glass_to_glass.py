@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import base64
+import os
 import sys
 import tempfile
 import threading
@@ -23,6 +24,7 @@ from typing import Any
 
 import av
 import cv2
+import numpy as np
 import uvicorn
 from playwright.async_api import async_playwright
 
@@ -192,14 +194,20 @@ async def measure(url: str, pictures: list[str], codec: str, seconds: float) -> 
             await page.goto(f"{url}/health")
             await page.evaluate(PAGE, {"pictures": pictures, "codec": codec})
             await asyncio.sleep(WARM_UP_SECONDS)
-            before = await page.evaluate(REPORT)
+            before, memory = await page.evaluate(REPORT), resident_megabytes()
             await asyncio.sleep(seconds)
+            print(f"{codec}: memory {memory:.1f} MB before, {resident_megabytes():.1f} MB after, of server and script")
             print_report(codec, before, await page.evaluate(REPORT), seconds)
             await browser.close()
 
 
+def resident_megabytes() -> float:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
 def print_report(codec: str, before: dict[str, Any], after: dict[str, Any], seconds: float) -> None:
     latencies = [latency for _, latency in after["seen"]]
+    slope = np.polyfit([time / 60_000 for time, _ in after["seen"]], latencies, 1)[0]
     gaps = [later[0] - earlier[0] for earlier, later in pairwise(after["seen"])]
     up, down = (
         (after[way][key] - before[way][key]) * 8 / seconds / 1e6
@@ -207,7 +215,7 @@ def print_report(codec: str, before: dict[str, Any], after: dict[str, Any], seco
     )
     server = after["server"]
     milliseconds = {name: round(value) for name, value in percentiles(latencies).items()}
-    print(f"{codec}: glass to glass {milliseconds} ms over {len(latencies)} frames")
+    print(f"{codec}: glass to glass {milliseconds} ms over {len(latencies)} frames, {slope:+.1f} ms a minute")
     print(f"  {len(latencies) / seconds:.1f} fps, longest gap {max(gaps):.0f} ms, first frame {before['first']:.0f} ms")
     print(f"  {up:.2f} Mbit/s up, {down:.2f} Mbit/s down, {server['state']}, {server['warnings']}")
     print(f"  server {server['fps']} fps, {server['frames']}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from pipeline.face.tracker import FaceTracker
 from pipeline.load import Loaded, load_animator
 from pipeline.portrait import BUILTIN, PortraitError
-from pipeline.weights import Progress, face_models
+from pipeline.weights import face_models
 from web.portraits import Portraits
 from web.settings import Settings
 
@@ -23,10 +23,10 @@ class Engine:
     portraits: Portraits
 
 
-def load_engine(settings: Settings, progress: Progress | None = None) -> Engine:
+def load_engine(settings: Settings) -> Engine:
     """Raises WeightsError, AnimatorError or PortraitError, each one sentence."""
     named = _named(settings.source)
-    models = face_models(progress)
+    models = face_models()
     loaded = load_animator(settings.animator, models, settings.size, settings.precision, settings.weights)
     loaded.animator.warm_up()
     return Engine(loaded, lambda: FaceTracker(models), Portraits(loaded.animator, named))

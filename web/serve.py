@@ -14,28 +14,25 @@ from functools import partial
 
 import uvicorn
 
-from pipeline.weights import Progress
 from web.app import create_app
 from web.engine import Engine, load_engine
 from web.settings import Settings, is_loopback
 
 logger = logging.getLogger(__name__)
 
-_SAY = partial(print, flush=True)
-
 
 class ServeError(RuntimeError):
     """The server cannot start; the text is one sentence with the remedy."""
 
 
-def serve(settings: Settings, progress: Progress | None = None, say: Callable[[str], None] = _SAY) -> None:
-    """Serve until Ctrl-C or SIGTERM, then return with everything closed. `say` gets a line when the page is there.
+def serve(settings: Settings) -> None:
+    """Serve until Ctrl-C or SIGTERM, then return with everything closed. Prints one line when the page is there.
 
     Raises ServeError (port, certificate), PortraitError (source), AnimatorError or WeightsError: each one sentence.
     """
     _check_certificate(settings)
     with _listen(settings) as listener:
-        engine = load_engine(settings, progress)
+        engine = load_engine(settings)
         for warning in _warnings(settings, engine):
             logger.warning(warning)
         url = f"{settings.scheme}://{_bracketed(settings.host)}:{listener.getsockname()[1]}"
@@ -51,7 +48,7 @@ def serve(settings: Settings, progress: Progress | None = None, say: Callable[[s
         )
         line = f"Portrait puppet: {url} ({loaded.animator.name} on {loaded.device}: {loaded.reason})"
         gc.freeze()  # what is loaded stays: a collection over it would stop the pictures for 0.1 s, and the end for 1 s
-        _Server(config, partial(say, line)).run(sockets=[listener])
+        _Server(config, partial(print, line, flush=True)).run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):

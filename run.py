@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import errno
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -95,6 +96,8 @@ def _check_files(parsed: argparse.Namespace) -> None:
 
     if not is_video(parsed.source):
         read_source(parsed.source)
+    if parsed.save_motion and not parsed.save_motion.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "the folder for --save-motion does not exist", str(parsed.save_motion))
 
 
 def _perform(

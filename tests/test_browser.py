@@ -242,6 +242,24 @@ def test_a_full_server_says_so(page, server):
         httpx.delete(f"{server.url}{location}")
 
 
+def test_a_lost_face_brings_the_portrait_to_rest(playwright, server, tmp_path):
+    clip = tmp_path / "leaves.mjpeg"
+    write_demo(clip, seconds=3)
+    dark = cv2.imencode(".jpg", np.zeros((512, 512, 3), np.uint8))[1].tobytes()
+    clip.write_bytes(clip.read_bytes() + 150 * dark)
+    with chromium(playwright, *webcam(clip)) as context:
+        page = opened(context.pages[0], server.url)
+        page.click("#start")
+        wait_for(page, "live")
+        assert "out of view" in wait_for(page, "lost")
+        page.wait_for_timeout(700)
+        [(camera, shown)] = grab(page)
+        poster = httpx.get(f"{page.url}{page.get_attribute('#animated', 'poster')}").content
+        rest = cv2.imdecode(np.frombuffer(poster, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+        assert camera.mean() < 10
+        assert difference(shown, cv2.resize(rest, shown.shape[1::-1], interpolation=cv2.INTER_AREA)) < 8  # it breathes
+
+
 def test_the_demo_driver(page):
     page.click("#demo")
     wait_for(page, "live", 90)

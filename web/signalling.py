@@ -12,7 +12,6 @@ from fastapi.responses import JSONResponse, Response
 
 from pipeline.animator import OptionError
 from pipeline.portrait import MAX_BYTES, NotAPicture, PortraitError, TooLarge
-from realtime.ice import NoPort
 from realtime.peer import BadOffer
 from realtime.session import Session, Sessions, SessionsFull, UnknownSession
 from web import __version__
@@ -78,9 +77,7 @@ async def open_session(request: Request, portrait: str | None = None) -> Respons
     """The answer to an SDP offer. `portrait` is the id of the portrait to start with."""
     offer = await read_text(request, "application/sdp")
     chosen = None if portrait is None else await _portraits(request).get(portrait)
-    opened = await _sessions(request).open(offer)
-    if chosen is not None:
-        opened.session.set_portrait(chosen.portrait)
+    opened = await _sessions(request).open(offer, chosen.portrait if chosen else None)
     return Response(opened.answer, 201, {"location": f"/session/{opened.session.id}"}, "application/sdp")
 
 
@@ -174,10 +171,6 @@ def add_refusals(app: FastAPI) -> None:
     @app.exception_handler(SessionsFull)
     async def full(request: Request, error: SessionsFull) -> Response:
         return _refuse(503, str(error), {"retry-after": str(error.retry_after)})
-
-    @app.exception_handler(NoPort)
-    async def no_port(request: Request, error: NoPort) -> Response:
-        return _refuse(503, str(error), {"retry-after": "5"})
 
     @app.exception_handler(UnknownSession)
     async def unknown_session(request: Request, error: UnknownSession) -> Response:

@@ -14,11 +14,14 @@ export class Connection {
   #pc;
   #channel;
   #url = null;
+  #answered; // resolves once there is a session to tell candidates to
+  #onAnswered;
 
   /** `onMessage` gets what the control channel brings, parsed. */
   constructor(iceServers, driver, onMessage) {
     this.ended = new Promise((_, reject) => (this.#end = reject));
     this.ended.catch(() => {}); // it may end before anyone waits
+    this.#answered = new Promise((resolve) => (this.#onAnswered = resolve));
     this.#pc = new RTCPeerConnection({ iceServers });
     this.#pc.onconnectionstatechange = () => {
       if (["failed", "closed"].includes(this.#pc.connectionState)) this.end(new Trouble(NO_MEDIA));
@@ -43,6 +46,7 @@ export class Connection {
       body: this.#pc.localDescription.sdp,
     });
     this.#url = response.headers.get("Location").slice(1); // relative: the server may lie below a prefix
+    this.#onAnswered();
     await this.#pc.setRemoteDescription({ type: "answer", sdp: await response.text() });
     this.#watch();
     return this.stream;
@@ -102,7 +106,8 @@ export class Connection {
 
   /** RFC 8840; only where ICE servers make a detour possible. */
   async #trickle(candidate) {
-    if (!candidate || !this.#url) return;
+    if (!candidate) return;
+    await this.#answered;
     await fetch(this.#url, {
       method: "PATCH",
       headers: { "Content-Type": "application/trickle-ice-sdpfrag" },

@@ -119,6 +119,10 @@ def template(frames, **more):
         ("--motion bare.npz --output o.mp4 --set eye_retargeting=true", "has no eye and lip ratios"),
         (f"--driving {PORTRAIT} --output o.mp4", "name the output .png or .jpg"),
         (f"--driving {PORTRAIT} --output o.png --save-motion m.npz", "--save-motion needs a video in --driving"),
+        (
+            "--driving empty.mp4 --output o.mp4 --save-motion no/m.npz",
+            "no/m.npz: the folder for --save-motion does not exist",
+        ),
         ("--driving none.mp4 --output o.mp4", "There is no file none.mp4"),
         ("--driving bare.npz --output o.png", "is not a picture that can be read"),
         ("--driving empty.mp4 --output o.mp4", "No face was found in empty.mp4"),

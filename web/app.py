@@ -17,6 +17,7 @@ from realtime.tuning import self_check
 from web import demo_driver, panel, signalling
 from web.engine import Engine
 from web.guard import Guard
+from web.pages import Pages
 from web.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ def create_app(settings: Settings, engine: Engine) -> FastAPI:
         settings.media,
         settings.max_sessions,
     )
+    app.state.pages = Pages(app.state.sessions)
     app.state.demo_clip = demo_driver.DemoClip(cache_folder())
     app.add_middleware(Guard, settings=settings)
     _allow_origins(app, settings.origins)

@@ -17,6 +17,7 @@ from fastapi import FastAPI
 
 from pipeline.animator import AnimateOptions
 from web.engine import Engine
+from web.pages import Pages
 from web.settings import Settings
 
 STATIC = Path(__file__).parent / "static"
@@ -38,11 +39,14 @@ import(new URL("client/client.js", document.baseURI).href).then((client) => clie
 """
 
 
+TELL_PAGE = "(page) => { window.page = page; }"
+
+
 def mount(app: FastAPI, settings: Settings, engine: Engine) -> None:
     """Put the panel at "/", behind the routes that `app` already has."""
     gr.mount_gradio_app(
         app,
-        _panel(settings, engine),
+        _panel(settings, engine, app.state.pages),
         path="/",
         footer_links=[],
         run_history=False,
@@ -59,7 +63,7 @@ def mount(app: FastAPI, settings: Settings, engine: Engine) -> None:
     )
 
 
-def _panel(settings: Settings, engine: Engine) -> gr.Blocks:
+def _panel(settings: Settings, engine: Engine, pages: Pages) -> gr.Blocks:
     panel = gr.Blocks(title="Portrait puppet", analytics_enabled=False, fill_width=True)
     with panel, gr.Row(elem_id="page"):
         with gr.Column(elem_id="stage", min_width=0):
@@ -67,7 +71,19 @@ def _panel(settings: Settings, engine: Engine) -> gr.Blocks:
         with gr.Column(elem_id="controls", min_width=0):
             for title, names in GROUPS.items():
                 _group(title, [name for name in names if name in engine.loaded.animator.supports])
+        page = gr.Textbox(visible=False)
+        told = panel.load(_page, None, [page], queue=False, show_progress="hidden", api_visibility="private")
+        told.then(None, [page], None, js=TELL_PAGE, queue=False, api_visibility="private")
+
+        async def leave(request: gr.Request) -> None:
+            await pages.left(str(request.session_hash))
+
+        panel.unload(leave)
     return panel
+
+
+def _page(request: gr.Request) -> str:
+    return str(request.session_hash)
 
 
 def _stage(engine: Engine) -> str:

@@ -73,11 +73,13 @@ def _portraits(request: Request) -> Portraits:
 
 
 @router.post("/session")
-async def open_session(request: Request, portrait: str | None = None) -> Response:
-    """The answer to an SDP offer. `portrait` is the id of the portrait to start with."""
+async def open_session(request: Request, portrait: str | None = None, page: str | None = None) -> Response:
+    """The answer to an SDP offer. `portrait` is the id of the portrait to start with, `page` Gradio's of the page."""
     offer = await read_text(request, "application/sdp")
     chosen = None if portrait is None else await _portraits(request).get(portrait)
     opened = await _sessions(request).open(offer, chosen.portrait if chosen else None)
+    if page is not None:
+        request.app.state.pages.began(page, opened.session.id)
     return Response(opened.answer, 201, {"location": f"/session/{opened.session.id}"}, "application/sdp")
 
 

@@ -40,7 +40,7 @@ export class Connection {
   async open(portrait, options) {
     this.#channel.onopen = () => this.send({ type: "options", options: options() });
     await this.#pc.setLocalDescription();
-    const response = await ask(`session?portrait=${encodeURIComponent(portrait)}`, {
+    const response = await ask(`session?${new URLSearchParams({ portrait, ...(window.page && { page: window.page }) })}`, {
       method: "POST",
       headers: { "Content-Type": "application/sdp" },
       body: this.#pc.localDescription.sdp,

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from pipeline.animator import Motion, Reference
 from pipeline.face import groups
 from pipeline.face.face import Face, HeadPose
-from pipeline.quality import brow_height
 
 WINDOW_SECONDS = 2.0  # of automatic calibration, counted from the first face
 COMMAND_SECONDS = 0.6  # after "calibrate": the driver looks straight and relaxed already
@@ -97,7 +96,7 @@ class Usual:
 
     @classmethod
     def of(cls, faces: Sequence[Face], eye_open: tuple[float, float]) -> Usual:
-        brow, pitch = np.median([(brow_height(face), face.pose.pitch) for face in faces], axis=0)
+        brow, pitch = np.median([(face.brow_height, face.pose.pitch) for face in faces], axis=0)
         return cls(eye_open, float(brow), float(pitch))
 
 
@@ -107,7 +106,7 @@ def strain(face: Face, usual: Usual) -> float:
     lips = max(0.0, face.lip_gap - CLOSED_LIPS_CM) / 0.3
     smile = max(0.0, abs(mouth_width(face) - RESTING_WIDTH) - RESTING_SPREAD) / 0.06
     eyes = sum(abs(now / max(opened, 1e-3) - 1) for now, opened in zip(face.eye_ratio, usual.eye_open, strict=True))
-    return turned + lips + smile + eyes + abs(brow_height(face) - usual.brow) / 0.4
+    return turned + lips + smile + eyes + abs(face.brow_height - usual.brow) / 0.4
 
 
 def mouth_width(face: Face) -> float:

@@ -20,7 +20,8 @@ from pipeline.face.canonical import VERTICES
 from pipeline.face.face import Face
 from pipeline.face.pose import HeadPose, rotation_from_euler
 from pipeline.meshwarp.animator import MeshWarp
-from pipeline.meshwarp.transfer import INNER, Rest, open_lips, with_lids
+from pipeline.meshwarp.lips import INNER, open_lips
+from pipeline.meshwarp.transfer import Rest, with_lids
 from pipeline.portrait import default_portrait, read_picture
 from pipeline.weights import face_models
 

@@ -14,16 +14,7 @@ from pipeline.face.face import Face, HeadPose
 Array = NDArray[np.float32]
 
 GROUPS: Mapping[str, Sequence[int]] = {
-    "lips": sorted(
-        {
-            *groups.OUTER_CORNERS,
-            *groups.INNER_CORNERS,
-            *(groups.LIPS_INNER_UPPER + groups.LIPS_INNER_LOWER),
-            *(groups.LIPS_SEMI_INNER_UPPER + groups.LIPS_SEMI_INNER_LOWER),
-            *(groups.LIPS_SEMI_OUTER_UPPER + groups.LIPS_SEMI_OUTER_LOWER),
-            *(groups.LIPS_OUTER_UPPER + groups.LIPS_OUTER_LOWER),
-        }
-    ),
+    "lips": groups.LIPS,
     "eyes": sorted({*groups.RIGHT_EYE_UPPER, *groups.RIGHT_EYE_LOWER, *groups.LEFT_EYE_UPPER, *groups.LEFT_EYE_LOWER}),
     "brows": groups.RIGHT_BROW + groups.LEFT_BROW,
     "oval": groups.OVAL,
@@ -55,11 +46,6 @@ class Quality:
     jitter: float  # mean |second difference| of the landmarks' x and y in pixels; true motion included
 
 
-def brow_height(face: Face) -> float:
-    """cm of the brows above the head's origin: against the lids, it would move with each blink."""
-    return -float(face.shape[list(GROUPS["brows"]), 1].mean())
-
-
 def gaze_x(face: Face) -> float:
     """How far the irises are right of the middle between the eye's corners: mean of both, in eye widths."""
     places = []
@@ -75,7 +61,7 @@ PARAMETERS: Mapping[str, Callable[[Face], float]] = {
     "eye": lambda face: sum(face.eye_ratio) / 2,
     "gaze x": gaze_x,
     "width": lambda face: face.lip_width,
-    "brow": brow_height,
+    "brow": lambda face: face.brow_height,
 }
 
 

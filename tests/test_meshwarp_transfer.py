@@ -12,7 +12,8 @@ from pipeline.animator import AnimateOptions, Cue, Idle, Motion, Portrait, Refer
 from pipeline.face import groups
 from pipeline.face.face import Face
 from pipeline.meshwarp import transfer
-from pipeline.meshwarp.transfer import Rest, aim, gaze, limit_turn, open_lips, soft_limit, with_lids
+from pipeline.meshwarp.lips import open_lips
+from pipeline.meshwarp.transfer import Rest, aim, gaze, limit_turn, soft_limit, with_lids
 
 FACE = make_face(y=30)
 REST = Rest(FACE.shape, FACE.pose)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.face.face import Face
-from pipeline.quality import GROUPS, PARAMETERS, Sample, brow_height, gaze_x, mean, measure
+from pipeline.quality import GROUPS, PARAMETERS, Sample, gaze_x, mean, measure
 from tests.faces import make_face
 
 
@@ -88,4 +88,4 @@ def test_parameters_in_their_units():
     assert gaze_x(Face(head * 10, 1.0)) == pytest.approx(0.3 / width, rel=0.05)
     raised = head.copy()
     raised[list(GROUPS["brows"]), 1] -= 0.5
-    assert brow_height(Face(raised, 1.0)) - brow_height(Face(head, 1.0)) == pytest.approx(0.5, abs=0.02)
+    assert Face(raised, 1.0).brow_height - Face(head, 1.0).brow_height == pytest.approx(0.5, abs=0.02)

@@ -57,6 +57,11 @@ class Face:
         return float(np.linalg.norm(self.shape[61] - self.shape[291]))
 
     @property
+    def brow_height(self) -> float:
+        """cm of the brows above the head's origin: against the lids, it would move with each blink."""
+        return -float(self.shape[list(groups.RIGHT_BROW + groups.LEFT_BROW), 1].mean())
+
+    @property
     def width(self) -> float:
         """Pixels from the subject's right side of the face to the left, whatever the pose."""
         return float(np.linalg.norm(self.landmarks[groups.RIGHT_SIDE] - self.landmarks[groups.LEFT_SIDE]))

@@ -17,6 +17,18 @@ LIPS_SEMI_OUTER_LOWER = (77, 90, 180, 85, 16, 315, 404, 320, 307)
 LIPS_OUTER_UPPER = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291)
 LIPS_OUTER_LOWER = (146, 91, 181, 84, 17, 314, 405, 321, 375)
 
+LIPS = tuple(
+    sorted(
+        {
+            *(OUTER_CORNERS + INNER_CORNERS),
+            *(LIPS_INNER_UPPER + LIPS_INNER_LOWER),
+            *(LIPS_SEMI_INNER_UPPER + LIPS_SEMI_INNER_LOWER),
+            *(LIPS_SEMI_OUTER_UPPER + LIPS_SEMI_OUTER_LOWER),
+            *(LIPS_OUTER_UPPER + LIPS_OUTER_LOWER),
+        }
+    )
+)
+
 # Lid contours and the two rings of skin around them, corner to corner.
 RIGHT_EYE_UPPER = (33, 246, 161, 160, 159, 158, 157, 173, 133)
 RIGHT_EYE_LOWER = (33, 7, 163, 144, 145, 153, 154, 155, 133)

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from pipeline.animator import DrivingFrame, Picture, Portrait
 from pipeline.meshwarp import eyes, mouth
 from pipeline.meshwarp.light import Light
+from pipeline.meshwarp.lips import INNER, RINGS
 from pipeline.meshwarp.mesh import FACE, LEFT_LIDS, RIGHT_LIDS, Mesh
 from pipeline.meshwarp.mouth import Mouth
 from pipeline.meshwarp.raster import Window, around, rasterize
 from pipeline.meshwarp.source import Crop
-from pipeline.meshwarp.transfer import EYES, INNER, RINGS, Rest, Target
+from pipeline.meshwarp.transfer import EYES, Rest, Target
 
 Array = NDArray[np.float32]
 

@@ -17,6 +17,7 @@ from pipeline.animator import AnimateOptions, Cue, Idle
 from pipeline.face import groups
 from pipeline.face.canonical import VERTICES
 from pipeline.face.pose import HeadPose, euler, rotation_from_euler
+from pipeline.meshwarp import lips
 from pipeline.meshwarp.curves import smoothstep
 
 Array = NDArray[np.float32]
@@ -35,7 +36,6 @@ LID_LINE = 0.18  # where the lids meet, from the lower to the upper lid
 HEAD_RISE = 0.08  # cm that breathing in lifts the head
 BROADEST_SMILE = 0.5  # of a mouth, in face widths
 LEAST_ROOM = 0.06  # of a mouth's width, that every mouth can still widen
-CONTACT = 0.04  # cm that lips which should touch are pressed together
 
 
 @dataclass(frozen=True)
@@ -73,26 +73,7 @@ EYES = (
 )
 """The subject's right eye, then the left."""
 
-INNER = (list(groups.LIPS_INNER_UPPER), list(groups.LIPS_INNER_LOWER))
-RINGS = (  # (upper, lower, share of the correction of the inner ring)
-    (*INNER, 1.0),
-    (list(groups.LIPS_SEMI_INNER_UPPER[1:-1]), list(groups.LIPS_SEMI_INNER_LOWER), 0.9),
-    (list(groups.LIPS_SEMI_OUTER_UPPER[1:-1]), list(groups.LIPS_SEMI_OUTER_LOWER), 0.75),
-    (list(groups.LIPS_OUTER_UPPER[1:-1]), list(groups.LIPS_OUTER_LOWER), 0.6),
-)
-LIPS = sorted(
-    {
-        *groups.LIPS_INNER_UPPER,
-        *groups.LIPS_INNER_LOWER,
-        *groups.INNER_CORNERS,
-        *groups.LIPS_SEMI_INNER_UPPER,
-        *groups.LIPS_SEMI_INNER_LOWER,
-        *groups.LIPS_SEMI_OUTER_UPPER,
-        *groups.LIPS_SEMI_OUTER_LOWER,
-        *groups.LIPS_OUTER_UPPER,
-        *groups.LIPS_OUTER_LOWER,
-    }
-)
+LIPS = list(groups.LIPS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,13 +194,13 @@ def _expression(source: Array, driver: Array, neutral: Array, options: AnimateOp
         brow = change[eye.brow].mean(0)
         change[eye.upper + eye.lower + eye.crease + eye.bag] = 0
         change[eye.fold] = 0.35 * brow
-    _meet_lips(change, source, driver, neutral)
-    _smooth_skin(change)
+    lips.meet_lips(change, source, driver, neutral, _tall(source, neutral))
+    lips.smooth_skin(change)
     strength = options.expression * (1 + (options.mouth - 1) * MOUTH + (options.brows - 1) * BROWS)
     change[:468] *= strength[:, None]
     change[468:] = _gaze(source, driver, neutral, options.expression * options.gaze)
     if options.expression * options.mouth > 1:
-        _part_lips(change, source)
+        lips.part_lips(change, source)
     return change
 
 
@@ -241,13 +222,15 @@ def _distance(shape: Array, a: int, b: int) -> float:
     return float(np.linalg.norm(shape[a] - shape[b]))
 
 
+def _tall(source: Array, neutral: Array) -> float:
+    return _distance(source, 2, 152) / _distance(neutral, 2, 152)
+
+
 def _proportions(source: Array, neutral: Array) -> Array:
     """(478, 3): the source's size over the driver's, by region and direction."""
     wide = _distance(source, 234, 454) / _distance(neutral, 234, 454)
-    tall = _distance(source, 2, 152) / _distance(neutral, 2, 152)
-    lips = _distance(source, 61, 291) / _distance(neutral, 61, 291)
-    factor = np.tile(np.array([wide, tall, wide * DEPTH_GAIN], np.float32), (478, 1))
-    factor[LIPS, 0] = lips
+    factor = np.tile(np.array([wide, _tall(source, neutral), wide * DEPTH_GAIN], np.float32), (478, 1))
+    factor[LIPS, 0] = _distance(source, 61, 291) / _distance(neutral, 61, 291)
     factor[:468] *= MOBILITY[:, None]
     return factor
 
@@ -259,78 +242,6 @@ def _smile_share(source: Array, driver: Array, neutral: Array) -> float:
         return 1.0
     room = max(LEAST_ROOM, BROADEST_SMILE * _distance(source, 234, 454) / _distance(source, 61, 291) - 1)
     return room * math.tanh(widen / room) / widen
-
-
-def _gaps(shape: Array) -> Array:
-    """(9,) cm between the inner lips, from right to left; negative where they overlap."""
-    return shape[INNER[1], 1] - shape[INNER[0], 1]
-
-
-def _meet_lips(change: Array, source: Array, driver: Array, neutral: Array) -> None:
-    """Correct `change` so that the source's lips touch when the driver's do, and open as far."""
-    tall = _distance(source, 2, 152) / _distance(neutral, 2, 152)
-    gap, gap_driver, gap_neutral = _gaps(source), _gaps(driver), _gaps(neutral)
-    opened = tall * np.maximum(gap_driver - gap_neutral, 0) + np.minimum(gap, 0.1)
-    absolute = (gap > 0.25) | (gap_neutral > 0.25)  # an open source mouth must be able to close
-    wanted = np.where(absolute, tall * gap_driver, opened)
-    wanted = np.maximum(wanted - CONTACT, np.minimum(gap, 0))
-    open_lips(change, wanted - _gaps(source + change))
-
-
-def _part_lips(change: Array, source: Array) -> None:
-    """Undo an overlap of the lips."""
-    open_lips(change, np.maximum(0, -_gaps(source + change)))
-
-
-def open_lips(change: Array, more: Array) -> None:
-    """Add to the displacements (478, 3) what parts the inner lips by `more` (9,) cm, in place; skin around follows."""
-    change[:468, 1] += LIP_SPREAD @ more
-
-
-def _smooth_skin(change: Array) -> None:
-    """Let the skin between lips and nose or chin follow the lips, in place.
-
-    The tracker sees lips move further than the skin around them, which would fold; and the chin less than it does.
-    """
-    upper, lower = (PAIRS @ change[ring, 1] for ring in RINGS[-1][:2])
-    chin = change[groups.CHIN, 1] + CHIN_GAIN * np.maximum(0, lower - change[groups.CHIN, 1])
-    y = change[:468, 1]
-    y += ASIDE * (BELOW >= 0) * np.maximum(0, BELOW * lower + (1 - BELOW) * chin - y)
-    y += ASIDE * (ABOVE > 0) * np.minimum(0, ABOVE * upper + (1 - ABOVE) * change[2, 1] - y)
-
-
-def _pairs() -> Array:
-    """(468, 9): each landmark as a mix of the two nearest of the nine lip positions from right to left."""
-    columns = np.array([VERTICES[list(pair), 0].mean() for pair in zip(*INNER, strict=True)], np.float32)
-    nearest = np.interp(VERTICES[:, 0], columns, np.arange(9))
-    return np.maximum(0, 1 - np.abs(nearest[:, None] - np.arange(9))).astype(np.float32)
-
-
-def _skin() -> tuple[Array, Array]:
-    """(468,) each: 1 at the lips' edge, 0 at the nose (above) or at the chin and beyond (below); -1 elsewhere."""
-    x, y = VERTICES[:, 0], VERTICES[:, 1]
-    upper, lower = (np.interp(x, VERTICES[ring, 0], VERTICES[ring, 1]) for ring in RINGS[-1][:2])
-    nose, chin = VERTICES[2, 1], VERTICES[groups.CHIN, 1]
-    above = np.where(y <= upper, np.clip((y - nose) / (upper - nose), 0, 1), -1)
-    below = np.where(y >= lower, np.clip((chin - y) / (chin - lower), 0, 1), -1)
-    above[LIPS] = below[LIPS] = -1
-    return above.astype(np.float32), below.astype(np.float32)
-
-
-def _lip_spread() -> Array:
-    """(468, 9): how far each landmark moves down when the nine pairs of inner lips part by 1 cm."""
-    outer = RINGS[-1][2] * ASIDE * (0.65 * np.maximum(BELOW, 0) - 0.35 * np.maximum(ABOVE, 0))
-    spread = outer[:, None] * PAIRS
-    for upper, lower, share in RINGS:
-        spread[upper], spread[lower] = -0.35 * share * np.eye(9), 0.65 * share * np.eye(9)
-    return spread.astype(np.float32)
-
-
-CHIN_GAIN = 0.45  # of what the chin lags behind the lower lip
-PAIRS = _pairs()
-ABOVE, BELOW = _skin()
-ASIDE = 1 - smoothstep(2.0, 5.0, np.abs(VERTICES[:, 0]))
-LIP_SPREAD = _lip_spread()
 
 
 # Eyes

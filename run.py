@@ -71,7 +71,7 @@ def _serve(parsed: argparse.Namespace) -> int:
     media = MediaSettings(address, parsed.media_ports, tuple(parsed.ice_server))
     names = {field.name for field in dataclasses.fields(Settings)} - {"media", "allow_origins"}
     chosen = {name: getattr(parsed, name) for name in names}
-    _face_models()
+    _face_models()  # here, where a bar can show the download; the server finds them in the cache
     serve(Settings(**chosen, media=media, allow_origins=tuple(parsed.allow_origin)))
     return 0
 

@@ -232,11 +232,11 @@ class Session:
             face = tracker.track(picture, stamps.now, options.smoothing)
             stamps.mark("track")
             [motion] = animator.read_motion([DrivingFrame(picture, face, stamps.now, self._performance.motion)])
-            stamps.mark("motion")
         if self._calibration_wanted:
             self._calibration_wanted = False
             self._performance.calibrate()
         cue = self._performance.cue(portrait, options, motion, stamps.now, picture)
+        stamps.mark("motion")
         [shown] = animator.animate([cue])
         stamps.mark("animate")
         self._send(shown, frame, encoder)

@@ -20,8 +20,8 @@ from realtime.settings import MediaSettings, address_for
 from web.settings import Settings
 
 if TYPE_CHECKING:
-    from pipeline.animate import Progress, Report
-    from pipeline.animator import AnimateOptions, Animator
+    from pipeline.animate import Report
+    from pipeline.animator import AnimateOptions, Animator, Progress
     from pipeline.liveportrait.animator import LivePortrait
     from pipeline.load import Loaded
     from pipeline.weights import FaceModels, Row
@@ -72,7 +72,8 @@ def _serve(parsed: argparse.Namespace) -> int:
     names = {field.name for field in dataclasses.fields(Settings)} - {"media", "allow_origins"}
     chosen = {name: getattr(parsed, name) for name in names}
     _face_models()  # here, where a bar can show the download; the server finds them in the cache
-    serve(Settings(**chosen, media=media, allow_origins=tuple(parsed.allow_origin)))
+    with _bar("Warming up", "step") as progress:
+        serve(Settings(**chosen, media=media, allow_origins=tuple(parsed.allow_origin)), progress)
     return 0
 
 
@@ -188,15 +189,13 @@ def _benchmark(parsed: argparse.Namespace) -> int:
 
 
 def _networks(parsed: argparse.Namespace) -> int:
-    parsed.animator, parsed.precision = "liveportrait", "fp32"
-    models, loaded = _load(parsed)
-
     from pipeline.liveportrait.costs import measure
+    from pipeline.load import about_weights, best_device, load_liveportrait
     from pipeline.portrait import default_portrait, read_picture
 
-    animator = cast("LivePortrait", loaded.animator)
+    networks, device = load_liveportrait(parsed.weights), best_device()
     portrait = read_picture(default_portrait())
-    result = measure(animator.networks, portrait, models, animator.device, loaded.reason)
+    result = measure(networks.to(device), portrait, _face_models(), device, about_weights(networks.digests))
     _write_json(parsed.json, dataclasses.asdict(result))
     print(result.table())
     return 0
@@ -207,8 +206,9 @@ def _load(parsed: argparse.Namespace) -> tuple[FaceModels, Loaded]:
 
     models = _face_models()
     loaded = load_animator(parsed.animator, models, parsed.size, parsed.precision, parsed.weights)
+    with _bar("Warming up", "step") as progress:
+        loaded = loaded.warmed_up(progress)
     print(f"Animator: {loaded.animator.name} on {loaded.device} ({loaded.reason}).", file=sys.stderr)
-    loaded.animator.warm_up()
     return models, loaded
 
 
@@ -251,6 +251,8 @@ def _bar(title: str, unit: str) -> Iterator[Callable[[int, int | None], None]]:
         nonlocal bar
         bar = bar or tqdm(desc=title, unit=unit, unit_scale=unit == "B", total=total)
         bar.update(done - bar.n)
+        if done == total:
+            bar.close()
 
     try:
         yield show

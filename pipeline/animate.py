@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.animator import AnimateOptions, Animator, Cue, DrivingFrame, Motion, Picture, Portrait
+from pipeline.animator import AnimateOptions, Animator, Cue, DrivingFrame, Motion, Picture, Portrait, Progress
 from pipeline.calibration import WINDOW_SECONDS
 from pipeline.face.tracker import FaceTracker
 from pipeline.performance import Performance
@@ -33,7 +33,6 @@ VIDEO_SUFFIXES = (
     ".3gp",
 )
 
-Progress = Callable[[int, int | None], None]
 """Called with (frames done, frames in all, where known) after each frame."""
 
 

@@ -7,7 +7,7 @@ A portrait is prepared once. For each driving frame the tracker finds a face, th
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, get_args
 
@@ -19,6 +19,14 @@ from pipeline.face.face import Face, HeadPose
 Picture = NDArray[np.uint8]
 """(height, width, 3) uint8, RGB."""
 
+Planes = NDArray[np.uint8]
+"""(height * 3 / 2, width) uint8, I420 (BT.601, limited range) of even sides: as decoders give and encoders take it."""
+
+Layout = Literal["rgb", "i420"]
+"""How a finished picture lies in memory: as a Picture or as Planes."""
+
+Progress = Callable[[int, int | None], None]
+"""Called with (done, in all)."""
 
 Region = Literal["all", "exp", "pose", "lip", "eyes"]
 
@@ -141,6 +149,7 @@ class DrivingFrame:
     face: Face | None
     time: float = 0.0  # seconds, of any clock that does not run backwards
     previous: Motion | None = None  # this driver's newest before this one: what is kept steady, animators keep it there
+    planes: Planes | None = None  # `picture` as it was decoded, where it was: less to copy to a device
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,8 +190,8 @@ class Animator(Protocol):
     name: str
     supports: frozenset[str]  # the AnimateOptions that have an effect here
 
-    def warm_up(self) -> None:
-        """Do once, before the first call, what would make it slow."""
+    def warm_up(self, progress: Progress) -> float | None:
+        """Do once, before the first call, what would make it slow; the seconds of a frame, where this measures them."""
 
     def prepare(self, picture: Picture) -> Portrait:
         """Make a source ready. PortraitError, with a sentence, where it cannot be animated."""
@@ -190,8 +199,9 @@ class Animator(Protocol):
     def read_motion(self, frames: Sequence[DrivingFrame]) -> list[Motion | None]:
         """The motion of each frame's face, in order; None where there is no face."""
 
-    def animate(self, cues: Sequence[Cue]) -> list[Picture]:
-        """One picture per cue, in order: badge drawn and mirrored as its options say.
+    def animate(self, cues: Sequence[Cue], layout: Layout = "rgb") -> list[Picture]:
+        """One picture per cue, in order, as Picture or Planes: badge drawn and mirrored as its options say.
 
-        (size, size, 3), or with `paste_back`, where it is supported, the whole portrait.
+        Its sides are `size`, or with `paste_back`, where it is supported, the whole portrait's; an odd last row or
+        column is left out of Planes.
         """

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import cv2
 
-from pipeline.animate import Player, Progress, read_source
-from pipeline.animator import AnimateOptions, Animator, Cue
+from pipeline.animate import Player, read_source
+from pipeline.animator import AnimateOptions, Animator, Cue, Progress
 from pipeline.demo import write_demo
 from pipeline.face.tracker import FaceTracker
 from pipeline.meshwarp.render import MeshPortrait

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pipeline.animator import Animator
+from pipeline.animator import Animator, Progress
 from pipeline.hub import is_complete, strangers, weights_folder
 from pipeline.weights import FaceModels, cache_folder
 
 if TYPE_CHECKING:
     import torch
+
+    from pipeline.backends.names import BackendName
+    from pipeline.liveportrait.checkpoint import Networks
 
 AnimatorName = Literal["auto", "liveportrait", "meshwarp"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
@@ -26,15 +30,28 @@ class AnimatorError(RuntimeError):
 
 @dataclass(frozen=True)
 class Loaded:
-    """An animator ready to use, why it was taken, and what it runs on."""
+    """An animator, why it was taken, and what it runs on."""
 
     animator: Animator
     reason: str
     device: str
 
+    def warmed_up(self, progress: Progress) -> Loaded:
+        """Ready to use; the reason tells its speed where that can be a question."""
+        seconds = self.animator.warm_up(progress)
+        if seconds is None:
+            return self
+        speed = f"{seconds:.1f} s" if seconds >= 0.1 else f"{seconds * 1000:.1f} ms"
+        return replace(self, reason=f"{self.reason}; {speed} a frame")
+
 
 def load_animator(
-    name: AnimatorName, models: FaceModels, size: int, precision: Precision = "auto", weights: Path | None = None
+    name: AnimatorName,
+    models: FaceModels,
+    size: int,
+    precision: Precision = "auto",
+    weights: Path | None = None,
+    backend: BackendName = "eager",
 ) -> Loaded:
     """The named animator, or for "auto" the best that runs here; `size` is the output's side in pixels.
 
@@ -45,12 +62,12 @@ def load_animator(
     if name == "meshwarp":
         return _meshwarp(models, size, "you asked for it")
     if name == "liveportrait":
-        return _liveportrait(models, size, precision, folder, "you asked for it")
+        return _liveportrait(models, size, precision, folder, backend, "you asked for it")
     if not is_complete(folder):
         return _meshwarp(models, size, "LivePortrait's weights are not on this machine")
-    if not _has_cuda():
+    if best_device().type != "cuda":
         return _meshwarp(models, size, "there is no CUDA device for LivePortrait")
-    return _liveportrait(models, size, precision, folder, "there are a CUDA device and the weights")
+    return _liveportrait(models, size, precision, folder, backend, "there are a CUDA device and the weights")
 
 
 def _meshwarp(models: FaceModels, size: int, reason: str) -> Loaded:
@@ -59,32 +76,53 @@ def _meshwarp(models: FaceModels, size: int, reason: str) -> Loaded:
     return Loaded(MeshWarp(models, size), reason, "cpu")
 
 
-def _has_cuda() -> bool:
+def best_device() -> torch.device:
+    """The first CUDA device, or else the CPU."""
     import torch
 
-    return torch.cuda.is_available()
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def _liveportrait(models: FaceModels, size: int, precision: Precision, folder: Path, reason: str) -> Loaded:
+def load_liveportrait(weights: Path | None = None) -> Networks:
+    """LivePortrait's networks in float32, from the fetched checkpoints or those in `weights`.
+
+    Raises AnimatorError where there are none, WeightsError where they are not what they should be.
+    """
+    from pipeline.liveportrait.checkpoint import load_networks
+
+    folder = weights or weights_folder()
     if not is_complete(folder):
         raise AnimatorError(
             f"LivePortrait's weights are not in {folder}; run `python run.py weights fetch liveportrait` (520 MB), "
             "name the folder that has them with --weights, or use --animator meshwarp."
         )
+    return load_networks(folder, cache_folder())
+
+
+def about_weights(digests: Mapping[str, str]) -> str:
+    """Whether the checkpoints with these sha256, by name, are the official ones."""
+    unknown = strangers(digests)
+    return (
+        f"stand-in weights: {len(unknown)} of {len(digests)} files are not the official"
+        if unknown
+        else "official weights"
+    )
+
+
+def _liveportrait(
+    models: FaceModels, size: int, precision: Precision, folder: Path, backend: BackendName, reason: str
+) -> Loaded:
     import torch
 
+    from pipeline.backends.names import builder
     from pipeline.liveportrait.animator import LivePortrait
-    from pipeline.liveportrait.checkpoint import load_networks
 
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = best_device()
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     dtype = choose_dtype(precision, gpu)
-    load = partial(load_networks, folder, cache_folder())
-    animator = LivePortrait(models, load, device, dtype, size)
-    seconds = animator.seconds_per_frame
-    if unknown := strangers(animator.networks.digests):
-        reason += f"; stand-in weights: {len(unknown)} of {len(animator.networks.digests)} files are not the official"
-    reason += f"; {seconds:.1f} s a frame" if seconds >= 0.1 else f"; {seconds * 1000:.0f} ms a frame"
+    load = partial(load_liveportrait, folder)
+    animator = LivePortrait(models, load, builder(backend, device), dtype, size)
+    reason = f"{reason}; {about_weights(animator.digests)}"
     return Loaded(animator, reason, f"{gpu or 'cpu'}, {str(dtype).removeprefix('torch.')}")
 
 

@@ -1,4 +1,4 @@
-"""Video in and out: decoded frames to RGB pictures, RGB pictures to H264 or VP8 packets, and at which bitrate."""
+"""Video in and out: decoded frames to pictures, pictures to H264 or VP8 packets, and at which bitrate."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from fractions import Fraction
 from typing import Any, Literal, TypeAlias, cast, get_args
 
 import av
-import cv2
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType
 
-from pipeline.animator import Picture
+from pipeline.animator import Picture, Planes
+from pipeline.planes import to_picture
 
 CodecName = Literal["H264", "VP8"]
 CODECS: tuple[CodecName, ...] = get_args(CodecName)
@@ -26,19 +26,18 @@ MINIMUM_BITRATE = 500_000
 MAXIMUM_BITRATE = 8_000_000
 
 
-def to_picture(video: av.VideoFrame) -> Picture:
-    """The RGB picture of a decoded frame of any size and pixel format."""
+def decoded(video: av.VideoFrame) -> tuple[Picture, Planes | None]:
+    """The RGB picture of a decoded frame of any size and pixel format; with its planes where it has them as I420."""
     even = video.width % 2 == 0 and video.height % 2 == 0
     if video.format.name != "yuv420p" or not even:
-        return cast(Picture, video.to_ndarray(format="rgb24"))
-    return cast(Picture, cv2.cvtColor(video.to_ndarray(), cv2.COLOR_YUV2RGB_I420))
+        return cast(Picture, video.to_ndarray(format="rgb24")), None
+    planes = cast(Planes, video.to_ndarray())
+    return to_picture(planes), planes
 
 
-def to_video_frame(picture: Picture, pts: int) -> av.VideoFrame:
-    """The I420 frame of an RGB picture; an odd last row or column is left out."""
-    height, width = (side & ~1 for side in picture.shape[:2])
-    i420 = cv2.cvtColor(picture[:height, :width], cv2.COLOR_RGB2YUV_I420)
-    video = av.VideoFrame.from_ndarray(cast(Picture, i420), format="yuv420p")
+def to_video_frame(planes: Planes, pts: int) -> av.VideoFrame:
+    """The frame to encode, at `pts` (90 kHz)."""
+    video = av.VideoFrame.from_ndarray(planes, format="yuv420p")
     video.pts, video.time_base = pts, TIME_BASE
     return video
 
@@ -63,14 +62,14 @@ class TargetBitrate:
 
 
 class Encoder(ABC):
-    """Pictures to packets, one for one, without delay; keyframes come first and when asked for. For one thread."""
+    """Planes to packets, one for one, without delay; keyframes come first and when asked for. For one thread."""
 
     def __init__(self) -> None:
         self._context: VideoCodecContext | None = None
 
-    def encode(self, picture: Picture, pts: int, bitrate: int, keyframe: bool) -> Packet:
-        """The packet of `picture` at `pts` (90 kHz, must grow), at about `bitrate` bits per second from here on."""
-        video = to_video_frame(picture, pts)
+    def encode(self, planes: Planes, pts: int, bitrate: int, keyframe: bool) -> Packet:
+        """The packet of `planes` at `pts` (90 kHz, must grow), at about `bitrate` bits per second from here on."""
+        video = to_video_frame(planes, pts)
         context = self._fitting(video, min(bitrate, highest_bitrate(video.width, video.height)))
         video.pict_type = PictureType.I if keyframe else PictureType.NONE
         packet: Packet = av.Packet(b"".join(bytes(part) for part in context.encode(video)))

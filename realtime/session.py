@@ -19,11 +19,11 @@ from typing import Any, Literal, Protocol, cast
 
 import av
 
-from pipeline.animator import AnimateOptions, Animator, Cue, DrivingFrame, Picture, Portrait
+from pipeline.animator import AnimateOptions, Animator, Cue, DrivingFrame, Picture, Planes, Portrait
 from pipeline.face.face import Face
 from pipeline.performance import Performance
 from realtime import control
-from realtime.codec import CLOCK_RATE, Encoder, new_encoder, to_picture
+from realtime.codec import CLOCK_RATE, Encoder, decoded, new_encoder
 from realtime.frame import Frame, Stamps
 from realtime.ice import NoPort
 from realtime.peer import Listener, Peer
@@ -218,7 +218,7 @@ class Session:
         except Exception as error:
             self._fail(error)
             with contextlib.suppress(Exception):  # the first failure was reported
-                [shown] = self._studio.animator.animate([Cue(self._portrait, self.options)])
+                [shown] = self._studio.animator.animate([Cue(self._portrait, self.options)], "i420")
                 self._send(shown, None, encoder)
 
     def _perform(self, frame: Frame | None, tracker: Tracker, encoder: Encoder) -> None:
@@ -227,24 +227,25 @@ class Session:
         animator, portrait, options = self._studio.animator, self._portrait, self.options
         picture, motion = None, None
         if frame is not None:
-            picture = to_picture(frame.video)
+            picture, planes = decoded(frame.video)
             stamps.mark("decode")
             face = tracker.track(picture, stamps.now, options.smoothing)
             stamps.mark("track")
-            [motion] = animator.read_motion([DrivingFrame(picture, face, stamps.now, self._performance.motion)])
+            seen = DrivingFrame(picture, face, stamps.now, self._performance.motion, planes)
+            [motion] = animator.read_motion([seen])
         if self._calibration_wanted:
             self._calibration_wanted = False
             self._performance.calibrate()
         cue = self._performance.cue(portrait, options, motion, stamps.now, picture)
         stamps.mark("motion")
-        [shown] = animator.animate([cue])
+        [shown] = animator.animate([cue], "i420")
         stamps.mark("animate")
         self._send(shown, frame, encoder)
         stamps.mark("encode")
         if frame is not None:
             self._stats.animate(stamps.spent)
 
-    def _send(self, shown: Picture, frame: Frame | None, encoder: Encoder) -> None:
+    def _send(self, shown: Planes, frame: Frame | None, encoder: Encoder) -> None:
         now = time.monotonic()
         pts = int((now - self._start) * CLOCK_RATE)
         packet = encoder.encode(shown, pts, self._peer.bitrate, self._keyframe_due(now))

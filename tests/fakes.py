@@ -13,8 +13,9 @@ import numpy as np
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
-from pipeline.animator import Cue, DrivingFrame, Motion, Picture, Portrait
+from pipeline.animator import Cue, DrivingFrame, Layout, Motion, Picture, Portrait, Progress
 from pipeline.face.face import Face
+from pipeline.planes import laid_out
 from realtime import tuning
 from realtime.ice import AddressRule
 from realtime.peer import hang_up, ice_transports
@@ -66,7 +67,7 @@ class FakeAnimator:
     def __init__(self, work: Callable[[Cue], None] = lambda cue: None) -> None:
         self._work = work
 
-    def warm_up(self) -> None: ...
+    def warm_up(self, progress: Progress) -> None: ...
 
     def prepare(self, picture: Picture) -> Portrait:
         return replace(portrait(), picture=picture)
@@ -74,8 +75,8 @@ class FakeAnimator:
     def read_motion(self, frames: Sequence[DrivingFrame]) -> list[Motion | None]:
         return [Motion(frame.face) if frame.face else None for frame in frames]
 
-    def animate(self, cues: Sequence[Cue]) -> list[Picture]:
-        return [self._draw(cue) for cue in cues]
+    def animate(self, cues: Sequence[Cue], layout: Layout = "rgb") -> list[Picture]:
+        return [laid_out(self._draw(cue), layout) for cue in cues]
 
     def _draw(self, cue: Cue) -> Picture:
         self._work(cue)

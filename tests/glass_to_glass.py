@@ -28,8 +28,9 @@ import numpy as np
 import uvicorn
 from playwright.async_api import async_playwright
 
-from pipeline.animator import Animator, Cue, DrivingFrame, Motion, Picture, Portrait
+from pipeline.animator import Animator, Cue, DrivingFrame, Layout, Motion, Picture, Portrait, Progress
 from pipeline.demo import write_demo
+from pipeline.planes import laid_out
 from realtime.settings import MediaSettings
 from realtime.stats import percentiles
 from tests.browser import CHROMIUM, FLAGS, OFFLINE
@@ -114,8 +115,8 @@ class CodeCopier:
         self._code = threading.local()
         self.name, self.supports = animator.name, animator.supports
 
-    def warm_up(self) -> None:
-        self._animator.warm_up()
+    def warm_up(self, progress: Progress) -> float | None:
+        return self._animator.warm_up(progress)
 
     def prepare(self, picture: Picture) -> Portrait:
         return self._animator.prepare(picture)
@@ -124,11 +125,11 @@ class CodeCopier:
         self._code.bits = read_code(frames[-1].picture)
         return self._animator.read_motion(frames)
 
-    def animate(self, cues: Sequence[Cue]) -> list[Picture]:
+    def animate(self, cues: Sequence[Cue], layout: Layout = "rgb") -> list[Picture]:
         pictures = self._draw(cues)
         for picture in pictures:
             write_code(picture, getattr(self._code, "bits", [False] * BITS))
-        return pictures
+        return [laid_out(picture, layout) for picture in pictures]
 
     def _draw(self, cues: Sequence[Cue]) -> list[Picture]:
         return self._animator.animate(cues)
@@ -156,7 +157,7 @@ def write_code(picture: Picture, bits: Sequence[bool]) -> None:
 def served(stand_in: bool) -> Iterator[str]:
     """The URL of a server in a thread of this process."""
     settings = Settings(port=0, media=MediaSettings(strict=True))
-    engine = load_engine(settings)
+    engine = load_engine(settings, lambda done, total: None)
     copier = (StandIn if stand_in else CodeCopier)(engine.loaded.animator)
     engine = replace(engine, loaded=replace(engine.loaded, animator=copier))
     config = uvicorn.Config(create_app(settings, engine), port=0, log_level="critical", timeout_graceful_shutdown=0)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline.animator import Picture
+from pipeline.planes import to_planes
 from realtime.codec import (
     CODECS,
     MAXIMUM_BITRATE,
@@ -16,9 +17,9 @@ from realtime.codec import (
     CodecName,
     Encoder,
     TargetBitrate,
+    decoded,
     highest_bitrate,
     new_encoder,
-    to_picture,
     to_video_frame,
 )
 
@@ -49,7 +50,9 @@ def is_keyframe(name: CodecName, packet: Any) -> bool:
 
 def spend(encoder: Encoder, bitrate: int, start: int, frames: int = 30) -> tuple[float, list[Any]]:
     """Bits per second of the last half of `frames` frames at 30 fps, and all packets."""
-    packets = [encoder.encode(moving(i, 512), i * STEP, bitrate, False) for i in range(start, start + frames)]
+    packets = [
+        encoder.encode(to_planes(moving(i, 512)), i * STEP, bitrate, False) for i in range(start, start + frames)
+    ]
     half = packets[frames // 2 :]
     return sum(packet.size for packet in half) * 8 * 30 / len(half), packets
 
@@ -58,17 +61,17 @@ def spend(encoder: Encoder, bitrate: int, start: int, frames: int = 30) -> tuple
 def test_what_is_encoded_can_be_seen(name: CodecName) -> None:
     encoder, decoder = new_encoder(name), av.CodecContext.create(DECODERS[name], "r")
     for i in range(3):
-        packet = encoder.encode(smooth(), i * STEP, MAXIMUM_BITRATE, False)
+        packet = encoder.encode(to_planes(smooth()), i * STEP, MAXIMUM_BITRATE, False)
         [frame] = decoder.decode(packet)  # one for one: nothing is held back
         assert (packet.pts, frame.pts) == (i * STEP, i * STEP)
-        assert np.abs(to_picture(frame).astype(int) - smooth()).mean() < 4
+        assert np.abs(decoded(frame)[0].astype(int) - smooth()).mean() < 4
 
 
 @pytest.mark.parametrize("name", CODECS)
 def test_keyframes_come_first_and_when_asked_for(name: CodecName) -> None:
     encoder = new_encoder(name)
     wanted = {10, 25}
-    packets = [encoder.encode(moving(i), i * STEP, MAXIMUM_BITRATE, i in wanted) for i in range(40)]
+    packets = [encoder.encode(to_planes(moving(i)), i * STEP, MAXIMUM_BITRATE, i in wanted) for i in range(40)]
     assert {i for i, packet in enumerate(packets) if is_keyframe(name, packet)} == {0, *wanted}
 
 
@@ -85,7 +88,7 @@ def test_h264_changes_its_bitrate_without_a_keyframe() -> None:
 def test_vp8_takes_a_large_change_of_bitrate_with_a_keyframe_and_no_small_one() -> None:
     encoder = new_encoder("VP8")
     keyframes = [
-        is_keyframe("VP8", encoder.encode(moving(i, 512), i * STEP, bitrate, False))
+        is_keyframe("VP8", encoder.encode(to_planes(moving(i, 512)), i * STEP, bitrate, False))
         for i, bitrate in enumerate((2_000_000, 2_400_000, 1_600_000, 1_000_000, 1_100_000))
     ]
     assert keyframes == [True, False, False, True, False]
@@ -95,7 +98,7 @@ def test_vp8_takes_a_large_change_of_bitrate_with_a_keyframe_and_no_small_one() 
 def test_another_size_begins_with_a_keyframe(name: CodecName) -> None:
     encoder, decoder = new_encoder(name), av.CodecContext.create(DECODERS[name], "r")
     for i, side in enumerate((128, 128, 96, 97)):
-        packet = encoder.encode(smooth(side), i * STEP, MAXIMUM_BITRATE, False)
+        packet = encoder.encode(to_planes(smooth(side)), i * STEP, MAXIMUM_BITRATE, False)
         [frame] = decoder.decode(packet)
         assert (frame.width, frame.height) == (side & ~1, side & ~1)
         assert is_keyframe(name, packet) == (i in (0, 2))
@@ -107,14 +110,14 @@ def test_frames_of_any_size_and_format_become_pictures(size: tuple[int, int], pi
     grey = av.VideoFrame.from_ndarray(np.full((size[1], size[0], 3), 130, np.uint8), format="rgb24").reformat(
         format=pixels
     )
-    picture = to_picture(grey)
+    picture = decoded(grey)[0]
     assert (picture.shape, picture.dtype) == ((size[1], size[0], 3), np.uint8)
     assert np.abs(picture.astype(int) - 130).max() <= 3
 
 
 def test_colours_survive_both_ways() -> None:
     picture = smooth()
-    assert np.abs(to_picture(to_video_frame(picture, 0)).astype(int) - picture).max() <= 6
+    assert np.abs(decoded(to_video_frame(to_planes(picture), 0))[0].astype(int) - picture).max() <= 6
 
 
 def test_bitrate_falls_at_once_and_rises_in_steps() -> None:

@@ -11,6 +11,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="LivePortrait needs PyTorch")
 
 from pipeline.animator import AnimateOptions, Cue, DrivingFrame, Idle, Reference  # noqa: E402
+from pipeline.backends.names import builder  # noqa: E402
 from pipeline.liveportrait.animator import LivePortrait, NotANumber  # noqa: E402
 from pipeline.liveportrait.paste import to_pixels  # noqa: E402
 from pipeline.liveportrait.retargeting import stitch  # noqa: E402
@@ -18,6 +19,7 @@ from pipeline.portrait import Unsuitable  # noqa: E402
 from tests.faces import make_face  # noqa: E402
 from tests.tiny_liveportrait import EYE_SHIFT, LIP_SHIFT, tiny_networks  # noqa: E402
 
+EAGER = builder("eager", torch.device("cpu"))
 CROP = AnimateOptions(badge=False, paste_back=False)
 GRAY = 127
 
@@ -33,7 +35,7 @@ def frame(level=128, x=0.0, time=0.0, previous=None):
 
 @pytest.fixture(scope="module")
 def animator(models):
-    return LivePortrait(models, tiny_networks, size=64)
+    return LivePortrait(models, tiny_networks, EAGER, size=64)
 
 
 @pytest.fixture(scope="module")
@@ -168,18 +170,18 @@ def test_16_bits_without_numbers_fall_back_once(models, astronaut, caplog):
         loads.append(None)
         return tiny_networks((torch.bfloat16,))
 
-    animator = LivePortrait(models, load, dtype=torch.bfloat16, size=64)
-    assert animator.networks.dtype == torch.bfloat16
+    animator = LivePortrait(models, load, EAGER, torch.bfloat16, size=64)
+    assert animator.backend.dtype == torch.bfloat16
     portrait = animator.prepare(astronaut)
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
             assert colour(animator, Cue(portrait, CROP)) == near(0, 0, 0)
     assert [record.message.split(" ")[0] for record in caplog.records] == ["bfloat16"]
-    assert animator.networks.dtype == torch.float32 and len(loads) == 2
+    assert animator.backend.dtype == torch.float32 and len(loads) == 2
 
 
 def test_no_numbers_at_all_is_an_error(models, portrait):
-    animator = LivePortrait(models, lambda: tiny_networks((torch.float32,)), size=64)
+    animator = LivePortrait(models, lambda: tiny_networks((torch.float32,)), EAGER, size=64)
     with pytest.raises(NotANumber, match="gave no picture"):
         animator.animate([Cue(portrait, CROP)])
 
@@ -197,13 +199,14 @@ def test_supports_all_but_what_is_about_landmarks(animator):
 
 
 def test_the_speed_is_measured(animator):
-    animator.warm_up()
-    assert 0 < animator.seconds_per_frame < 10
+    steps = []
+    assert 0 < animator.warm_up(lambda done, total: steps.append((done, total))) < 10
+    assert steps == [(1, 1)]
 
 
 @torch.inference_mode()
 def test_full_networks_draw_what_they_draw_alone(models, astronaut, stand_in_networks):
-    animator = LivePortrait(models, lambda: stand_in_networks)
+    animator = LivePortrait(models, lambda: stand_in_networks, EAGER)
     portrait = animator.prepare(astronaut)
     [picture] = animator.animate([Cue(portrait, CROP)])
     driven = stitch(stand_in_networks, portrait.keypoints, portrait.keypoints)

@@ -29,13 +29,13 @@ def test_auto_without_weights_is_the_mesh(models, tmp_path):
 
 
 def test_auto_without_a_cuda_device_is_the_mesh(models, weights, monkeypatch):
-    monkeypatch.setattr(load, "_has_cuda", lambda: False)
+    monkeypatch.setattr(load, "best_device", lambda: torch.device("cpu"))
     loaded = load_animator("auto", models, 256, weights=weights)
     assert loaded.animator.name == "meshwarp" and loaded.reason == "there is no CUDA device for LivePortrait"
 
 
 def test_liveportrait_says_its_weights_and_speed(models, weights):
-    loaded = load_animator("liveportrait", models, 256, "bf16", weights)
+    loaded = load_animator("liveportrait", models, 256, "bf16", weights).warmed_up(lambda done, total: None)
     assert loaded.animator.name == "liveportrait"
     assert loaded.reason.startswith("you asked for it; stand-in weights: 1 of 1 files are not the official; ")
     assert loaded.reason.endswith(" a frame")

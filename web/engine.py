@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.animator import Progress
 from pipeline.face.tracker import FaceTracker
 from pipeline.load import Loaded, load_animator
 from pipeline.portrait import BUILTIN, PortraitError
@@ -23,12 +24,12 @@ class Engine:
     portraits: Portraits
 
 
-def load_engine(settings: Settings) -> Engine:
+def load_engine(settings: Settings, progress: Progress) -> Engine:
     """Raises WeightsError, AnimatorError or PortraitError, each one sentence."""
     named = _named(settings.source)
     models = face_models()
     loaded = load_animator(settings.animator, models, settings.size, settings.precision, settings.weights)
-    loaded.animator.warm_up()
+    loaded = loaded.warmed_up(progress)
     return Engine(loaded, lambda: FaceTracker(models), Portraits(loaded.animator, named))
 
 

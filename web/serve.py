@@ -14,6 +14,7 @@ from functools import partial
 
 import uvicorn
 
+from pipeline.animator import Progress
 from web.app import create_app
 from web.engine import Engine, load_engine
 from web.settings import Settings, is_loopback
@@ -25,14 +26,16 @@ class ServeError(RuntimeError):
     """The server cannot start; the text is one sentence with the remedy."""
 
 
-def serve(settings: Settings) -> None:
+def serve(settings: Settings, progress: Progress) -> None:
     """Serve until Ctrl-C or SIGTERM, then return with everything closed. Prints one line when the page is there.
+
+    `progress` is that of the warm-up.
 
     Raises ServeError (port, certificate), PortraitError (source), AnimatorError or WeightsError: each one sentence.
     """
     _check_certificate(settings)
     with _listen(settings) as listener:
-        engine = load_engine(settings)
+        engine = load_engine(settings, progress)
         for warning in _warnings(settings, engine):
             logger.warning(warning)
         url = f"{settings.scheme}://{_bracketed(settings.host)}:{listener.getsockname()[1]}"

@@ -2,41 +2,49 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import logging
-import threading
 import time
+import weakref
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import Any, TypeVar, cast
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline import badge
-from pipeline.animator import AnimateOptions, Cue, DrivingFrame, Motion, Picture
+from pipeline.animator import AnimateOptions, Cue, DrivingFrame, Layout, Motion, Picture, Planes, Progress
+from pipeline.backends.backend import Backend, Source
 from pipeline.face.face import Face
 from pipeline.face.find import find_faces
 from pipeline.liveportrait.checkpoint import Networks
-from pipeline.liveportrait.crop import CROP_SIZE, DRIVING, SOURCE, Box, cut, face_box, fitted, follow, halved
-from pipeline.liveportrait.driving import DriverMotion, SourcePortrait, driven_keypoints, ratios_of
+from pipeline.liveportrait.crop import CROP_SIZE, DRIVING, SOURCE, Box, face_box, fitted, follow
+from pipeline.liveportrait.driving import Drawing, DriverMotion, SourcePortrait, driven_keypoints, ratios_of
 from pipeline.liveportrait.landmarks import mesh_outline
-from pipeline.liveportrait.motion import decode
-from pipeline.liveportrait.paste import Paster, to_input, to_pixels
+from pipeline.liveportrait.motion import KeypointMotion, decode
+from pipeline.liveportrait.networks.motion import RawMotion
+from pipeline.liveportrait.paste import Paster
+from pipeline.liveportrait.pixels import Finish, HostPixels, NotANumber, Pixels, View
+from pipeline.liveportrait.retargeting import Correctors
 from pipeline.portrait import choose_face
 from pipeline.weights import FaceModels
+
+Result = TypeVar("Result")
 
 logger = logging.getLogger(__name__)
 
 
-class NotANumber(ArithmeticError):
-    """The networks drew no picture; the text says why and what to do."""
+def at_once(function: Callable[[], Result]) -> Result:
+    """Call it here and now."""
+    return function()
 
 
 class LivePortrait:
-    """Keeps nothing between calls but the networks. May be called from several threads."""
+    """Keeps nothing between calls but the networks and what they made of portraits that are still in use.
+
+    What touches the device runs through `execute`, so that one thread can do it for all (realtime/worker.py). What is
+    left, `compose` and finding faces, may run in several threads at once.
+    """
 
     name = "liveportrait"
     supports = frozenset(AnimateOptions.__dataclass_fields__) - {"driver_mouth", "smoothing"}
@@ -45,30 +53,27 @@ class LivePortrait:
         self,
         models: FaceModels,
         load: Callable[[], Networks],
-        device: torch.device | str = "cpu",
+        build: Callable[[Networks, torch.dtype], Backend],
         dtype: torch.dtype = torch.float32,
         size: int = CROP_SIZE,
     ) -> None:
-        """`load` gives the networks in float32; those that draw become `dtype`. `size` is that of the crop alone."""
-        self._models, self._load, self.size = models, load, size
-        self.device, self._dtype = torch.device(device), dtype
-        self._networks = load().to(self.device, dtype)
-        self._switching = threading.Lock()
+        """`load` gives the networks in float32, `build` the backend that draws in `dtype`.
 
-    @property
-    def networks(self) -> Networks:
-        """Those in use now."""
-        return self._networks
+        `size` is that of the crop alone.
+        """
+        self._models, self._load, self._build, self._dtype, self.size = models, load, build, dtype, size
+        networks = load()
+        self.digests = networks.digests
+        self.correctors: Correctors = networks
+        self.backend = build(networks, dtype)
+        self.pixels: Pixels = HostPixels(self.backend.device)
+        self.execute: Callable[[Callable[[], Any]], Any] = at_once
+        self._sources: weakref.WeakKeyDictionary[SourcePortrait, Source] = weakref.WeakKeyDictionary()
 
-    def warm_up(self) -> None:
-        """One frame of nothing."""
-        _ = self.seconds_per_frame
-
-    @functools.cached_property
-    def seconds_per_frame(self) -> float:
-        """How long motion, warping and generator take for one frame here; measured when first asked for."""
-        runs = 1 if self.device.type == "cpu" else 3  # elsewhere the first ones choose and compile kernels
-        return min(self._blank_frame() for _ in range(runs))
+    def warm_up(self, progress: Progress) -> float:
+        """Compile, capture, or load what the first frame would wait for; the seconds that a frame takes then."""
+        self.execute(lambda: self.backend.warm_up(progress))
+        return min(self.execute(self._blank_frame) for _ in range(2))
 
     def prepare(self, picture: Picture) -> SourcePortrait:
         """Crop, appearance and motion of a source, at most 1280 pixels long. PortraitError where there is no face."""
@@ -79,107 +84,112 @@ class LivePortrait:
     def portrait(self, picture: Picture, face: Face, warnings: tuple[str, ...] = ()) -> SourcePortrait:
         """As `prepare`, where the face of a picture of this size is known already."""
         box = face_box(mesh_outline(face), SOURCE)
-        crop = self._crop(picture, box)
-        motion = decode(self._networks.motion(crop))
+        feature, motion = self.execute(lambda: self._look(View(picture, None, box.matrix())))
         return SourcePortrait(
             key=hashlib.sha256(picture.tobytes() + f"liveportrait {self.size} {picture.shape}".encode()).hexdigest(),
             picture=picture,
             face=face,
             warnings=warnings,
-            feature=self._networks.appearance(crop),
+            feature=feature,
             motion=motion,
             keypoints=motion.transformed(),
-            ratios=ratios_of(face, self.device),
-            paster=Paster(picture, np.linalg.inv(box.matrix()).astype(np.float64), self.device),
+            ratios=ratios_of(face),
+            paster=Paster(picture, np.linalg.inv(box.matrix()).astype(np.float64), self.backend.device),
         )
 
-    @torch.inference_mode()
     def read_motion(self, frames: Sequence[DrivingFrame]) -> list[Motion | None]:
         """The motion in each frame's steady crop; all frames in one batch."""
+        return self.start_motion(frames)()
+
+    def animate(self, cues: Sequence[Cue], layout: Layout = "rgb") -> list[Picture]:
+        """One picture per cue: the whole portrait, or the crop alone; all cues in one batch."""
+        return self.start_pictures([self.compose(cue) for cue in cues], layout)()
+
+    @torch.inference_mode()
+    def start_motion(self, frames: Sequence[DrivingFrame]) -> Callable[[], list[Motion | None]]:
+        """As `read_motion`, but only begun: call what comes back for the result, which waits for the device."""
         boxes = [_steady_box(frame, frame.face) if frame.face else None for frame in frames]
-        crops = [self._crop(frame.picture, box) for frame, box in zip(frames, boxes, strict=True) if box]
-        if not crops:
-            return [None] * len(frames)
-        read = decode(self._networks.motion(torch.cat(crops)))
-        each = (read.frame(index) for index in range(len(crops)))
-        return [
-            DriverMotion(frame.face, next(each), ratios_of(frame.face, self.device), box, frame.time)
-            if frame.face and box
-            else None
-            for frame, box in zip(frames, boxes, strict=True)
-        ]
+        seen = zip(frames, boxes, strict=True)
+        views = [View(frame.picture, frame.planes, box.matrix()) for frame, box in seen if box]
+        if not views:
+            return lambda: [None] * len(frames)
+        numbers = self.pixels.numbers(self.backend.motion(self.pixels.views(views)).packed())
+        return lambda: _motions(frames, boxes, decode(RawMotion.unpacked(numbers())))
 
     @torch.inference_mode()
-    def animate(self, cues: Sequence[Cue]) -> list[Picture]:
-        """One picture per cue: the whole portrait, or (size, size, 3); all cues in one batch."""
-        if not cues:
-            return []
-        portraits = [cast(SourcePortrait, cue.portrait) for cue in cues]
-        points = [driven_keypoints(self._networks, cue, p) for cue, p in zip(cues, portraits, strict=True)]
-        return self.draw(portraits, points, [cue.options for cue in cues])
+    def compose(self, cue: Cue) -> Drawing:
+        """Where the cue puts the keypoints of its portrait. Works on the host alone."""
+        portrait = cast(SourcePortrait, cue.portrait)
+        return Drawing(portrait, driven_keypoints(self.correctors, cue, portrait), cue.options)
 
     @torch.inference_mode()
-    def draw(
-        self, portraits: Sequence[SourcePortrait], points: Sequence[Tensor], options: Sequence[AnimateOptions]
-    ) -> list[Picture]:
-        """As `animate`, with each portrait's driven keypoints (1, 21, 3) given."""
-        crops = self._generate(
-            torch.cat([portrait.feature for portrait in portraits]),
-            torch.cat(list(points)),
-            torch.cat([portrait.keypoints for portrait in portraits]),
-        )
-        return [self._finished(*each) for each in zip(crops[:, None], portraits, options, strict=True)]
+    def start_pictures(self, drawings: Sequence[Drawing], layout: Layout) -> Callable[[], list[Picture | Planes]]:
+        """The pictures of some drawings, begun as in `start_motion`; again in float32 where 16 bits gave no numbers."""
+        if not drawings:
+            return lambda: []
+        backend = self.backend
+        pictures = self.pixels.pictures(self._crops(drawings), [self._finish(drawing) for drawing in drawings], layout)
 
-    def _crop(self, picture: Picture, box: Box) -> Tensor:
-        return to_input(halved(cut(picture, box.matrix())), self.device)
+        def finished() -> list[Picture | Planes]:
+            try:
+                return pictures()
+            except NotANumber:
+                if backend.dtype == torch.float32:
+                    raise
+                self._use_float32(backend)
+                return self.start_pictures(drawings, layout)()
 
-    def _generate(self, features: Tensor, driven: Tensor, source: Tensor) -> Tensor:
-        """(B, 3, 512, 512) about 0..1; again in float32 where 16 bits gave no numbers, and so from then on."""
-        networks = self._networks
-        crops = _drawn(networks, features, driven, source)
-        if not crops.isfinite().all() and networks.dtype != torch.float32:
-            crops = _drawn(self._in_float32(networks), features, driven, source)
-        if not crops.isfinite().all():
-            raise NotANumber("LivePortrait's networks gave no picture; check the files with `run.py weights verify`.")
-        return crops
+        return finished
 
-    def _in_float32(self, failed: Networks) -> Networks:
-        with self._switching:
-            if self._networks is failed:
-                logger.warning(
-                    "%s gives pictures without numbers (NaN) on this device; float32 is used from here on. "
-                    "--precision fp32 chooses it from the start.",
-                    str(failed.dtype).removeprefix("torch."),
-                )
-                self._networks = self._load().to(self.device)
-            return self._networks
+    def _look(self, view: View) -> tuple[Tensor, KeypointMotion]:
+        crop = self.pixels.views([view])
+        raw = self.pixels.numbers(self.backend.motion(crop).packed())
+        return self.backend.appearance(crop), decode(RawMotion.unpacked(raw()))
 
-    def _finished(self, crop: Tensor, portrait: SourcePortrait, options: AnimateOptions) -> Picture:
-        paste = portrait.paster if options.paste_back else to_pixels
-        picture = np.asarray(paste(crop)[0].cpu().numpy())
-        if not options.paste_back and self.size != CROP_SIZE:
-            shrinks = self.size < CROP_SIZE
-            method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-            picture = np.asarray(cv2.resize(picture, (self.size, self.size), interpolation=method), np.uint8)
-        if options.mirror:
-            picture = np.ascontiguousarray(picture[:, ::-1])
-        if options.badge:
-            badge.draw(picture)
-        return picture
+    def _crops(self, drawings: Sequence[Drawing]) -> Tensor:
+        points = torch.cat([drawing.keypoints for drawing in drawings])
+        sources = [self._source(drawing.portrait) for drawing in drawings]
+        return self.backend.draw(sources, points.to(self.backend.device, non_blocking=True))
+
+    def _source(self, portrait: SourcePortrait) -> Source:
+        """Made once for a portrait and the backend in use."""
+        source = self._sources.get(portrait)
+        if source is None:
+            keypoints = portrait.keypoints.to(self.backend.device, non_blocking=True)
+            source = self._sources[portrait] = self.backend.source(portrait.feature, keypoints)
+        return source
+
+    def _finish(self, drawing: Drawing) -> Finish:
+        options = drawing.options
+        paster = drawing.portrait.paster if options.paste_back else None
+        return Finish(paster, self.size, options.mirror, options.badge)
+
+    def _use_float32(self, failed: Backend) -> None:
+        if self.backend is failed:
+            logger.warning(
+                "%s gives pictures without numbers (NaN) on this device; float32 is used from here on. "
+                "--precision fp32 chooses it from the start.",
+                str(failed.dtype).removeprefix("torch."),
+            )
+            self.backend = self._build(self._load(), torch.float32)
+            self._sources.clear()
 
     @torch.inference_mode()
     def _blank_frame(self) -> float:
         start = time.perf_counter()
-        blank = torch.zeros(1, 3, CROP_SIZE // 2, CROP_SIZE // 2, device=self.device)
-        points = decode(self._networks.motion(blank)).transformed()
-        self._generate(torch.zeros(1, 32, 16, 64, 64, device=self.device), points, points)  # which waits for the device
+        size = CROP_SIZE // 2
+        points = decode(self.backend.motion(torch.zeros(1, 3, size, size, device=self.backend.device))).transformed()
+        blank = self.backend.source(torch.zeros(1, 32, 16, 64, 64, device=self.backend.device), points)
+        self.pixels.pictures(self.backend.draw([blank], points), [Finish(None, CROP_SIZE, False, False)], "rgb")()
         return time.perf_counter() - start
 
 
-def _drawn(networks: Networks, features: Tensor, driven: Tensor, source: Tensor) -> Tensor:
-    warped = networks.warping(features.to(networks.dtype), driven, source)
-    crops: Tensor = networks.generator(warped.feature)
-    return crops
+def _motions(frames: Sequence[DrivingFrame], boxes: Sequence[Box | None], read: KeypointMotion) -> list[Motion | None]:
+    each = (read.frame(index) for index in range(len(read.scale)))
+    return [
+        DriverMotion(frame.face, next(each), ratios_of(frame.face), box, frame.time) if frame.face and box else None
+        for frame, box in zip(frames, boxes, strict=True)
+    ]
 
 
 def _steady_box(frame: DrivingFrame, face: Face) -> Box:

@@ -31,7 +31,7 @@ State = dict[str, Tensor]
 
 @dataclass(frozen=True, eq=False)
 class Networks:
-    """Everything that LivePortrait computes with, in inference mode; on one device."""
+    """Everything that LivePortrait computes with, in inference mode. The perceptrons stay on the host."""
 
     appearance: AppearanceFeatureExtractor
     motion: MotionExtractor
@@ -50,14 +50,13 @@ class Networks:
     def to(self, device: torch.device | str, dtype: torch.dtype = torch.float32) -> Networks:
         """Moved. Those that draw every frame become `dtype`.
 
-        Those that measure stay float32, where rounding would be jitter; so does the appearance extractor, which runs
-        once for a portrait.
+        The motion extractor stays float32, where rounding would be jitter; so does the appearance extractor, which
+        runs once for a portrait. The perceptrons correct keypoints, which are on the host.
         """
         self.warping.to(device, dtype)
         self.generator.to(device, dtype)
-        measuring: list[nn.Module] = [self.appearance, self.motion, self.stitching, self.lip, self.eye]
-        for network in measuring:
-            network.to(device)
+        self.appearance.to(device)
+        self.motion.to(device)
         return self
 
 

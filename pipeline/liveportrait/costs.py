@@ -98,7 +98,7 @@ def _costs(networks: Networks, picture: Tensor, dtype: torch.dtype) -> Iterator[
     points = decode(networks.motion(picture)).transformed()
     feature = networks.appearance(picture)
     warped = networks.warping(feature, points, points).feature
-    stitched = torch.cat((points.flatten(1), points.flatten(1)), 1)
+    stitched = torch.cat((points.flatten(1), points.flatten(1)), 1).cpu()
 
     def cost(name: str, network: nn.Module, *inputs: Tensor) -> Cost:
         used = network if dtype == torch.float32 else copy.deepcopy(network).to(dtype)

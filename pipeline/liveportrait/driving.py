@@ -23,13 +23,22 @@ BREATH_LIFT, BREATH_GROWTH = 0.004, 0.002  # of half the crop, of the head's siz
 
 @dataclass(frozen=True, eq=False)
 class SourcePortrait(Portrait):
-    """A source, and what the networks say of its crop; float32 tensors on the animator's device."""
+    """A source, and what the networks say of its crop; float32, all but the appearance on the host."""
 
-    feature: Tensor  # (1, 32, 16, 64, 64) appearance
+    feature: Tensor  # (1, 32, 16, 64, 64) appearance, on the device that draws
     motion: KeypointMotion  # one frame
     keypoints: Tensor  # (1, 21, 3): `motion` transformed
     ratios: Ratios
     paster: Paster
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """A picture to draw."""
+
+    portrait: SourcePortrait
+    keypoints: Tensor  # (1, 21, 3): where they go
+    options: AnimateOptions
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,10 +59,10 @@ class DriverMotion(Motion):
         return replace(other, keypoints=mixed, box=self.box)
 
 
-def ratios_of(face: Face, device: torch.device) -> Ratios:
+def ratios_of(face: Face) -> Ratios:
     """How open a face's eyes and lips are."""
     left, right, lip = mesh_ratios(face)
-    return Ratios(torch.tensor([[left, right]], device=device), torch.tensor([[lip]], device=device))
+    return Ratios(torch.tensor([[left, right]]), torch.tensor([[lip]]))
 
 
 def driven_keypoints(networks: Correctors, cue: Cue, portrait: SourcePortrait) -> Tensor:

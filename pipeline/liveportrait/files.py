@@ -14,8 +14,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from pipeline.animate import COMMENT, Player, Progress, Report, animate, is_video, read_source
-from pipeline.animator import AnimateOptions, Cue, DrivingFrame, Motion, Picture, Reference
+from pipeline.animate import COMMENT, Player, Report, animate, is_video, read_source
+from pipeline.animator import AnimateOptions, Cue, DrivingFrame, Motion, Picture, Progress, Reference
 from pipeline.face.face import Face
 from pipeline.face.find import find_faces
 from pipeline.face.tracker import FaceTracker
@@ -66,7 +66,7 @@ class Performer:
 
     def _from_template(self, player: Player, job: Job, progress: Progress) -> Report:
         template, face = self._template(job), player.portrait.face
-        motions = recorded(template, face, self.animator.device)
+        motions = recorded(template, face)
         reference = Reference(motions[0], face.shape, face.pose, face.eye_ratio)
         cues = [Cue(player.portrait, self.options, motion, reference, 1.0) for motion in motions]
         rate = Fraction(template.fps).limit_denominator(1001)
@@ -104,7 +104,7 @@ class Performer:
 
     def _driving(self, film: Film, job: Job, face: Face) -> Sequence[DriverMotion]:
         if job.driving is None:
-            return recorded(self._template(job), face, self.animator.device)
+            return recorded(self._template(job), face)
         return film.driving_motions(job.driving) if is_video(job.driving) else [self._still_motion(job.driving)]
 
     def _still_motion(self, driving: Path) -> DriverMotion:
@@ -153,19 +153,19 @@ def record(motions: Sequence[Motion | None], driving: Path, fps: float) -> Motio
     )
 
 
-def recorded(template: MotionTemplate, face: Face, device: torch.device) -> list[DriverMotion]:
+def recorded(template: MotionTemplate, face: Face) -> list[DriverMotion]:
     """A template's frames as motions. It knows no landmarks; `face`, at which LivePortrait never looks, stands in."""
-    motion = template.motion().to(device)
+    motion = template.motion()
     return [
-        DriverMotion(face, motion.frame(i), _ratios(template, i, device), NOWHERE, i / template.fps)
+        DriverMotion(face, motion.frame(i), _ratios(template, i), NOWHERE, i / template.fps)
         for i in range(len(template))
     ]
 
 
-def _ratios(template: MotionTemplate, index: int, device: torch.device) -> Ratios | None:
+def _ratios(template: MotionTemplate, index: int) -> Ratios | None:
     if template.c_eyes is None or template.c_lip is None:
         return None
-    eyes, lip = (torch.from_numpy(values[index : index + 1]).to(device) for values in (template.c_eyes, template.c_lip))
+    eyes, lip = (torch.from_numpy(values[index : index + 1]) for values in (template.c_eyes, template.c_lip))
     return Ratios(eyes, lip)
 
 
@@ -187,4 +187,4 @@ def _write(
 
 
 def _array(values: Tensor) -> Array:
-    return np.asarray(values.cpu().numpy(), np.float32)
+    return np.asarray(values.numpy(), np.float32)

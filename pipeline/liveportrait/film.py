@@ -13,7 +13,7 @@ from pipeline.face.face import Face
 from pipeline.face.tracker import FaceTracker
 from pipeline.liveportrait.animator import LivePortrait
 from pipeline.liveportrait.crop import fitted
-from pipeline.liveportrait.driving import NOWHERE, DriverMotion, corrections, edits, gains, reframed
+from pipeline.liveportrait.driving import NOWHERE, Drawing, DriverMotion, corrections, edits, gains, reframed
 from pipeline.liveportrait.editing import edit
 from pipeline.liveportrait.motion import KeypointMotion, amplify, drive_video, join, picture_reference
 from pipeline.liveportrait.retargeting import correct
@@ -70,11 +70,11 @@ class Film:
             place, ratios = points[index : index + 1], driving[index].ratios
             with torch.inference_mode():
                 place = correct(
-                    *(self.animator.networks, corrections(self.options), portrait.keypoints, place, portrait.ratios),
+                    *(self.animator.correctors, corrections(self.options), portrait.keypoints, place, portrait.ratios),
                     driving_ratios=ratios,
                     relative=self.options.relative,
                 )
-            [picture] = self.animator.draw([portrait], [place], [self.options])
+            [picture] = self.animator.start_pictures([Drawing(portrait, place, self.options)], "rgb")()
             yield picture, frame.pts
 
     def _source_motion(self, picture: Picture, face: Face) -> DriverMotion:

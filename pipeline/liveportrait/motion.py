@@ -63,10 +63,6 @@ class KeypointMotion:
         """One frame of the B."""
         return self._each(lambda value: value[index : index + 1])
 
-    def to(self, device: torch.device) -> KeypointMotion:
-        """On another device."""
-        return self._each(lambda value: value.to(device))
-
     def _each(self, change: Callable[[Tensor], Tensor]) -> KeypointMotion:
         return KeypointMotion(**{field.name: change(getattr(self, field.name)) for field in dataclasses.fields(self)})
 

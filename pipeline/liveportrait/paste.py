@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -14,19 +16,30 @@ FEATHER = 16  # pixels at the crop's edge over which it fades
 
 
 class Paster:
-    """A source picture and the place of its crop in it; made once per portrait."""
+    """A source picture and the place of its crop in it; made once per portrait, its tensors when first used."""
 
     def __init__(self, picture: NDArray[np.uint8], matrix: Matrix, device: torch.device | str) -> None:
         """`picture` (H, W, 3) uint8; `matrix` from the crop of 512 pixels to it."""
-        height, width = picture.shape[:2]
-        self._grid = _grid(np.linalg.inv(matrix).astype(np.float64), height, width).to(device)
-        self.mask = (_warp(feather_mask().to(device), self._grid)).round() / 255
-        self._rest = (1 - self.mask) * torch.tensor(picture, device=device).permute(2, 0, 1).float()
+        self.picture, self._device = picture, device
+        self.to_crop = np.linalg.inv(matrix).astype(np.float64)
 
     def __call__(self, crops: Tensor) -> Tensor:
         """Crops (B, 3, 512, 512) in 0..1 to pictures (B, H, W, 3) uint8."""
         warped = _warp(to_pixels(crops).permute(0, 3, 1, 2).float(), self._grid).round()
         return (self.mask * warped + self._rest).clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+
+    @functools.cached_property
+    def mask(self) -> Tensor:
+        """(1, 1, H, W) float32: how much of the crop each pixel shows."""
+        return _warp(feather_mask().to(self._device), self._grid).round() / 255
+
+    @functools.cached_property
+    def _rest(self) -> Tensor:
+        return (1 - self.mask) * torch.tensor(self.picture, device=self._device).permute(2, 0, 1).float()
+
+    @functools.cached_property
+    def _grid(self) -> Tensor:
+        return _grid(self.to_crop, *self.picture.shape[:2]).to(self._device)
 
 
 def to_pixels(picture: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import badge
-from pipeline.animator import Cue, DrivingFrame, Motion, Picture
+from pipeline.animator import Cue, DrivingFrame, Layout, Motion, Picture, Progress
 from pipeline.face import groups
 from pipeline.face.face import Face
 from pipeline.face.find import find_faces
@@ -22,6 +22,7 @@ from pipeline.meshwarp.matte import Segmenter, refine
 from pipeline.meshwarp.render import MeshPortrait, render, still_map, vertex_values
 from pipeline.meshwarp.source import Crop, crop_around, texture
 from pipeline.meshwarp.transfer import Rest, Target, aim
+from pipeline.planes import laid_out
 from pipeline.portrait import choose_face
 from pipeline.weights import FaceModels
 
@@ -45,7 +46,7 @@ class MeshWarp:
         self._segmenter = Segmenter(models.matte)
         self.size = size
 
-    def warm_up(self) -> None:
+    def warm_up(self, progress: Progress) -> None:
         """Nothing is slow the first time."""
 
     def prepare(self, picture: Picture) -> MeshPortrait:
@@ -99,9 +100,9 @@ class MeshWarp:
         """Where the face of a cue's portrait goes."""
         return aim(cast(MeshPortrait, cue.portrait).rest, cue)
 
-    def animate(self, cues: Sequence[Cue]) -> list[Picture]:
-        """One picture (size, size, 3) per cue."""
-        return [self._animate(cue) for cue in cues]
+    def animate(self, cues: Sequence[Cue], layout: Layout = "rgb") -> list[Picture]:
+        """One picture of `size` x `size` per cue."""
+        return [laid_out(self._animate(cue), layout) for cue in cues]
 
     def _animate(self, cue: Cue) -> Picture:
         driver = None

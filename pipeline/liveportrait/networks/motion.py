@@ -33,6 +33,16 @@ class RawMotion(NamedTuple):
     t: Tensor  # (B, 3)
     exp: Tensor  # (B, 21, 3)
 
+    def packed(self) -> Tensor:
+        """(B, 328): all in one, for one copy between devices."""
+        return torch.cat([value.flatten(1) for value in self], 1)
+
+    @classmethod
+    def unpacked(cls, values: Tensor) -> RawMotion:
+        """From what `packed` made."""
+        parts = dict(zip(cls._fields, torch.split(values, [HEADS[name] for name in cls._fields], 1), strict=True))
+        return cls(**parts | {name: parts[name].reshape(-1, KEYPOINTS, 3) for name in ("kp", "exp")})
+
 
 class LayerNorm2d(nn.LayerNorm):
     """Layer normalisation over the channels of each pixel of (B, C, H, W)."""

@@ -1,0 +1,101 @@
+"""Between pictures on the host and numbers on the device. `HostPixels` is the reference; realtime/transfer.py has the
+same for CUDA, in which nothing waits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NoReturn, Protocol
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline import badge
+from pipeline.animator import Layout, Picture, Planes
+from pipeline.liveportrait.crop import CROP_SIZE, Matrix, cut, halved
+from pipeline.liveportrait.paste import Paster, to_input, to_pixels
+from pipeline.planes import laid_out
+
+
+class NotANumber(ArithmeticError):
+    """The networks drew no picture; the text says why and what to do."""
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """A square of a driver's picture."""
+
+    picture: Picture
+    planes: Planes | None  # the same picture as it was decoded, where it was: less to copy
+    matrix: Matrix  # from the picture to the square of 512 pixels, of which the networks get half the size
+
+
+@dataclass(frozen=True, eq=False)
+class Finish:
+    """What becomes of a drawn crop."""
+
+    paster: Paster | None  # puts it back into its portrait; None: the crop alone
+    size: int  # side of the crop alone in pixels
+    mirror: bool
+    badge: bool  # drawn last, so that it is not mirrored
+
+
+class Pixels(Protocol):
+    """Moves pictures to and from the device; for one thread. What it returns to call waits, where there is to wait."""
+
+    def views(self, views: Sequence[View]) -> Tensor:
+        """(B, 3, 256, 256) float32 in 0..1 on the device."""
+
+    def numbers(self, values: Tensor) -> Callable[[], Tensor]:
+        """The values on the host, when called."""
+
+    def pictures(
+        self, crops: Tensor, finishes: Sequence[Finish], layout: Layout
+    ) -> Callable[[], list[Picture | Planes]]:
+        """From crops (B, 3, 512, 512) about 0..1 to finished pictures, when called. NotANumber: a crop has none."""
+
+
+class HostPixels:
+    """By OpenCV on the host and PyTorch on any device: waits for the device within the call."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+
+    def views(self, views: Sequence[View]) -> Tensor:
+        """As the protocol says; takes the pictures, not their planes."""
+        return torch.cat([to_input(halved(cut(view.picture, view.matrix)), self._device) for view in views])
+
+    def numbers(self, values: Tensor) -> Callable[[], Tensor]:
+        """As the protocol says."""
+        copy = values.to("cpu", copy=True)
+        return lambda: copy
+
+    def pictures(
+        self, crops: Tensor, finishes: Sequence[Finish], layout: Layout
+    ) -> Callable[[], list[Picture | Planes]]:
+        """As the protocol says."""
+        if not crops.isfinite().all():
+            return no_picture
+        finished = [_finished(crop, finish) for crop, finish in zip(crops[:, None], finishes, strict=True)]
+        pictures = [laid_out(picture, layout) for picture in finished]
+        return lambda: pictures
+
+
+def no_picture() -> NoReturn:
+    """Raises NotANumber."""
+    raise NotANumber("LivePortrait's networks gave no picture; check the files with `run.py weights verify`.")
+
+
+def _finished(crop: Tensor, finish: Finish) -> Picture:
+    paste = finish.paster or to_pixels
+    picture = np.asarray(paste(crop)[0].cpu().numpy())
+    if not finish.paster and finish.size != CROP_SIZE:
+        method = cv2.INTER_AREA if finish.size < CROP_SIZE else cv2.INTER_CUBIC
+        picture = np.asarray(cv2.resize(picture, (finish.size, finish.size), interpolation=method), np.uint8)
+    if finish.mirror:
+        picture = np.ascontiguousarray(picture[:, ::-1])
+    if finish.badge:
+        badge.draw(picture)
+    return picture

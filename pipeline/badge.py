@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import cv2
@@ -13,21 +14,37 @@ from pipeline.animator import Picture
 TEXT = "AI-generated"
 
 
+@dataclass(frozen=True, eq=False)
+class Label:
+    """For pictures of one size; shared by all of them."""
+
+    veil: NDArray[np.float32]  # (h, w, 1): what is kept of the picture, 0..1
+    ink: NDArray[np.float32]  # (h, w, 1): the light added to it, 0..255
+    margin: int  # pixels, to the left and below
+
+    def top(self, height: int) -> int:
+        """The first row of the label in a picture of this height."""
+        return height - self.margin - len(self.ink)
+
+
 def draw(picture: Picture) -> None:
-    """Draw the label into the lower left corner of `picture`, in place. Under 96 pixels there is no room for it."""
+    """Draw the label into `picture`, in place, where there is room for it."""
     height, width = picture.shape[:2]
-    if min(height, width) < 96:
-        return
-    veil, ink = _label(min(height, width))
-    h, w = ink.shape[:2]
-    margin = max(4, min(height, width) // 40)
-    corner = picture[height - margin - h : height - margin, margin : margin + w]
-    corner[...] = (corner * veil + ink).astype(np.uint8)
+    found = label(height, width)
+    if found:
+        h, w = found.ink.shape[:2]
+        corner = picture[found.top(height) :][:h, found.margin :][:, :w]
+        corner[...] = (corner * found.veil + found.ink).astype(np.uint8)
+
+
+def label(height: int, width: int) -> Label | None:
+    """The label in the lower left corner of a picture of this size. Under 96 pixels there is no room for it."""
+    side = min(height, width)
+    return None if side < 96 else _drawn(side)
 
 
 @lru_cache(maxsize=8)
-def _label(side: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """What is kept of the picture (0..1) and the light added to it (0..255), both (h, w, 1)."""
+def _drawn(side: int) -> Label:
     font, over = cv2.FONT_HERSHEY_DUPLEX, 4  # drawn larger, then reduced
     letter = max(7, round(side * 0.021)) * over  # height of a capital
     scale = letter / cv2.getTextSize("A", font, 1.0, 1)[0][1]
@@ -43,4 +60,5 @@ def _label(side: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     small = (cv2.resize(part, (w // over, h // over), interpolation=cv2.INTER_AREA) for part in drawn)
     pill, text = (part.astype(np.float32) / 255 for part in small)
     dark = 0.55 * pill
-    return ((1 - dark) * (1 - 0.96 * text))[..., None], (dark * 18 * (1 - text) + 0.96 * text * 248)[..., None]
+    veil, ink = (1 - dark) * (1 - 0.96 * text), dark * 18 * (1 - text) + 0.96 * text * 248
+    return Label(veil[..., None], ink[..., None], max(4, side // 40))

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.staticfiles import StaticFiles
 
@@ -25,8 +25,11 @@ logger = logging.getLogger(__name__)
 STATIC = Path(__file__).parent / "static"
 
 
-def create_app(settings: Settings, engine: Engine) -> FastAPI:
-    """Own routes first, Gradio's panel at "/" behind them, the guard before both. Its end closes every session."""
+def create_app(settings: Settings, engine: Engine, *routers: APIRouter) -> FastAPI:
+    """Own routes first (and those of `routers`), Gradio's panel at "/" behind them, the guard before all.
+
+    Its end closes every session.
+    """
     # No generated documentation: its page loads scripts from a public host.
     app = FastAPI(lifespan=_live, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.settings = settings
@@ -43,8 +46,8 @@ def create_app(settings: Settings, engine: Engine) -> FastAPI:
     app.add_middleware(Guard, settings=settings)
     _allow_origins(app, settings.origins)
     signalling.add_refusals(app)
-    app.include_router(signalling.router)
-    app.include_router(demo_driver.router)
+    for router in (signalling.router, demo_driver.router, *routers):
+        app.include_router(router)
     app.mount("/client", StaticFiles(directory=STATIC))
     panel.mount(app, settings, engine)
     return app
@@ -58,6 +61,7 @@ async def _live(app: FastAPI) -> AsyncIterator[None]:
         yield
     finally:
         await app.state.sessions.close_all()
+        app.state.engine.close()
 
 
 def _allow_origins(app: FastAPI, origins: tuple[str, ...]) -> None:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
-from pipeline.animator import Progress
+from pipeline.animator import Animator, Progress
 from pipeline.face.tracker import FaceTracker
 from pipeline.load import Loaded, load_animator
 from pipeline.portrait import BUILTIN, PortraitError
 from pipeline.weights import face_models
+from realtime.worker import Worker
 from web.portraits import Portraits
 from web.settings import Settings
+
+if TYPE_CHECKING:
+    from pipeline.liveportrait.animator import LivePortrait
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +27,12 @@ class Engine:
     loaded: Loaded
     new_tracker: Callable[[], FaceTracker]
     portraits: Portraits
+    worker: Worker[Any] | None = None  # where the animator runs in a thread of its own, which `close` ends
+
+    def close(self) -> None:
+        """After the last session."""
+        if self.worker:
+            self.worker.close()
 
 
 def load_engine(settings: Settings, progress: Progress) -> Engine:
@@ -29,8 +40,18 @@ def load_engine(settings: Settings, progress: Progress) -> Engine:
     named = _named(settings.source)
     models = face_models()
     loaded = load_animator(settings.animator, models, settings.size, settings.precision, settings.weights)
+    worker = None
+    if loaded.animator.name == "liveportrait":
+        worker = _own_thread(loaded.animator)
+        loaded = replace(loaded, animator=worker)
     loaded = loaded.warmed_up(progress)
-    return Engine(loaded, lambda: FaceTracker(models), Portraits(loaded.animator, named))
+    return Engine(loaded, lambda: FaceTracker(models), Portraits(loaded.animator, named), worker)
+
+
+def _own_thread(animator: Animator) -> Worker[Any]:
+    from realtime.device import own_thread  # with PyTorch, which the other animator does without
+
+    return own_thread(cast("LivePortrait", animator))
 
 
 def _named(source: Path | None) -> dict[str, bytes]:

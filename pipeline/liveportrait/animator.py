@@ -141,6 +141,7 @@ class LivePortrait:
 
         return finished
 
+    @torch.inference_mode()
     def _look(self, view: View) -> tuple[Tensor, KeypointMotion]:
         crop = self.pixels.views([view])
         raw = self.pixels.numbers(self.backend.motion(crop).packed())

@@ -1,0 +1,125 @@
+"""A CUDA device for code that must not wait: PyTorch's memory and stream, cuda-python's other streams and kernels.
+
+Both use the device's primary context. Copies and launches are queued and return at once; see `Stream` for their order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+BLOCK = (32, 8, 1)  # threads
+
+
+class MissingPackage(RuntimeError):
+    """A package that this needs is not installed; the text says how to install it."""
+
+
+class Event(Protocol):
+    """A point in a stream; over at once where it was never recorded."""
+
+    def sync(self) -> None:
+        """Wait until it is over, asleep."""
+
+
+class Stream(Protocol):
+    """What is queued here is done in order; streams know of each other only by events."""
+
+    def record(self, event: Any) -> Any:
+        """The event is over when all that is queued now is done."""
+
+    def wait(self, event: Any) -> None:
+        """What is queued from now on begins when the event is over."""
+
+
+class Gpu(Protocol):
+    """A device and its three streams; for one thread but for `wait`."""
+
+    device: torch.device
+    copy_in: Stream
+    copy_out: Stream
+
+    @property
+    def compute(self) -> Stream:
+        """PyTorch's current stream: memory that PyTorch gives is safe to use here, in order."""
+
+    def pinned(self, size: int) -> Tensor:
+        """(size,) uint8 on the host, where the device can copy without the host's help."""
+
+    def event(self) -> Event:
+        """One that was not recorded yet."""
+
+    def wait(self, event: Event) -> None:
+        """Until it is over; from any thread."""
+
+    def copy(self, target: Tensor, source: Tensor, size: int, stream: Stream) -> None:
+        """The first `size` bytes, in any direction. Host memory must be pinned."""
+
+    def launch(self, name: str, grid: tuple[int, int, int], arguments: Sequence[int]) -> None:
+        """A kernel in blocks of `BLOCK` on `compute`; all its arguments are addresses or whole numbers of 64 bits."""
+
+
+class CudaGpu:
+    """A real one. Made in the thread that uses it."""
+
+    def __init__(self, device: torch.device, source: Path) -> None:
+        """Compiles `source`, CUDA C++ with kernels of C linkage. MissingPackage without cuda-python."""
+        self._core, self._driver = _cuda_python()
+        self.device = torch.zeros(1, device=device).device  # with its index; and PyTorch has made the context
+        self._device = self._core.Device(self.device.index)
+        self._device.set_current()
+        self.copy_in, self.copy_out = self._device.create_stream(), self._device.create_stream()
+        options = self._core.ProgramOptions(std="c++17", arch=f"sm_{self._device.arch}")
+        self._program = self._core.Program(source.read_text(), "c++", options).compile("cubin")
+        self._kernels: dict[str, Any] = {}
+        self._compute: dict[int, Stream] = {}
+
+    @property
+    def compute(self) -> Stream:
+        """As the protocol says."""
+        handle = torch.cuda.current_stream(self.device).cuda_stream or 1  # CU_STREAM_LEGACY, the default stream's name
+        if handle not in self._compute:
+            self._compute[handle] = self._core.Stream.from_handle(handle)
+        return self._compute[handle]
+
+    def pinned(self, size: int) -> Tensor:
+        """As the protocol says."""
+        return torch.empty(size, dtype=torch.uint8, pin_memory=True)
+
+    def event(self) -> Event:
+        """As the protocol says."""
+        options = self._core.EventOptions
+        blocking = "blocking_sync" if "blocking_sync" in options.__dataclass_fields__ else "busy_waited_sync"  # 0.x
+        event: Event = self._device.create_event(options(**{blocking: True}))
+        return event
+
+    def wait(self, event: Event) -> None:
+        """As the protocol says."""
+        self._core.Device(self.device.index).set_current()  # in this thread
+        event.sync()
+
+    def copy(self, target: Tensor, source: Tensor, size: int, stream: Any) -> None:
+        """As the protocol says."""
+        [error] = self._driver.cuMemcpyAsync(target.data_ptr(), source.data_ptr(), size, stream.handle)
+        if error:
+            raise RuntimeError(f"CUDA could not copy {size} bytes ({error.name}).")
+
+    def launch(self, name: str, grid: tuple[int, int, int], arguments: Sequence[int]) -> None:
+        """As the protocol says."""
+        if name not in self._kernels:
+            self._kernels[name] = self._program.get_kernel(name)
+        config = self._core.LaunchConfig(grid=grid, block=BLOCK)
+        self._core.launch(self.compute, config, self._kernels[name], *arguments)
+
+
+def _cuda_python() -> tuple[Any, Any]:
+    try:
+        from cuda import core
+        from cuda.bindings import driver
+    except ImportError as error:
+        raise MissingPackage("cuda-python is missing; `pip install cuda-python==13.4.4` installs it.") from error
+    return core, driver

@@ -19,9 +19,14 @@ OLDEST_PYTHON = (3, 11)
 REQUIREMENTS = Path(__file__).parent.parent / "requirements.txt"
 INSTALL = "python -m pip install -r requirements.txt"
 SYSTEM_LIBRARIES = "sudo apt-get install libgl1 libglib2.0-0"  # what opencv-python takes from the system
-MODULES = {"opencv-python": "cv2", "pillow": "PIL", "ai-edge-litert": "ai_edge_litert.interpreter"}
+MODULES = {
+    "opencv-python": "cv2",
+    "pillow": "PIL",
+    "ai-edge-litert": "ai_edge_litert.interpreter",
+    "cuda-python": "cuda.bindings",
+}
 """Import names that differ from the package's."""
-OPTIONAL_PACKAGES = ("torch", "uvloop")  # the mesh-warp animator lives without
+OPTIONAL_PACKAGES = ("torch", "cuda-python", "uvloop")  # the mesh-warp animator lives without
 V4L2 = Path("/sys/class/video4linux")
 VIRTUAL_CAMERA_REMEDY = {
     "linux": "sudo apt-get install v4l2loopback-dkms && sudo modprobe v4l2loopback exclusive_caps=1 card_label=Puppet",
@@ -83,7 +88,7 @@ def _pins(text: str) -> Iterator[tuple[str, str]]:
     for line in text.splitlines():
         requirement, _, marker = line.partition(";")
         name, _, version = requirement.strip().partition("==")
-        if version and not ("win32" in marker and sys.platform == "win32"):
+        if version and f'"{sys.platform}"' not in marker:  # the markers here only exclude systems
             yield name, version
 
 

@@ -51,7 +51,7 @@ def load_animator(
     size: int,
     precision: Precision = "auto",
     weights: Path | None = None,
-    backend: BackendName = "eager",
+    backend: BackendName = "compiled",
 ) -> Loaded:
     """The named animator, or for "auto" the best that runs here; `size` is the output's side in pixels.
 
@@ -130,8 +130,10 @@ def choose_dtype(precision: Precision, gpu: str | None) -> torch.dtype:
     """What the networks compute in; `gpu` is its name, None for the CPU. AnimatorError where they cannot."""
     import torch
 
-    if precision == "auto":
-        precision = "fp32" if gpu is None or any(series in gpu for series in NO_HALF) else "fp16"
+    if precision == "auto" and gpu is None:
+        precision = "bf16" if torch.cpu.get_capabilities().get("avx512_bf16") else "fp32"
+    elif precision == "auto":
+        precision = "fp32" if any(series in gpu for series in NO_HALF) else "fp16"
     if precision == "fp16" and gpu is None:
         raise AnimatorError("On a CPU fp16 is far slower than fp32; use --precision fp32 or bf16.")
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]

@@ -24,7 +24,9 @@ HOMES = {  # package -> where alone it may be imported
     "tqdm": ("run.py",),
     "torch": (
         *("pipeline/liveportrait/", "pipeline/backends/", "pipeline/load.py", "pipeline/doctor.py"),
+        *("pipeline/laps.py", "pipeline/rivals.py", "pipeline/roofline.py", "pipeline/speed.py", "pipeline/stages.py"),
         *("realtime/device.py", "realtime/gpu.py", "realtime/ring.py", "realtime/transfer.py"),
+        "realtime/benchmark.py",
     ),
     "ai_edge_litert": ("pipeline/face/", "pipeline/meshwarp/"),
 }

@@ -35,7 +35,7 @@ def test_auto_without_a_cuda_device_is_the_mesh(models, weights, monkeypatch):
 
 
 def test_liveportrait_says_its_weights_and_speed(models, weights):
-    loaded = load_animator("liveportrait", models, 256, "bf16", weights).warmed_up(lambda done, total: None)
+    loaded = load_animator("liveportrait", models, 256, "bf16", weights, "eager").warmed_up(lambda done, total: None)
     assert loaded.animator.name == "liveportrait"
     assert loaded.reason.startswith("you asked for it; stand-in weights: 1 of 1 files are not the official; ")
     assert loaded.reason.endswith(" a frame")
@@ -50,7 +50,6 @@ def test_liveportrait_without_weights_is_an_error_with_the_remedy(models, tmp_pa
 @pytest.mark.parametrize(
     ("precision", "gpu", "dtype"),
     [
-        ("auto", None, torch.float32),
         ("auto", "NVIDIA H100", torch.float16),
         ("auto", "NVIDIA GeForce GTX 1660 Ti", torch.float32),
         ("fp16", "NVIDIA GeForce GTX 1660 Ti", torch.float16),
@@ -60,6 +59,12 @@ def test_liveportrait_without_weights_is_an_error_with_the_remedy(models, tmp_pa
 )
 def test_precision(precision, gpu, dtype):
     assert choose_dtype(precision, gpu) == dtype
+
+
+@pytest.mark.parametrize(("instructions", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_precision_on_a_cpu_by_its_instructions(monkeypatch, instructions, dtype):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": instructions})
+    assert choose_dtype("auto", None) == dtype
 
 
 def test_half_precision_on_a_cpu_is_refused():

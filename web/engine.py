@@ -39,7 +39,9 @@ def load_engine(settings: Settings, progress: Progress) -> Engine:
     """Raises WeightsError, AnimatorError or PortraitError, each one sentence."""
     named = _named(settings.source)
     models = face_models()
-    loaded = load_animator(settings.animator, models, settings.size, settings.precision, settings.weights)
+    loaded = load_animator(
+        settings.animator, models, settings.size, settings.precision, settings.weights, settings.backend
+    )
     worker = None
     if loaded.animator.name == "liveportrait":
         worker = _own_thread(loaded.animator)

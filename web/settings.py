@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from realtime.settings import MediaSettings
 
 if TYPE_CHECKING:
+    from pipeline.backends.names import BackendName
     from pipeline.load import AnimatorName, Precision
 
 
@@ -23,6 +24,7 @@ class Settings:
     source: Path | None = None
     size: int = 512  # pixels: the animated picture is size x size
     precision: Precision = "auto"  # of LivePortrait's networks
+    backend: BackendName = "compiled"  # how they run
     weights: Path | None = None  # the folder of LivePortrait's checkpoints, where they are not the fetched ones
     max_sessions: int = 4
     media: MediaSettings = field(default_factory=MediaSettings)

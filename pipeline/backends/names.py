@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from importlib import import_module
 from typing import Literal, get_args
 
 import torch
@@ -11,19 +11,21 @@ import torch
 from pipeline.backends.backend import Backend
 from pipeline.liveportrait.checkpoint import Networks
 
-BackendName = Literal["eager"]
+BackendName = Literal["compiled", "eager"]
 BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
 
 Build = Callable[[Networks, torch.dtype], Backend]
 
+_CLASSES: dict[BackendName, str] = {"compiled": "Compiled", "eager": "Eager"}
+"""In the module of that name."""
+
 
 def builder(name: BackendName, device: torch.device) -> Build:
     """What makes the backend of this name for `device` of networks, which it takes over, and the type it draws in."""
-    makers: dict[BackendName, Callable[[torch.device, Networks, torch.dtype], Backend]] = {"eager": _eager}
-    return partial(makers[name], device)
 
+    def build(networks: Networks, dtype: torch.dtype) -> Backend:
+        module = import_module(f"pipeline.backends.{name}")
+        backend: Backend = getattr(module, _CLASSES[name])(networks, device, dtype)
+        return backend
 
-def _eager(device: torch.device, networks: Networks, dtype: torch.dtype) -> Backend:
-    from pipeline.backends.eager import Eager
-
-    return Eager(networks, device, dtype)
+    return build

@@ -39,7 +39,7 @@ def animate(weights, capsys):
     """Run the command; its exit code and what it said."""
 
     def call(words):
-        arguments = f"animate --animator liveportrait --weights {weights} {words}".split()
+        arguments = f"animate --animator liveportrait --backend eager --weights {weights} {words}".split()
         return run.main(arguments), capsys.readouterr()
 
     return call

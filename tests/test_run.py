@@ -19,14 +19,16 @@ PORTRAIT = str(BUILTIN["astronaut"])
 def served(monkeypatch):
     """The settings that `serve` was called with."""
     calls = []
-    monkeypatch.setitem(sys.modules, "web.serve", SimpleNamespace(serve=calls.append))
+    monkeypatch.setitem(
+        sys.modules, "web.serve", SimpleNamespace(serve=lambda settings, progress: calls.append(settings))
+    )
     interval = sys.getswitchinterval()
     yield calls
     sys.setswitchinterval(interval)
 
 
 def raising(monkeypatch, error):
-    def serve(_):
+    def serve(settings, progress):
         raise error
 
     monkeypatch.setitem(sys.modules, "web.serve", SimpleNamespace(serve=serve))

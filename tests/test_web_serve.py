@@ -8,32 +8,36 @@ from web.serve import ServeError, serve
 from web.settings import Settings
 
 
+def untold(done, total):
+    """No step of the warm-up is worth telling."""
+
+
 def test_a_taken_port():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(ServeError, match=rf"cannot listen on 127\.0\.0\.1 port {port} .*--port"):
-            serve(Settings(port=port))
+            serve(Settings(port=port), untold)
 
 
 @pytest.mark.parametrize("settings", [{"host": "256.1.1.1"}, {"host": "192.0.2.1"}, {"port": 70000}])
 def test_an_address_that_cannot_be(settings):
     with pytest.raises(ServeError, match="cannot listen on"):
-        serve(Settings(**{"port": 0, **settings}))
+        serve(Settings(**{"port": 0, **settings}), untold)
 
 
 def test_a_bad_certificate(tmp_path: Path):
     with pytest.raises(ServeError, match=r"missing\.pem cannot be used \(No such file"):
-        serve(Settings(port=0, ssl_certfile=tmp_path / "missing.pem"))
+        serve(Settings(port=0, ssl_certfile=tmp_path / "missing.pem"), untold)
     (tmp_path / "words.pem").write_text("words")
     with pytest.raises(ServeError, match=r"words\.pem cannot be used .*PEM"):
-        serve(Settings(port=0, ssl_certfile=tmp_path / "words.pem"))
+        serve(Settings(port=0, ssl_certfile=tmp_path / "words.pem"), untold)
 
 
 def test_a_source_that_is_not_there(tmp_path: Path):
     with pytest.raises(PortraitError, match=r"nobody\.jpg cannot be read \(No such file or directory\)"):
-        serve(Settings(port=0, source=tmp_path / "nobody.jpg"))
+        serve(Settings(port=0, source=tmp_path / "nobody.jpg"), untold)
 
 
 @pytest.mark.parametrize(

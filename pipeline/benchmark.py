@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import re
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
-
-import cv2
 
 from pipeline.animate import Player, read_source
 from pipeline.animator import AnimateOptions, Animator, Cue, Progress
 from pipeline.demo import write_demo
 from pipeline.face.tracker import FaceTracker
+from pipeline.machine import machine, peak_memory
 from pipeline.meshwarp.render import MeshPortrait
 from pipeline.meshwarp.transfer import aim
 from pipeline.portrait import BUILTIN
@@ -26,7 +20,6 @@ from pipeline.stopwatch import Stopwatch
 from pipeline.video import VideoError, VideoReader
 from pipeline.weights import FaceModels
 
-PACKAGES = ("numpy", "ai-edge-litert", "av")
 OPTIONS = AnimateOptions(badge=False)
 
 
@@ -87,7 +80,7 @@ def benchmark(
                     rows.append(_row(source, driving.stem, samples))
     stages = watch.percentiles()
     fps = 1000 / stages["total"]["p50"]
-    return Benchmark(machine(), animator.name, len(rest[0]), stages, fps, _peak_memory(), tuple(rows))
+    return Benchmark(machine(), animator.name, len(rest[0]), stages, fps, peak_memory(), tuple(rows))
 
 
 def _demo(folder: Path) -> Path:
@@ -119,31 +112,6 @@ def _row(source: str, driving: str, samples: Sequence[Sample | None]) -> Row:
     if not seen:
         raise VideoError(f"The face of {source} is never found again when {driving} moves it; choose another source.")
     return Row(source, driving, len(samples) - len(seen), measure(seen))
-
-
-def machine() -> dict[str, str]:
-    """What the figures were measured on."""
-    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    return {
-        "machine": f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
-        "software": f"Python {platform.python_version()}, OpenCV {cv2.__version__}, {versions}",
-    }
-
-
-def _processor() -> str:
-    """Linux hides the name in a file; elsewhere `platform` knows it."""
-    info = Path("/proc/cpuinfo")
-    names = re.findall(r"^model name\s*:\s*(.+)$", info.read_text(), re.MULTILINE) if info.exists() else []
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def _peak_memory() -> float | None:
-    try:
-        import resource  # not on Windows
-    except ImportError:
-        return None
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB on Linux
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
 def _stage_lines(stages: Mapping[str, Mapping[str, float]]) -> list[str]:

@@ -126,14 +126,20 @@ def _liveportrait(
     return Loaded(animator, reason, f"{gpu or 'cpu'}, {str(dtype).removeprefix('torch.')}")
 
 
+def _fastest(gpu: str | None) -> Precision:
+    import torch
+
+    if gpu is None:
+        return "bf16" if torch.cpu.get_capabilities().get("avx512_bf16") else "fp32"
+    return "fp32" if any(series in gpu for series in NO_HALF) else "fp16"
+
+
 def choose_dtype(precision: Precision, gpu: str | None) -> torch.dtype:
     """What the networks compute in; `gpu` is its name, None for the CPU. AnimatorError where they cannot."""
     import torch
 
-    if precision == "auto" and gpu is None:
-        precision = "bf16" if torch.cpu.get_capabilities().get("avx512_bf16") else "fp32"
-    elif precision == "auto":
-        precision = "fp32" if any(series in gpu for series in NO_HALF) else "fp16"
+    if precision == "auto":
+        precision = _fastest(gpu)
     if precision == "fp16" and gpu is None:
         raise AnimatorError("On a CPU fp16 is far slower than fp32; use --precision fp32 or bf16.")
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import platformdirs
-
 from pipeline.download import DownloadError, pip_download
 from pipeline.download import Progress as Progress
 from pipeline.face.cut import cut_attention_mesh
@@ -119,7 +117,11 @@ class Row:
 
 def cache_folder() -> Path:
     """Where model files are kept; the environment variable PUPPET_CACHE overrides the user's cache folder."""
-    return Path(os.environ.get("PUPPET_CACHE") or platformdirs.user_cache_path("webcam-puppeteer", appauthor=False))
+    if chosen := os.environ.get("PUPPET_CACHE"):
+        return Path(chosen)
+    import platformdirs  # not needed, nor always there, where the folder is named
+
+    return platformdirs.user_cache_path("webcam-puppeteer", appauthor=False)
 
 
 def rows(wheel: Wheel = MEDIAPIPE) -> list[Row]:

@@ -16,6 +16,20 @@ if TYPE_CHECKING:
     from pipeline.liveportrait.checkpoint import Networks
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tests that are marked for a GPU run where there is one."""
+    if item.get_closest_marker("gpu") and not _has_cuda():
+        pytest.skip("there is no CUDA device here")
+
+
+def _has_cuda() -> bool:
+    try:
+        import torch
+    except ImportError:
+        return False
+    return torch.cuda.is_available()
+
+
 @pytest.fixture(scope="session")
 def models() -> FaceModels:
     return face_models()

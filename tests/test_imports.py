@@ -19,6 +19,7 @@ HOMES = {  # package -> where alone it may be imported
     "gradio": ("web/panel.py",),
     "fastapi": ("web/",),
     "uvicorn": ("web/",),
+    "prometheus_client": ("web/metrics.py",),
     "aiortc": ("realtime/",),
     "aioice": ("realtime/",),
     "tqdm": ("run.py",),

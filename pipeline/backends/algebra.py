@@ -1,55 +1,57 @@
-"""Rewriting convolutions into others that give the same with less work. Parameters are copied; none is trained."""
+"""Rewriting convolutions into others that give the same with less work.
+
+Convolutions are nn.Conv2d or nn.Conv3d. Results are new ones, their kernels in channels-last order, for inference.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-Conv = TypeVar("Conv", nn.Conv2d, nn.Conv3d)
 
-
-def convolution(like: Conv, weight: Tensor, bias: Tensor) -> Conv:
-    """A convolution with these parameters, padded as `like`; the kernel in channels-last order."""
+def convolution(weight: Tensor, bias: Tensor, padding: Any) -> nn.Module:
+    """A convolution with copies of these parameters; `weight` (outputs, inputs, taps of 2 or 3 axes)."""
     outputs, inputs, *kernel = weight.shape
-    conv: Conv = type(like)(inputs, outputs, kernel, padding=like.padding, device="meta")
-    return _filled(conv, weight, bias)
+    kind: Any = nn.Conv2d if weight.ndim == 4 else nn.Conv3d
+    return _filled(kind(inputs, outputs, kernel, padding=padding, device="meta"), weight, bias)
 
 
-def merged(convs: Sequence[Conv]) -> Conv:
+def merged(convs: Sequence[Any]) -> nn.Module:
     """One convolution with the outputs of all, in order: they read the same map with kernels of one size."""
-    return convolution(convs[0], torch.cat([conv.weight for conv in convs]), torch.cat([bias_of(c) for c in convs]))
+    weight, bias = torch.cat([conv.weight for conv in convs]), torch.cat([bias_of(conv) for conv in convs])
+    return convolution(weight, bias, convs[0].padding)
 
 
-def padded(conv: Conv, inputs: int, outputs: int) -> Conv:
-    """With zeros for more inputs, whatever they hold, and outputs that are zero."""
-    weight, bias = conv.weight, bias_of(conv)
-    missing = inputs - weight.shape[1], outputs - weight.shape[0]
-    taps = (0, 0) * (weight.ndim - 2)
-    weight = functional.pad(weight, (*taps, 0, missing[0], 0, missing[1]))
-    return convolution(conv, weight, functional.pad(bias, (0, missing[1])))
+def padded(conv: Any, inputs: int, outputs: int) -> nn.Module:
+    """With zeros for more inputs, whatever they hold, and more outputs that are zero."""
+    missing = outputs - conv.out_channels
+    channels = (0, inputs - conv.in_channels, 0, missing)
+    weight = functional.pad(conv.weight, (0, 0) * len(conv.kernel_size) + channels)
+    return convolution(weight, functional.pad(bias_of(conv), (0, missing)), conv.padding)
 
 
-def bias_of(conv: nn.Conv2d | nn.Conv3d) -> Tensor:
-    """Its bias, or zeros."""
-    return conv.weight.new_zeros(len(conv.weight)) if conv.bias is None else conv.bias
-
-
-def after_upsampling(conv: nn.Conv2d | nn.Conv3d, *factors: int) -> nn.ConvTranspose2d | nn.ConvTranspose3d:
+def after_upsampling(conv: Any, *factors: int) -> nn.Module:
     """What `conv`, of 3 taps an axis and padded by 1, gives of a map upsampled (nearest) by a factor for each axis.
 
-    It reads the map as it was before: every output meets a sample with the sum of the taps that met its copies.
+    It reads the map as it was before: an output meets a sample once, with the sum of the taps that met its copies.
     """
     weight = conv.weight.double().transpose(0, 1)
     for axis, factor in enumerate(factors, start=2):
         weight = _spread(weight, axis, factor)
     inputs, outputs, *kernel = weight.shape
-    kind = nn.ConvTranspose2d if isinstance(conv, nn.Conv2d) else nn.ConvTranspose3d
+    kind: Any = nn.ConvTranspose2d if weight.ndim == 4 else nn.ConvTranspose3d
     transposed = kind(inputs, outputs, kernel, stride=factors, padding=1, device="meta")
     return _filled(transposed, weight.to(conv.weight.dtype), bias_of(conv))
+
+
+def bias_of(conv: Any) -> Tensor:
+    """Its bias, or zeros."""
+    bias: Tensor = conv.weight.new_zeros(conv.out_channels) if conv.bias is None else conv.bias
+    return bias
 
 
 def _spread(kernel: Tensor, axis: int, factor: int) -> Tensor:
@@ -63,10 +65,7 @@ def _spread(kernel: Tensor, axis: int, factor: int) -> Tensor:
     return spread
 
 
-Module = TypeVar("Module", nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-
-
-def _filled(module: Module, weight: Tensor, bias: Tensor) -> Module:
+def _filled(module: Any, weight: Tensor, bias: Tensor) -> nn.Module:
     order = torch.channels_last if weight.ndim == 4 else torch.channels_last_3d
     module.weight = nn.Parameter(weight.clone(memory_format=order), requires_grad=False)
     module.bias = nn.Parameter(bias.clone(), requires_grad=False)

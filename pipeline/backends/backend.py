@@ -13,6 +13,10 @@ from pipeline.animator import Progress
 from pipeline.liveportrait.networks.motion import RawMotion
 
 
+class BackendError(RuntimeError):
+    """A backend that cannot run here; the text says why and what to do."""
+
+
 @dataclass(frozen=True, eq=False)
 class Source:
     """What follows from a portrait alone: made once, shared by all its frames and sessions. Backends extend it."""

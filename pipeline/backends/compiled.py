@@ -45,13 +45,17 @@ class Compiled:
         self._motion_dtype = torch.float16 if dtype == torch.float16 else torch.float32
         self._appearance = networks.appearance.to(device)
         self._motion = networks.motion.to(device, self._motion_dtype)
-        self._warping = _exact_warping(networks.warping, device).to(device, dtype)
-        self._generator = ExactGenerator(networks.generator).to(device, dtype)
+        warping, generator = self._forms(networks)
+        self._warping, self._generator = warping.to(device, dtype), generator.to(device, dtype)
         self._sizes = GRAPHED if device.type == "cuda" else DIRECT
         self._graphs = Graphs(device)
         self._read, self._drawn = compiled(self._packed, device), compiled(self._pictures, device)
         self._readers: dict[int, Step] = {}
         self._drawers: dict[int, _Drawer] = {}
+
+    def _forms(self, networks: Networks) -> tuple[ExactWarping, ExactGenerator]:
+        """What draws, in float32."""
+        return _exact_warping(networks.warping, self.device), ExactGenerator(networks.generator)
 
     def warm_up(self, progress: Progress) -> None:
         """Compile and capture every batch size; later starts find what was compiled in the cache folder."""

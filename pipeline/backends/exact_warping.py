@@ -13,7 +13,7 @@ Channels are padded with zeros to multiples of 16, and all volumes are channels-
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -23,11 +23,11 @@ from pipeline.backends import warp_ops
 from pipeline.backends.algebra import after_upsampling, bias_of, convolution, merged, padded
 from pipeline.backends.warp_ops import PADDED_INPUTS
 from pipeline.liveportrait.networks.appearance import CHANNELS, DEPTH
-from pipeline.liveportrait.networks.warping import CANDIDATES, Hourglass, WarpingNetwork, candidate_shifts
+from pipeline.liveportrait.networks.warping import CANDIDATES, WarpingNetwork, candidate_shifts
 
 PADDED_CANDIDATES = 24
 SLOPE = 0.01
-TAPS = 7  # of occlusion, in height and width
+TAPS, PADDED_TAPS = 7, 56  # of occlusion: an axis, and both
 
 
 class WarpSource(NamedTuple):
@@ -42,7 +42,7 @@ class WarpSource(NamedTuple):
     keypoints: Tensor  # (B, 21, 3) float32
 
 
-def direct_mask(conv: nn.Conv3d) -> nn.Module:
+def direct_mask(conv: Any) -> nn.Module:
     """The mask's convolution as it is, with outputs for tensor cores."""
     return padded(conv, conv.in_channels, PADDED_CANDIDATES)
 
@@ -53,7 +53,7 @@ class ExactWarping(nn.Module):
     def __init__(
         self,
         network: WarpingNetwork,
-        mask: Callable[[nn.Conv3d], nn.Module] = direct_mask,
+        mask: Callable[[Any], nn.Module] = direct_mask,
         candidates: Callable[[Tensor, Tensor, Tensor], Tensor] = warp_ops.candidates,
         warp: Callable[[Tensor, Tensor, Tensor], Tensor] = warp_ops.warp,
     ) -> None:
@@ -63,13 +63,13 @@ class ExactWarping(nn.Module):
         as in warp_ops. They are what differs between devices.
         """
         super().__init__()
-        dense = network.dense_motion_network
-        self.compress = merged((dense.compress,))
+        dense: Any = network.dense_motion_network
+        self.compress: Any = merged((dense.compress,))
         self.hourglass = ExactHourglass(dense.hourglass)
         self.mask = mask(padded(dense.mask, self.hourglass.channels, CANDIDATES))
         self.occlusion = Occlusion(dense.occlusion, self.hourglass.channels)
-        self.third = _depth_major(network.third.conv)
-        self.fourth = merged((network.fourth,))
+        self.third: Any = _depth_major(network.third.conv)
+        self.fourth: Any = merged((network.fourth,))
         self._candidates, self._warp = candidates, warp
 
     def prepare(self, feature: Tensor, keypoints: Tensor) -> WarpSource:
@@ -94,7 +94,7 @@ class ExactHourglass(nn.Module):
     The innermost up-block stays as it was: its map is so small that reading a larger kernel costs more than it saves.
     """
 
-    def __init__(self, hourglass: Hourglass) -> None:
+    def __init__(self, hourglass: Any) -> None:
         super().__init__()
         first, *others = [block.conv for block in hourglass.encoder.down_blocks]
         self.down = nn.ModuleList([padded(first, PADDED_INPUTS, first.out_channels), *(merged((c,)) for c in others)])
@@ -102,7 +102,7 @@ class ExactHourglass(nn.Module):
         self.innermost = merged((inner,))
         self.up = nn.ModuleList(after_upsampling(conv, 1, 2, 2) for conv in outer)
         last = hourglass.decoder.conv
-        self.channels = last.out_channels + PADDED_INPUTS - first.in_channels
+        self.channels: int = last.out_channels + PADDED_INPUTS - first.in_channels
         self.last = padded(last, self.channels, self.channels)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -124,15 +124,14 @@ class Occlusion(nn.Module):
 
     def __init__(self, conv: nn.Conv2d, channels: int) -> None:
         super().__init__()
-        weight = conv.weight[0].unflatten(0, (-1, DEPTH)).permute(2, 3, 0, 1).flatten(0, 1)  # taps, channels, depth
-        taps = convolution(nn.Conv3d(1, 1, 1), weight[..., None, None], weight.new_zeros(len(weight)))
-        self.taps = padded(taps, channels, 8 * -(-len(weight) // 8))
+        weight = conv.weight.reshape(-1, DEPTH, 1, 1, TAPS * TAPS).movedim(-1, 0)  # taps, channels, depth
+        self.taps = padded(convolution(weight, weight.new_zeros(TAPS * TAPS), 0), channels, PADDED_TAPS)
         self.register_buffer("bias", bias_of(conv).clone())
 
     def forward(self, prediction: Tensor) -> Tensor:
         """(B, 144, 16, H, W) to (B, 1, H, W) float32 in 0..1."""
         height, width = prediction.shape[-2:]
-        taps = self.taps(prediction)[:, : TAPS * TAPS, 0].float().unflatten(1, (TAPS, TAPS))
+        taps = self.taps(prediction)[:, : TAPS * TAPS].float().reshape(-1, TAPS, TAPS, height, width)
         taps = functional.pad(taps, (TAPS // 2,) * 4)
         rows = torch.stack([taps[:, :, tap, :, tap : tap + width] for tap in range(TAPS)]).sum(0)
         total = torch.stack([rows[:, tap, tap : tap + height] for tap in range(TAPS)]).sum(0)
@@ -150,10 +149,10 @@ def _doubled(x: Tensor) -> Tensor:
 def _per_slice(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """A 2-D function on every depth of (B, C, D, H, W); in channels-last order nothing is copied for it."""
     slices = function(x.transpose(1, 2).flatten(0, 1))
-    return slices.reshape(len(x), -1, *slices.shape[1:]).transpose(1, 2)
+    return slices.reshape(x.shape[0], -1, *slices.shape[1:]).transpose(1, 2)
 
 
-def _depth_major(conv: nn.Conv2d) -> nn.Conv2d:
+def _depth_major(conv: Any) -> nn.Module:
     """With inputs in order of depth, then channel, as `warp` gives them."""
-    weight = conv.weight.unflatten(1, (CHANNELS, DEPTH)).transpose(1, 2).flatten(1, 2)
-    return convolution(conv, weight, bias_of(conv))
+    weight = conv.weight.reshape(-1, CHANNELS, DEPTH, *conv.kernel_size).transpose(1, 2).flatten(1, 2)
+    return convolution(weight, bias_of(conv), conv.padding)

@@ -6,15 +6,17 @@ are as many as samples, stays a sum over taps. The transforms are so short that 
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-TILE = 32
+SIZE, TILE = 64, 32
 
 
 class FourierConv3d(nn.Module):
-    """An nn.Conv3d with an odd cubic kernel that keeps the size, for maps whose height and width divide into tiles.
+    """An nn.Conv3d with an odd cubic kernel that keeps the size, for maps as high as wide that divide into tiles.
 
     Equal up to rounding; transforms are float32 and the products of the spectra in the type that `.to` gives it.
     """
@@ -22,15 +24,15 @@ class FourierConv3d(nn.Module):
     spectrum: Tensor
     bias: Tensor
 
-    def __init__(self, conv: nn.Conv3d, height: int, width: int, tile: int = TILE) -> None:
-        """From a convolution in float32; for maps of this size only."""
+    def __init__(self, conv: Any, size: int = SIZE, tile: int = TILE) -> None:
+        """From a convolution in float32; for maps of this height and width only."""
         super().__init__()
-        self.taps, self.tile, self.tiles = conv.kernel_size[0], tile, (height // tile, width // tile)
+        self.taps, self.tile, self.tiles = conv.kernel_size[0], tile, size // tile
         period = tile + self.taps - 1
         self.bins = (period, period // 2 + 1)
         self.register_buffer("spectrum", _spectrum(conv.weight, period))
         self.register_buffer("bias", conv.bias)
-        self.to_rows, self.to_columns = _analysis_real(width, tile, period), _analysis_complex(height, tile, period)
+        self.to_rows, self.to_columns = _analysis_real(size, tile, period), _analysis_complex(size, tile, period)
         self.from_columns, self.from_rows = _synthesis_complex(tile, period), _synthesis_real(tile, period)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -42,10 +44,10 @@ class FourierConv3d(nn.Module):
     def _analysed(self, x: Tensor) -> Tensor:
         """Spectra (bins, B * D * tiles, real and imaginary of each channel)."""
         batch, channels, depth, height, width = x.shape
-        slices, (down, across), (rows, columns) = batch * depth, self.tiles, self.bins
+        rows, columns = self.bins
         y = _each(self.to_rows, x.float().permute(0, 2, 3, 4, 1).reshape(-1, width, channels))
-        y = _each(self.to_columns, y.reshape(slices, height * 2, -1))
-        y = y.reshape(slices, down, rows, 2, across, columns, channels)
+        y = _each(self.to_columns, y.reshape(batch * depth, height * 2, -1))
+        y = y.reshape(batch * depth, self.tiles, rows, 2, self.tiles, columns, channels)
         y = y.permute(2, 5, 0, 1, 4, 3, 6).to(self.spectrum.dtype, memory_format=torch.contiguous_format)
         return y.reshape(rows * columns, -1, 2 * channels)
 
@@ -61,16 +63,16 @@ class FourierConv3d(nn.Module):
         return total
 
     def _synthesised(self, spectra: Tensor, batch: int, depth: int) -> Tensor:
-        outputs, slices, (down, across), (rows, columns) = len(self.bias), batch * depth, self.tiles, self.bins
-        y = spectra.reshape(rows, columns, slices * down * across, 2, outputs).permute(2, 0, 3, 1, 4)
-        y = _each(self.from_columns, y.reshape(slices * down * across, rows * 2, columns * outputs))
+        (rows, columns), outputs, size = self.bins, len(self.bias), self.tiles * self.tile
+        y = spectra.reshape(rows, columns, -1, 2, outputs).permute(2, 0, 3, 1, 4)
+        y = _each(self.from_columns, y.reshape(-1, rows * 2, columns * outputs))
         y = _each(self.from_rows, y.reshape(-1, 2 * columns, outputs)) + self.bias
-        y = y.reshape(batch, depth, down, across, self.tile, self.tile, outputs).permute(0, 6, 1, 2, 4, 3, 5)
-        return y.reshape(batch, outputs, depth, down * self.tile, across * self.tile)
+        y = y.reshape(batch, depth, self.tiles, self.tiles, self.tile, self.tile, outputs)
+        return y.permute(0, 6, 1, 2, 4, 3, 5).reshape(batch, outputs, depth, size, size)
 
 
 def _each(matrix: Tensor, batch: Tensor) -> Tensor:
-    return torch.bmm(matrix.expand(len(batch), -1, -1), batch)
+    return torch.bmm(matrix.expand(batch.shape[0], -1, -1), batch)
 
 
 def _tiled(basis: Tensor, tile: int, period: int) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 
@@ -12,7 +12,6 @@ from pipeline.backends.backend import Backend
 from pipeline.liveportrait.checkpoint import Networks
 
 BackendName = Literal["compiled", "eager"]
-BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
 
 Build = Callable[[Networks, torch.dtype], Backend]
 

@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import copy
-import ctypes
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from pipeline.animator import Picture
-from pipeline.benchmark import machine
 from pipeline.face.find import find_faces
+from pipeline.laps import timed
 from pipeline.liveportrait.checkpoint import Networks
 from pipeline.liveportrait.crop import SOURCE, cut, face_box, halved
 from pipeline.liveportrait.landmarks import mesh_outline
 from pipeline.liveportrait.motion import decode
 from pipeline.liveportrait.paste import to_input
 from pipeline.liveportrait.precision import PrecisionError, precision_errors
+from pipeline.machine import machine
+from pipeline.memory import peak, restart_peak
 from pipeline.portrait import choose_face
 from pipeline.weights import FaceModels
 
 RUNS = 3
-STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-RESET_PEAK = "5"  # of the resident set (man 5 proc)
 
 
 @dataclass(frozen=True)
@@ -115,42 +112,11 @@ def _costs(networks: Networks, picture: Tensor, dtype: torch.dtype) -> Iterator[
 
 
 def _measured(run: Callable[[], object], device: torch.device) -> tuple[float, float | None]:
-    before, seconds = _restart_peak(device), []
-    for _ in range(1 + RUNS):  # the first is slow
-        _wait(device)
-        start = time.perf_counter()
-        run()
-        _wait(device)
-        seconds.append(time.perf_counter() - start)
-    after = _peak(device)
-    return min(seconds), None if before is None or after is None else (after - before) / 1e6
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def _restart_peak(device: torch.device) -> float | None:
-    """Bytes in use now, from which the peak is counted."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        return float(torch.cuda.memory_allocated(device))
-    try:
-        ctypes.CDLL(None).malloc_trim(0)  # what was freed before, else it hides what is needed now
-        CLEAR.write_text(RESET_PEAK)
-    except (OSError, AttributeError):  # not Linux with glibc
-        return None
-    return _peak(device)
-
-
-def _peak(device: torch.device) -> float | None:
-    if device.type == "cuda":
-        return float(torch.cuda.max_memory_allocated(device))
-    if not STATUS.exists():
-        return None
-    [line] = [line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM:")]
-    return int(line.split()[1]) * 1024.0
+    before = restart_peak(device)
+    run()  # the first is slow
+    seconds = min(timed(device, run) for _ in range(RUNS))
+    after = peak(device)
+    return seconds, None if before is None or after is None else (after - before) / 1e6
 
 
 def _device_name(device: torch.device) -> str:

@@ -1,13 +1,14 @@
-"""LivePortrait's warping network (Guo et al., arXiv:2407.03168) with 171 GMAC's work done in 156, on a CPU in 85.
+"""LivePortrait's warping network (Guo et al., arXiv:2407.03168) with 171 GMAC's work done in 165, on a CPU in 94.
 
 Equal up to rounding. What is rewritten:
 
 - First deformation and heat maps without grids, last deformation in closed form: pipeline/backends/warp_ops.py.
 - The up-blocks' convolutions of nearest-upsampled volumes are transposed ones of the small volumes (29 GMAC become 13).
 - Occlusion's 7x7 convolution of 2272 channels to one is a matrix product to its 49 taps, summed where they fall.
-- On a CPU the mask's 7x7x7 convolution (70 GMAC) is a product of spectra (6 GMAC): pipeline/backends/fourier.py.
+- On a CPU the mask's 7x7x7 convolution (70 GMAC) is a product of spectra (7 GMAC): pipeline/backends/fourier.py.
 
-Channels are padded with zeros to multiples of 16, and all volumes are channels-last, as tensor cores and AVX-512 want.
+Channels are padded with zeros to multiples of 8 or 16 (10 of those GMAC) and all volumes are channels-last, as tensor
+cores and AVX-512 want.
 """
 
 from __future__ import annotations

@@ -9,14 +9,18 @@ import argparse
 import dataclasses
 import errno
 import json
+import logging
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast
 
 from realtime.settings import MediaSettings, address_for
+from web.arguments import MODEL_SETS, parse
 from web.settings import Settings
 
 if TYPE_CHECKING:
@@ -26,9 +30,6 @@ if TYPE_CHECKING:
     from pipeline.load import Loaded
     from pipeline.weights import FaceModels, Row
 
-ANIMATORS = ("auto", "liveportrait", "meshwarp")
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
-MODEL_SETS = ("face", "liveportrait", "animals")
 INTERRUPTED = 130  # what a shell reports of a program that Ctrl-C ended
 
 
@@ -37,9 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help")):
         words.insert(0, "serve")
-    parsed = _parser().parse_args(words)
+    parsed = parse(words)
+    parsed.line = shlex.join(["run.py", *words])
     try:
-        code: int = parsed.run(parsed)
+        code: int = COMMANDS[parsed.command](parsed)
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as error:
@@ -65,6 +67,7 @@ def _sentence(error: Exception) -> str:
 def _serve(parsed: argparse.Namespace) -> int:
     from web.serve import serve
 
+    _log(parsed.verbose)
     sys.setswitchinterval(0.001)  # the thread that moves packets may not wait 5 ms for one that computes
     _single_threaded()
     address = parsed.media_address or address_for(parsed.host)
@@ -75,6 +78,13 @@ def _serve(parsed: argparse.Namespace) -> int:
     with _bar("Warming up", "step") as progress:
         serve(Settings(**chosen, media=media, allow_origins=tuple(parsed.allow_origin)), progress)
     return 0
+
+
+def _log(verbose: bool) -> None:
+    """To stderr. Of other packages warnings only: aioice would tell the addresses of users."""
+    logging.basicConfig(format="%(message)s")
+    for layer in ("pipeline", "realtime", "web"):
+        logging.getLogger(layer).setLevel(logging.DEBUG if verbose else logging.INFO)
 
 
 def _animate(parsed: argparse.Namespace) -> int:
@@ -175,16 +185,108 @@ def _doctor(_: argparse.Namespace) -> int:
 
 
 def _benchmark(parsed: argparse.Namespace) -> int:
-    from pipeline.benchmark import benchmark
-
     if parsed.precision_table:
         return _networks(parsed)
+    if parsed.device:
+        return _device(parsed)
+    from pipeline.benchmark import benchmark
+
     _single_threaded()
     models, loaded = _load(parsed)
     with _bar("Measuring", "frame") as progress:
         result = benchmark(loaded.animator, models, parsed.source, parsed.driving, progress)
     _write_json(parsed.json, dataclasses.asdict(result))
     print(result.table())
+    return 0
+
+
+def _device(parsed: argparse.Namespace) -> int:
+    from realtime.benchmark import contestant, effort, measure
+
+    _single_threaded()
+    chosen = contestant(parsed.device, parsed.backend, parsed.precision, parsed.weights)
+    wanted, report = effort(chosen.device, parsed.frames), None
+    try:
+        with _bar("Warming up", "step") as warming, _bar("Measuring", "round") as progress:
+            for report in measure(chosen, wanted, warming, progress):
+                _write_json(parsed.json, dataclasses.asdict(report))
+    finally:
+        if report:
+            print(report.table())
+    return 0
+
+
+def _latency(parsed: argparse.Namespace) -> int:
+    from realtime.impairment import Impairment
+    from realtime.latency_report import page, table
+    from web.engine import load_engine
+    from web.latency import Plan, driver_pictures, measure
+    from web.latency_clients import choose
+
+    for flag, path in {"--json": parsed.json, "--report": parsed.report}.items():
+        if path and not path.parent.is_dir():
+            raise FileNotFoundError(errno.ENOENT, f"the folder for {flag} does not exist", str(path))
+    bad = Impairment(parsed.loss / 100, parsed.delay / 1000, parsed.jitter / 1000)
+    client, reason = choose(parsed.client)
+    print(f"Client: {client} ({reason}).", file=sys.stderr)
+    sys.setswitchinterval(0.001)  # as serve does
+    _single_threaded()
+    _face_models()
+    names = ("animator", "precision", "weights", "size", "backend")
+    chosen = {name: getattr(parsed, name) for name in names}
+    media = MediaSettings(strict=True, impairment=None if bad == Impairment() else bad)
+    settings = Settings(port=0, media=media, **chosen)
+    with _bar("Warming up", "step") as progress:
+        engine = load_engine(settings, progress)
+    plan = Plan(client, parsed.seconds, parsed.fps, "H264" if parsed.codec == "h264" else "VP8")
+    with _bar("Measuring", "s") as progress:
+        measured = measure(plan, settings, engine, driver_pictures(), progress)
+    _write_json(parsed.json, measured.figures)
+    if parsed.report:
+        parsed.report.write_text(page(measured))
+    print(table(measured))
+    return 0
+
+
+def _compare(parsed: argparse.Namespace) -> int:
+    from pipeline.compare.measure import EFFORTS, QUICK, compare, wanted
+    from pipeline.compare.page import page
+    from pipeline.compare.prepare import chosen_device, sees_videos, stage
+    from pipeline.compare.rows import ROWS
+    from pipeline.compare.setup import served
+    from pipeline.compare.table import table
+    from realtime.device import use_streams
+
+    _single_threaded()
+    device = chosen_device(parsed.device)
+    rows = wanted(ROWS, device, parsed.only, parsed.quick)
+    effort = (QUICK if parsed.quick else EFFORTS)[device.type]
+    effort = dataclasses.replace(effort, frames=parsed.frames or effort.frames)
+    optimized = served(device, Settings.backend, Settings.precision)
+    models = _face_models() if sees_videos() else None
+    with TemporaryDirectory() as folder, _bar("Comparing", "frame") as progress:
+        files = parsed.source, parsed.driving
+        scene = stage(device, models, files, parsed.weights, Path(folder), use_streams)
+        print(f"LivePortrait with {scene.weights}, on {device.type}", file=sys.stderr)
+        found = compare(scene, optimized, rows, effort, parsed.line, progress)
+    _write_json(parsed.json, found.as_json())
+    if parsed.report:
+        parsed.report.write_text(page(found))
+    print(table(found))
+    return 0
+
+
+def _export(parsed: argparse.Namespace) -> int:
+    from pipeline.backends.export import export_onnx
+    from pipeline.backends.tensorrt import export_tensorrt
+    from pipeline.load import about_weights, best_device, load_liveportrait
+
+    networks, device = load_liveportrait(parsed.weights), best_device()
+    export = {"onnx": export_onnx, "tensorrt": export_tensorrt}[parsed.backend]
+    with _bar("Exporting", "network") as progress:
+        manifest = export(networks, parsed.output, parsed.precision, device, progress)
+    print(f"{parsed.output}: {len(manifest.networks)} networks for {device.type}, {manifest.precision}, ", end="")
+    print(f"and manifest.json ({about_weights(networks.digests)}).")
     return 0
 
 
@@ -205,7 +307,7 @@ def _load(parsed: argparse.Namespace) -> tuple[FaceModels, Loaded]:
     from pipeline.load import load_animator
 
     models = _face_models()
-    loaded = load_animator(parsed.animator, models, parsed.size, parsed.precision, parsed.weights)
+    loaded = load_animator(parsed.animator, models, parsed.size, parsed.precision, parsed.weights, parsed.backend)
     with _bar("Warming up", "step") as progress:
         loaded = loaded.warmed_up(progress)
     print(f"Animator: {loaded.animator.name} on {loaded.device} ({loaded.reason}).", file=sys.stderr)
@@ -240,17 +342,23 @@ def _single_threaded() -> None:
     cv2.setNumThreads(1)  # more gains 5 % on a quiet machine and loses on a busy one
 
 
+class _Show(Protocol):
+    def __call__(self, done: int, total: int | None, what: str = "") -> None: ...
+
+
 @contextmanager
-def _bar(title: str, unit: str) -> Iterator[Callable[[int, int | None], None]]:
-    """A progress bar that appears with the first progress: called with (done, in all)."""
+def _bar(title: str, unit: str) -> Iterator[_Show]:
+    """A progress bar that appears with the first progress: called with (done, in all) and perhaps what is done now."""
     from tqdm import tqdm
 
     bar: tqdm[NoReturn] | None = None
 
-    def show(done: int, total: int | None) -> None:
+    def show(done: int, total: int | None, what: str = "") -> None:
         nonlocal bar
         bar = bar or tqdm(desc=title, unit=unit, unit_scale=unit == "B", total=total)
         bar.update(done - bar.n)
+        if what:
+            bar.set_postfix_str(what)
         if done == total:
             bar.close()
 
@@ -266,124 +374,16 @@ def _write_json(path: Path | None, content: dict[str, Any]) -> None:
         path.write_text(json.dumps(content, indent=2) + "\n")
 
 
-class _Help(argparse.ArgumentDefaultsHelpFormatter):
-    """Names the defaults that say something: not None, not False, not an empty list."""
-
-    def _get_help_string(self, action: argparse.Action) -> str | None:
-        return super()._get_help_string(action) if action.default else action.help
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="run.py", description="A webcam puppeteer: your face moves a portrait.")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-
-    def command(name: str, run: Callable[[argparse.Namespace], int], summary: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, help=summary, description=summary, formatter_class=_Help)
-        added.add_argument("--verbose", action="store_true", help="show tracebacks")
-        added.set_defaults(run=run)
-        return added
-
-    _add_serve(command("serve", _serve, "the web page with the live puppet (what `run.py` alone does)"))
-    _add_animate(command("animate", _animate, "animate a picture with a video, file to file"))
-    _add_benchmark(command("benchmark", _benchmark, "measure speed and quality on this machine"))
-    weights = command("weights", _weights, "the model files: list, fetch or verify them")
-    weights.add_argument("action", choices=("list", "fetch", "verify"))
-    weights.add_argument("models", nargs="?", choices=MODEL_SETS, help="which; fetch takes the face models if not told")
-    command("doctor", _doctor, "what this machine can do, what is missing, and how to get it")
-    return parser
-
-
-def _add_serve(parser: argparse.ArgumentParser) -> None:
-    _add_animator(parser)
-    parser.add_argument("--source", type=Path, metavar="PICTURE", help="the first portrait")
-    parser.add_argument("--host", default=Settings.host, help="address of the page")
-    parser.add_argument("--port", type=_port, default=Settings.port, help="port of the page; 0 takes any free one")
-    parser.add_argument("--max-sessions", type=_positive, default=Settings.max_sessions, help="users at a time")
-    parser.add_argument("--media-address", metavar="ADDR", help="address of audio and video (that of the page)")
-    parser.add_argument("--media-ports", type=_port_range, metavar="LOW-HIGH", help="UDP ports of the media")
-    parser.add_argument("--ice-server", action="extend", nargs="+", default=[], metavar="URL", help="STUN or TURN")
-    parser.add_argument("--ssl-certfile", type=Path, metavar="FILE", help="certificate: serves https")
-    parser.add_argument("--ssl-keyfile", type=Path, metavar="FILE", help="its key")
-    parser.add_argument("--password", metavar="TEXT", help="ask visitors for it")
-    parser.add_argument(
-        "--allow-origin", action="append", default=[], metavar="ORIGIN", help="a page elsewhere that may start sessions"
-    )
-
-
-def _add_animate(parser: argparse.ArgumentParser) -> None:
-    _add_animator(parser)
-    parser.add_argument(
-        "--source", type=Path, metavar="PICTURE", required=True, help="the portrait; with LivePortrait also a video"
-    )
-    driver = parser.add_mutually_exclusive_group(required=True)
-    driver.add_argument(
-        "--driving", type=Path, metavar="VIDEO", help="whose face moves it; with LivePortrait also a picture"
-    )
-    driver.add_argument("--motion", type=Path, metavar="FILE", help="recorded motion (.npz, .pkl); LivePortrait only")
-    parser.add_argument(
-        "--output", type=Path, metavar="VIDEO", required=True, help=".mp4, .mov or .mkv; of two pictures .png or .jpg"
-    )
-    parser.add_argument("--save-motion", type=Path, metavar="FILE", help="keep the driver's motion; LivePortrait only")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="OPTION=VALUE", help="as in head=0.5 or badge=false"
-    )
-    _add_json(parser)
-
-
-def _add_benchmark(parser: argparse.ArgumentParser) -> None:
-    _add_animator(parser)
-    parser.add_argument(
-        "--source", type=Path, nargs="+", default=[], metavar="PICTURE", help="portraits (the built-in one)"
-    )
-    parser.add_argument(
-        "--driving", type=Path, nargs="+", default=[], metavar="VIDEO", help="videos (the built-in demo)"
-    )
-    parser.add_argument(
-        "--precision-table",
-        action="store_true",
-        help="instead: LivePortrait's networks one by one, their errors in 16 bits, seconds and memory",
-    )
-    _add_json(parser)
-
-
-def _add_animator(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--animator", choices=ANIMATORS, default=Settings.animator, help="what draws the portrait")
-    parser.add_argument("--precision", choices=PRECISIONS, default=Settings.precision, help="of LivePortrait's numbers")
-    parser.add_argument(
-        "--weights", type=Path, metavar="FOLDER", help="LivePortrait's checkpoints, where they are not the fetched ones"
-    )
-    parser.add_argument("--size", type=_size, default=Settings.size, help="side of the animated picture in pixels")
-
-
-def _add_json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
-
-
-def _positive(text: str) -> int:
-    return _integer(text, 1, 1000)
-
-
-def _port(text: str) -> int:
-    return _integer(text, 0, 65535)
-
-
-def _size(text: str) -> int:
-    return _integer(text, 128, 1024)
-
-
-def _integer(text: str, low: int, high: int) -> int:
-    if not text.isdecimal() or not low <= int(text) <= high:
-        raise argparse.ArgumentTypeError(f"must be a whole number from {low} to {high}, not {text!r}")
-    return int(text)
-
-
-def _port_range(text: str) -> tuple[int, int]:
-    low, _, high = text.partition("-")
-    first, last = _port(low), _port(high)
-    if not 0 < first <= last:
-        raise argparse.ArgumentTypeError(f"must be like 40000-40100, not {text!r}")
-    return first, last
-
+COMMANDS = {
+    "serve": _serve,
+    "animate": _animate,
+    "benchmark": _benchmark,
+    "compare": _compare,
+    "latency": _latency,
+    "export": _export,
+    "weights": _weights,
+    "doctor": _doctor,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -18,12 +18,13 @@ def own_thread(animator: LivePortrait) -> Worker[Drawing]:
     if device.type != "cuda":
         return Worker(animator)
     worker = Worker(animator, Memory(lambda: torch.cuda.mem_get_info(device)[0], torch.OutOfMemoryError))
-    worker.run(lambda: _use_streams(animator, device))
+    worker.run(lambda: use_streams(animator))
     return worker
 
 
-def _use_streams(animator: LivePortrait, device: torch.device) -> None:
+def use_streams(animator: LivePortrait) -> None:
+    """On CUDA, to be called by the thread that draws: pictures travel beside what computes."""
     from realtime.gpu import CudaGpu
     from realtime.transfer import KERNELS, CudaPixels
 
-    animator.pixels = CudaPixels(CudaGpu(device, KERNELS))
+    animator.pixels = CudaPixels(CudaGpu(animator.backend.device, KERNELS))

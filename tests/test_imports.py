@@ -14,7 +14,7 @@ from pipeline import doctor
 ROOT = Path(__file__).parent.parent
 LAYERS = ("pipeline", "realtime", "web")  # each may import those before it
 SOURCES = [ROOT / "run.py", *(path for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py")))]
-OPTIONAL = {"pyvirtualcam", "cuda", "triton"}  # imported in one file each, when used
+OPTIONAL = {"pyvirtualcam", "cuda", "triton", "onnxruntime", "tensorrt"}  # imported in one file each, when used
 HOMES = {  # package -> where alone it may be imported
     "gradio": ("web/panel.py",),
     "fastapi": ("web/",),
@@ -25,6 +25,7 @@ HOMES = {  # package -> where alone it may be imported
     "tqdm": ("run.py",),
     "torch": (
         *("pipeline/liveportrait/", "pipeline/backends/", "pipeline/load.py", "pipeline/doctor.py"),
+        *("pipeline/compare/", "pipeline/memory.py"),
         *("pipeline/laps.py", "pipeline/rivals.py", "pipeline/roofline.py", "pipeline/speed.py", "pipeline/stages.py"),
         *("realtime/device.py", "realtime/gpu.py", "realtime/ring.py", "realtime/transfer.py"),
         "realtime/benchmark.py",

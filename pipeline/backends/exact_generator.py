@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.backends.algebra import after_upsampling, bias_of, convolution, merged, padded
-from pipeline.liveportrait.networks.generator import HIDDEN, MIDDLE_BLOCKS, Spade, SpadeBlock, SpadeGenerator
+from pipeline.liveportrait.networks.generator import MIDDLE_BLOCKS, Spade, SpadeBlock, SpadeGenerator
 
 EPSILON = 1e-5  # of nn.InstanceNorm2d
 SLOPE = 0.2
@@ -110,7 +110,7 @@ class ExactGenerator(nn.Module):
         """Feature (B, 256, 64, 64) to RGB (B, 3, 512, 512) in 0..1, in the feature's type."""
         feature = feature.contiguous(memory_format=torch.channels_last)
         x, hidden = self.first(feature).tensor_split((self.width,), 1)
-        layers = functional.relu_(hidden).chunk(hidden.shape[1] // HIDDEN, 1)
+        layers = functional.relu_(hidden).chunk(2 * len(self.middle), 1)
         for residual, hidden_0, hidden_1 in zip(self.middle, layers[::2], layers[1::2], strict=True):
             x = residual(normalized(x), hidden_0, hidden_1).add_(x)
         x = functional.leaky_relu_(self.up_1(self.up_0(x, feature), feature), SLOPE)

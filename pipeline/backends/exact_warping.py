@@ -103,8 +103,9 @@ class ExactHourglass(nn.Module):
         self.innermost = merged((inner,))
         self.up = nn.ModuleList(after_upsampling(conv, 1, 2, 2) for conv in outer)
         last = hourglass.decoder.conv
-        self.channels: int = last.out_channels + PADDED_INPUTS - first.in_channels
-        self.last = padded(last, self.channels, self.channels)
+        padding = PADDED_INPUTS - first.in_channels
+        self.channels: int = last.out_channels + padding
+        self.last = padded(last, last.in_channels + padding, self.channels)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.contiguous(memory_format=torch.channels_last_3d)

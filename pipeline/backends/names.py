@@ -11,11 +11,18 @@ import torch
 from pipeline.backends.backend import Backend
 from pipeline.liveportrait.checkpoint import Networks
 
-BackendName = Literal["compiled", "eager"]
+BackendName = Literal["compiled", "eager", "onnx", "pruned", "quantized", "tensorrt"]
 
 Build = Callable[[Networks, torch.dtype], Backend]
 
-_CLASSES: dict[BackendName, str] = {"compiled": "Compiled", "eager": "Eager"}
+_CLASSES: dict[BackendName, str] = {
+    "compiled": "Compiled",
+    "eager": "Eager",
+    "onnx": "OnnxRuntime",
+    "pruned": "Pruned",
+    "quantized": "Quantized",
+    "tensorrt": "TensorRT",
+}
 """In the module of that name."""
 
 

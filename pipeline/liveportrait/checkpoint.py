@@ -172,8 +172,13 @@ def _describe(tensor: Tensor) -> str:
     return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
 
 
+def folded_file(path: Path, sha256: str, cache: Path) -> Path:
+    """Where the networks of the checkpoint `path` lie in the cache, folded."""
+    return cache / f"{path.stem}.{sha256[:16]}.folded.safetensors"
+
+
 def _cached(path: Path, sha256: str, parts: tuple[Part, ...], cache: Path) -> State:
-    folded = cache / f"{path.stem}.{sha256[:16]}.folded.safetensors"
+    folded = folded_file(path, sha256, cache)
     if not folded.exists():
         networks = read_networks(path, parts)
         _save({f"{field}.{k}": v for field, net in networks.items() for k, v in fold(net).state_dict().items()}, folded)

@@ -1,0 +1,100 @@
+"""The exact short forms with most of their convolutions in 8-bit integers, calibrated on the built-in portrait.
+
+The bar is 35 dB PSNR of the picture against float32. Motion, which wants keypoints within half a pixel, stays as it is:
+in 8 bits they are off by three pixels of 512, and by fifteen in FP8 (E4M3), with the stand-in weights. With those FP8
+does not pass in the generator either: 25 dB, where 8-bit integers, which cost the same on a GPU, give 36.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pipeline.animator import Picture
+from pipeline.backends.backend import BackendError
+from pipeline.backends.compiled import Compiled
+from pipeline.backends.exact_generator import ExactGenerator
+from pipeline.backends.exact_warping import ExactWarping
+from pipeline.backends.int8 import Levels, int8_conv
+from pipeline.liveportrait.checkpoint import Networks
+from pipeline.liveportrait.crop import Box, cut, halved
+from pipeline.liveportrait.motion import decode
+from pipeline.liveportrait.networks.motion import RawMotion
+from pipeline.liveportrait.paste import to_input
+from pipeline.portrait import default_portrait, read_picture
+
+LEAST_PSNR = 35.0
+NAMES = re.compile(r"(down\.[012]|mask|gamma_beta|gamma_shift|conv_0|conv_1)$")
+"""The convolutions that are quantized: not those near the ends, which cost most dB and least time."""
+
+CENTRE, SIDE = (224.0, 106.0), 213.0  # in pixels: the built-in portrait's face
+
+
+class Quantized(Compiled):
+    """As Compiled; `dtype` is what is left of floating point. BackendError where pictures would not pass the bar."""
+
+    name = "quantized"
+
+    @torch.inference_mode()
+    def _forms(self, networks: Networks) -> tuple[ExactWarping, ExactGenerator]:
+        warping, generator = super()._forms(networks)
+        warping, generator = warping.to(self.device), generator.to(self.device)
+        feature, keypoints = self._example()
+        source = warping.prepare(feature, keypoints[:1])
+        check(*quantize((warping, generator), lambda: generator(warping(source, keypoints[1:]))))
+        return warping, generator
+
+    def _example(self) -> tuple[Tensor, Tensor]:
+        """Appearance of the built-in portrait; keypoints (2, 21, 3) of it, and of the same face turned and nearer."""
+        views = [to_input(view, self.device) for view in _views()]
+        motion = decode(RawMotion.unpacked(self._packed(torch.cat(views))))
+        return self._appearance(views[0]), motion.transformed()
+
+
+def quantize(forms: Sequence[nn.Module], run: Callable[[], Tensor]) -> tuple[Tensor, Tensor]:
+    """Replaces, in float32 `forms`, the convolutions of NAMES, with levels for what `run` lets them read.
+
+    Gives what `run` gives before and after.
+    """
+    found = [(form, name) for form in forms for name in _convolutions(form)]
+    levels: dict[nn.Module, Levels] = {}
+    hooks = [
+        form.get_submodule(name).register_forward_pre_hook(
+            lambda conv, inputs: levels.__setitem__(conv, Levels.best(inputs[0]))
+        )
+        for form, name in found
+    ]
+    exact = run()
+    for hook in hooks:
+        hook.remove()
+    for form, name in found:
+        conv = form.get_submodule(name)
+        form.set_submodule(name, int8_conv(conv, levels[conv]))
+    return exact, run()
+
+
+def check(exact: Tensor, found: Tensor) -> None:
+    """BackendError where a picture (B, 3, H, W) about 0..1 is too far from the exact one."""
+    psnr = float(-10 * torch.log10((found.clamp(0, 1) - exact.clamp(0, 1)).square().mean()))
+    if not psnr >= LEAST_PSNR:
+        raise BackendError(
+            f"With these weights 8-bit integers draw pictures at {psnr:.1f} dB PSNR of float32's, below the bar of "
+            f"{LEAST_PSNR:.0f} dB; use --backend compiled."
+        )
+
+
+def _convolutions(form: nn.Module) -> Iterator[str]:
+    for name, module in form.named_modules():
+        if NAMES.search(name) and isinstance(module, nn.Conv2d | nn.Conv3d):
+            yield name
+
+
+def _views() -> list[Picture]:
+    """Two squares of 256 pixels of the built-in portrait."""
+    picture = read_picture(default_portrait())
+    boxes = Box(np.array(CENTRE), SIDE), Box(np.array(CENTRE), 0.9 * SIDE, np.radians(8))
+    return [halved(cut(picture, box.matrix())) for box in boxes]

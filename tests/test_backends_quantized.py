@@ -1,0 +1,149 @@
+"""8-bit integers: levels, exact sums, and the pictures of the whole networks against float32's."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="LivePortrait needs PyTorch")
+
+from torch import nn  # noqa: E402
+
+from pipeline.backends.backend import BackendError  # noqa: E402
+from pipeline.backends.eager import Eager  # noqa: E402
+from pipeline.backends.exact_generator import Residual  # noqa: E402
+from pipeline.backends.int8 import Levels, OneDnnConv, quantized, quantized_weight  # noqa: E402
+from pipeline.backends.quantized import Quantized, check, quantize  # noqa: E402
+from pipeline.liveportrait.checkpoint import Networks  # noqa: E402
+from pipeline.liveportrait.networks.generator import SpadeBlock  # noqa: E402
+from pipeline.liveportrait.networks.layers import fold  # noqa: E402
+
+CPU = torch.device("cpu")
+
+
+def psnr(found, expected):
+    return -10 * torch.log10((found.float() - expected.float()).square().mean()).item()
+
+
+def numbers(*size, seed=0):
+    return torch.randn(*size, generator=torch.Generator().manual_seed(seed))
+
+
+def test_nearest_level_and_the_last_ones():
+    levels = Levels(torch.tensor([0.5, 2.0]), 10)
+    values = torch.tensor([[[0, 0.2, 0.25, -0.3, 500, -500], [0, 0.9, 1, -3.1, 490, -20]]])
+    counted = quantized(values, levels)
+    assert counted.tolist() == [[[10, 10, 11, 9, 255, 0], [10, 10, 11, 8, 255, 0]]]
+    assert levels.read(counted).tolist() == [[[0, 0, 0.5, -0.5, 122.5, -5], [0, 0, 2, -4, 490, -20]]]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_levels_are_counted_in_float32(dtype):
+    values = torch.arange(0, 256, 2).to(dtype)[None, None]
+    assert quantized(values, Levels(torch.ones(1), 0)).flatten().tolist() == list(range(0, 256, 2))
+
+
+def test_best_levels_reach_as_far_as_the_values():
+    values = torch.linspace(-1, 3, 4096)[None, None]
+    levels = Levels.best(values)
+    assert (levels.read(quantized(values, levels)) - values).abs().max() <= levels.steps.item() / 2 + 1e-6
+    assert levels.steps.item() == pytest.approx(4 / 255, rel=1e-4) and levels.zero == 64
+    assert Levels.best(values.clamp(min=0)).zero == 0
+    assert Levels.best(-values.clamp(min=0)).zero == 255
+
+
+def test_best_levels_give_up_what_is_rare():
+    values = torch.cat((numbers(4096), torch.tensor([12.0])))[None, None]
+    levels = Levels.best(values)
+    assert levels.read(quantized(values, levels)).max() < 11
+
+
+def test_small_channels_get_finer_levels():
+    values = numbers(1, 3, 4096) * torch.tensor([0.01, 0, 100])[:, None]
+    steps = Levels.best(values).steps
+    assert steps[2] / steps[0] == pytest.approx(100, rel=0.1)
+
+
+@pytest.mark.parametrize("value", [0.0, float("nan"), float("inf")])
+def test_what_has_no_range(value):
+    with pytest.raises(ValueError, match="calibrate with a face"):
+        Levels.best(torch.full((1, 2, 4), value))
+
+
+def test_weights_use_all_their_levels():
+    weight = torch.tensor([[[1.0], [-2.0]], [[0.0], [0.0]]])
+    counted, scales = quantized_weight(weight, Levels(torch.tensor([2.0, 1.0]), 0))
+    assert counted.tolist() == [[[127], [-127]], [[0], [0]]]
+    assert scales.tolist() == pytest.approx([2 / 127, 1])
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("axes", [2, 3])
+def test_sums_are_exact(axes, bias):
+    torch.manual_seed(0)
+    conv = (nn.Conv2d, nn.Conv3d)[axes - 2](5, 20, 3, padding=1, bias=bias).requires_grad_(False)
+    x = nn.functional.leaky_relu(numbers(2, 5, *[6] * axes), 0.2)
+    levels = Levels.best(x)
+    weight, scales = quantized_weight(conv.weight, levels)
+    convolve = (nn.functional.conv2d, nn.functional.conv3d)[axes - 2]
+    sums = convolve(quantized(x, levels).double() - levels.zero, weight.double(), padding=1)
+    expected = sums * scales.reshape(-1, *[1] * axes) + (conv.bias.reshape(-1, *[1] * axes) if bias else 0)
+    found = OneDnnConv(conv, levels)(x)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected.float(), rtol=0, atol=5e-6)
+    assert OneDnnConv(conv, levels)(x.bfloat16()).dtype == torch.bfloat16
+
+
+def test_quantize_replaces_what_it_is_to_and_nothing_else():
+    torch.manual_seed(0)
+    block = SpadeBlock(32, 32)
+    for parameter in (*block.parameters(), *block.buffers()):
+        nn.init.normal_(parameter, std=0.1)
+    form = nn.Sequential(Residual(fold(block)), nn.Conv2d(32, 8, 1)).requires_grad_(False)
+    inputs = (numbers(1, 32, 16, 16), numbers(1, 128, 16, 16, seed=1).relu(), numbers(1, 128, 16, 16, seed=2).relu())
+    plain = form[0](*inputs)
+    exact, found = quantize([form], lambda: form[0](*inputs))
+    kinds = {name for name, module in form.named_modules() if isinstance(module, OneDnnConv)}
+    assert kinds == {"0.conv_0", "0.conv_1", "0.norm_0.gamma_beta", "0.norm_1.gamma_beta"}
+    assert torch.equal(exact, plain) and not torch.equal(found, plain)
+    assert 30 < psnr(found / plain.std(), plain / plain.std()) < 50
+    assert torch.equal(form[0](*inputs), found)
+
+
+def test_the_bar():
+    exact = torch.full((1, 3, 4, 4), 0.5)
+    check(exact, exact)
+    check(exact, exact + 0.017)
+    with pytest.raises(BackendError, match=r"34\.9 dB.*below the bar of 35 dB; use --backend compiled"):
+        check(exact, exact + 0.018)
+    with pytest.raises(BackendError, match="nan dB"):
+        check(exact, exact * torch.nan)
+
+
+def folded(networks: Networks) -> Networks:
+    copies = copy.deepcopy(vars(networks))
+    return Networks(**{name: fold(value) if isinstance(value, nn.Module) else value for name, value in copies.items()})
+
+
+def picture_and_motion(backend):
+    """A made-up portrait, driven, and the motion that is read from it."""
+    random = torch.Generator().manual_seed(0)
+    picture = nn.functional.interpolate(torch.rand(1, 3, 16, 16, generator=random), size=(256, 256), mode="bilinear")
+    picture = picture.to(backend.device)
+    points = 0.3 * numbers(1, 21, 3).to(backend.device)
+    driven = points + 0.03 * numbers(1, 21, 3, seed=1).to(backend.device)
+    drawn = backend.draw([backend.source(backend.appearance(picture), points)], driven)
+    return drawn.cpu(), backend.motion(picture).packed().cpu()
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype", "motion_error"),
+    [("cpu", torch.bfloat16, 0), pytest.param("cuda", torch.float16, 0.2, marks=pytest.mark.gpu)],
+)
+def test_the_whole_networks(stand_in_networks, device, dtype, motion_error):
+    networks = folded(stand_in_networks)
+    expected, expected_motion = picture_and_motion(Eager(networks, CPU, torch.float32))
+    drawn, motion = picture_and_motion(Quantized(networks, torch.device(device), dtype))  # passes the bar, or raises
+    assert drawn.dtype == dtype and psnr(drawn, expected) > 33  # on another portrait than it was calibrated with
+    assert (motion - expected_motion).abs().max() <= motion_error

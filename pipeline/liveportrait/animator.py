@@ -25,7 +25,7 @@ from pipeline.liveportrait.motion import KeypointMotion, decode
 from pipeline.liveportrait.networks.motion import RawMotion
 from pipeline.liveportrait.paste import Paster
 from pipeline.liveportrait.pixels import Finish, HostPixels, NotANumber, Pixels, View
-from pipeline.liveportrait.retargeting import Correctors
+from pipeline.liveportrait.retargeting import Correctors, Perceptrons
 from pipeline.portrait import choose_face
 from pipeline.weights import FaceModels
 
@@ -64,7 +64,7 @@ class LivePortrait:
         self._models, self._load, self._build, self._dtype, self.size = models, load, build, dtype, size
         networks = load()
         self.digests = networks.digests
-        self.correctors: Correctors = networks
+        self.correctors: Correctors = Perceptrons(networks.stitching, networks.lip, networks.eye)
         self.backend = build(networks, dtype)
         self.pixels: Pixels = HostPixels(self.backend.device)
         self.execute: Callable[[Callable[[], Any]], Any] = at_once

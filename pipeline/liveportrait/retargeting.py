@@ -32,6 +32,15 @@ class Correctors(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
+class Perceptrons:
+    """The three alone, so that whoever keeps them does not keep the large networks beside them."""
+
+    stitching: Perceptron
+    lip: Perceptron
+    eye: Perceptron
+
+
+@dataclass(frozen=True, eq=False)
 class Ratios:
     """How open eyes and lips are, for B frames."""
 

@@ -22,6 +22,7 @@ SYSTEM_LIBRARIES = "sudo apt-get install libgl1 libglib2.0-0"  # what opencv-pyt
 MODULES = {
     "opencv-python": "cv2",
     "pillow": "PIL",
+    "prometheus-client": "prometheus_client",
     "ai-edge-litert": "ai_edge_litert.interpreter",
     "cuda-python": "cuda.bindings",
 }

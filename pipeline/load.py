@@ -119,27 +119,29 @@ def _liveportrait(
 
     device = best_device()
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
-    dtype = choose_dtype(precision, gpu)
+    dtype = choose_dtype(precision, gpu, backend)
     load = partial(load_liveportrait, folder)
     animator = LivePortrait(models, load, builder(backend, device), dtype, size)
     reason = f"{reason}; {about_weights(animator.digests)}"
     return Loaded(animator, reason, f"{gpu or 'cpu'}, {str(dtype).removeprefix('torch.')}")
 
 
-def _fastest(gpu: str | None) -> Precision:
+def _fastest(gpu: str | None, backend: BackendName) -> Precision:
     import torch
 
+    if gpu is None and backend == "onnx":
+        return "fp32"  # ONNX Runtime has no bfloat16 on a CPU
     if gpu is None:
         return "bf16" if torch.cpu.get_capabilities().get("avx512_bf16") else "fp32"
     return "fp32" if any(series in gpu for series in NO_HALF) else "fp16"
 
 
-def choose_dtype(precision: Precision, gpu: str | None) -> torch.dtype:
+def choose_dtype(precision: Precision, gpu: str | None, backend: BackendName = "compiled") -> torch.dtype:
     """What the networks compute in; `gpu` is its name, None for the CPU. AnimatorError where they cannot."""
     import torch
 
     if precision == "auto":
-        precision = _fastest(gpu)
+        precision = _fastest(gpu, backend)
     if precision == "fp16" and gpu is None:
         raise AnimatorError("On a CPU fp16 is far slower than fp32; use --precision fp32 or bf16.")
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]

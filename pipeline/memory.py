@@ -45,6 +45,11 @@ def trim() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
+def steady() -> None:
+    """glibc's limits as after long use, at once and for good: else they move while the first frames are drawn."""
+    _adjust(*USUAL)
+
+
 @contextmanager
 def keeping_memory() -> Iterator[None]:
     """glibc keeps what is freed, so the next frame finds its pages there, and the system need not clear new ones."""
@@ -52,7 +57,7 @@ def keeping_memory() -> Iterator[None]:
     try:
         yield
     finally:
-        _adjust(*USUAL)
+        steady()
         trim()
 
 

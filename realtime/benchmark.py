@@ -72,7 +72,7 @@ def contestant(device: Device, backend: BackendName, precision: Precision, weigh
         )
     gpu = torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else None
     build = builder(backend, chosen)
-    return Contestant(partial(load_liveportrait, weights), build, choose_dtype(precision, gpu), chosen)
+    return Contestant(partial(load_liveportrait, weights), build, choose_dtype(precision, gpu, backend), chosen)
 
 
 def effort(device: torch.device, frames: int | None) -> Effort:

@@ -135,7 +135,7 @@ def _exact_warping(network: WarpingNetwork, device: torch.device) -> ExactWarpin
         return ExactWarping(network, candidates=kernels.candidates, warp=kernels.warp)
     from pipeline.backends.fourier import FourierConv3d
 
-    return ExactWarping(network, lambda conv: FourierConv3d(conv, CROP_SIZE // 8, CROP_SIZE // 8))
+    return ExactWarping(network, FourierConv3d)
 
 
 class _Drawer:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.library import triton_op, wrap_triton
 
 from pipeline.backends.algebra import bias_of
-from pipeline.backends.int8 import Levels, quantized, quantized_weight
+from pipeline.backends.int8 import counted, counted_weight
 
 MIDDLE = 128  # between uint8 and int8, which is what tensor cores multiply
 PIXELS, INPUTS, LEAST_OUTPUTS, MOST_OUTPUTS = 128, 64, 32, 128  # of a tile
@@ -24,21 +24,20 @@ PIXELS, INPUTS, LEAST_OUTPUTS, MOST_OUTPUTS = 128, 64, 32, 128  # of a tile
 class TritonConv(nn.Module):
     """A convolution of stride 1 that keeps the size, in two or three dimensions, on a GPU."""
 
-    def __init__(self, conv: Any, levels: Levels) -> None:
-        """From a float32 convolution and the levels of what it will read."""
+    def __init__(self, conv: Any, balance: Tensor) -> None:
+        """From a float32 convolution, for maps divided by `balance` (C,)."""
         super().__init__()
-        weight, self.scales = quantized_weight(conv.weight, levels)
-        self.levels, self.taps = levels, list(conv.kernel_size)
-        self.weight, self.outputs = packed(weight), len(weight)
-        # What lies outside is the level of zero too, so its share is the same for every pixel.
-        self.bias = bias_of(conv) + self.scales * (MIDDLE - levels.zero) * weight.flatten(1).sum(1)
+        weight, self.scales = counted_weight(conv.weight, balance)
+        self.balance, self.bias, self.taps = balance, bias_of(conv).clone(), list(conv.kernel_size)
+        self.weight, self.sums = packed(weight), weight.flatten(1).sum(1, dtype=torch.int32)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, [D,] H, W) to (B, outputs, [D,] H, W), channels-last, in the type of `x`."""
-        signed = (quantized(x, self.levels) ^ MIDDLE).view(torch.int8)
-        rows = signed.movedim(1, -1).contiguous()
-        zero = self.levels.zero - MIDDLE
-        return convolve(rows, self.weight, self.scales, self.bias, self.taps, zero, x.dtype).movedim(-1, 1)
+        numbers, steps, zeros = counted(x, self.balance)
+        rows = (numbers ^ MIDDLE).view(torch.int8).movedim(1, -1).contiguous()
+        fills = zeros.to(torch.int32) - MIDDLE
+        outputs = (self.weight, self.scales, self.sums, self.bias)
+        return convolve(rows, steps, fills, *outputs, self.taps, x.dtype).movedim(-1, 1)
 
 
 def packed(weight: Tensor) -> Tensor:
@@ -50,11 +49,20 @@ def packed(weight: Tensor) -> Tensor:
 
 @triton_op("puppet::int8_conv", mutates_args=())
 def convolve(
-    rows: Tensor, weight: Tensor, scales: Tensor, bias: Tensor, taps: list[int], zero: int, dtype: torch.dtype
+    rows: Tensor,
+    steps: Tensor,
+    fills: Tensor,
+    weight: Tensor,
+    scales: Tensor,
+    sums: Tensor,
+    bias: Tensor,
+    taps: list[int],
+    dtype: torch.dtype,
 ) -> Tensor:
-    """Convolves `rows` (B, [D,] H, W, C) int8, `zero` outside, with `packed` weights of `taps`.
+    """Convolves (`rows` - `fills`) * `steps`, zero outside, with `packed` weights of `taps`; gives (B, ..., O) `dtype`.
 
-    Gives (B, [D,] H, W, O) of `dtype`: the exact sums times `scales` (O,) and plus `bias` (O,), both float32.
+    `rows` (B, [D,] H, W, C) int8; `steps` (B,) float32 and `fills` (B,) int32 are its pictures'; `scales` and `bias`
+    (O,) float32 and `sums` (O,) int32, of the weights, are the outputs'. `taps` are ([depth,] height, width).
     """
     *_, height, width, inputs = rows.shape
     outputs, depth = len(scales), rows.shape[1] if len(taps) == 3 else 1
@@ -63,8 +71,11 @@ def convolve(
     wrap_triton(convolution_kernel)[(triton.cdiv(pixels, PIXELS), triton.cdiv(outputs, tile))](
         out,
         rows,
+        steps,
+        fills,
         weight,
         scales,
+        sums,
         bias,
         pixels,
         DEPTH=depth,
@@ -74,7 +85,6 @@ def convolve(
         OUTPUTS=outputs,
         TAPS_Z=taps[0] if len(taps) == 3 else 1,
         TAPS=taps[-1],
-        ZERO=zero,
         PIXEL_TILE=PIXELS,
         INPUT_TILE=INPUTS,
         OUTPUT_TILE=tile,
@@ -92,9 +102,12 @@ def _outputs_tile(outputs: int) -> int:
 def convolution_kernel(
     out: tl.tensor,  # (pixels, OUTPUTS)
     rows: tl.tensor,  # (pixels, CHANNELS) int8
+    steps: tl.tensor,  # (pictures,) float32
+    fills: tl.tensor,  # (pictures,) int32
     weight: tl.tensor,  # (outputs, taps, channels) int8, both in whole tiles
     scales: tl.tensor,  # (OUTPUTS,) float32
-    bias: tl.tensor,
+    sums: tl.tensor,  # (OUTPUTS,) int32
+    bias: tl.tensor,  # (OUTPUTS,) float32
     pixels: int,
     DEPTH: tl.constexpr,
     HEIGHT: tl.constexpr,
@@ -103,7 +116,6 @@ def convolution_kernel(
     OUTPUTS: tl.constexpr,
     TAPS_Z: tl.constexpr,
     TAPS: tl.constexpr,
-    ZERO: tl.constexpr,
     PIXEL_TILE: tl.constexpr,
     INPUT_TILE: tl.constexpr,
     OUTPUT_TILE: tl.constexpr,
@@ -115,6 +127,9 @@ def convolution_kernel(
     output = tl.program_id(1) * OUTPUT_TILE + tl.arange(0, OUTPUT_TILE)
     channel = tl.arange(0, INPUT_TILE)
     x, y, z = pixel % WIDTH, pixel // WIDTH % HEIGHT, pixel // (WIDTH * HEIGHT) % DEPTH
+    picture = tl.where(pixel < pixels, pixel // (WIDTH * HEIGHT * DEPTH), 0)
+    fill, step_size = tl.load(fills + picture), tl.load(steps + picture)
+    outside = fill.to(tl.int8)[:, None]
     kernels = weight + output[None, :] * (STEPS * INPUT_TILE) + channel[:, None]
 
     total = tl.zeros((PIXEL_TILE, OUTPUT_TILE), tl.int32)
@@ -125,11 +140,12 @@ def convolution_kernel(
         inside &= (z + by_z >= 0) & (z + by_z < DEPTH) & (pixel < pixels)
         neighbour = pixel + (by_z * HEIGHT + by_y) * WIDTH + by_x
         places = rows + neighbour[:, None] * CHANNELS + (first + channel)[None, :]
-        values = tl.load(places, inside[:, None] & (first + channel < CHANNELS)[None, :], other=ZERO)
+        values = tl.load(places, inside[:, None] & (first + channel < CHANNELS)[None, :], other=outside)
         total = tl.dot(values, tl.load(kernels + step * INPUT_TILE), total, out_dtype=tl.int32)
 
     exists = output < OUTPUTS
     scale, shift = tl.load(scales + output, exists, other=0.0), tl.load(bias + output, exists, other=0.0)
-    result = total.to(tl.float32) * scale[None, :] + shift[None, :]
+    total -= fill[:, None] * tl.load(sums + output, exists, other=0)[None, :]
+    result = total.to(tl.float32) * (step_size[:, None] * scale[None, :]) + shift[None, :]
     places = out + pixel[:, None] * OUTPUTS + output[None, :]
     tl.store(places, result.to(out.dtype.element_ty), (pixel < pixels)[:, None] & exists[None, :])

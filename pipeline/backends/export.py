@@ -56,14 +56,14 @@ class Exportable:
 
     def key(self) -> str:
         """16 hexadecimal digits of all that the file's content follows from: weights, shapes, code, PyTorch."""
-        digest = hashlib.sha256(f"{torch.__version__} {OPSET} {self.outputs}".encode())
-        digest.update(str([(name, value.shape, value.dtype) for name, value in self.inputs.items()]).encode())
+        content = hashlib.sha256(f"{torch.__version__} {OPSET} {self.outputs}".encode())
+        content.update(str([(name, value.shape, value.dtype) for name, value in self.inputs.items()]).encode())
         for name, value in self.module.state_dict().items():
-            digest.update(f"{name} {value.dtype} {value.shape}".encode())
-            digest.update(value.cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+            content.update(f"{name} {value.dtype} {value.shape}".encode())
+            content.update(value.cpu().contiguous().flatten().view(torch.uint8).numpy().data)
         for source in _sources():
-            digest.update(source.read_bytes())
-        return digest.hexdigest()[:16]
+            content.update(source.read_bytes())
+        return content.hexdigest()[:16]
 
 
 def _sources() -> list[Path]:

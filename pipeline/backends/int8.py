@@ -1,14 +1,14 @@
 """Convolutions in 8-bit integers, of which a processor or a GPU that can do them does twice as many as in 16 bits.
 
-Activations are asymmetric, weights symmetric with a scale for every output, sums exact in 32 bits (Jacob et al.,
-arXiv:1712.05877). Input channels are first made equally large as far as the weights can undo it (SmoothQuant, Xiao et
-al., arXiv:2211.10438). On a CPU oneDNN computes them, on CUDA the kernel of conv8.py.
+Activations are asymmetric, with a scale for each picture found as it is drawn: of a fixed one, portraits that are
+livelier than the one it was measured on lose what is beyond. Weights are symmetric with a scale for each output, sums
+exact in 32 bits (Jacob et al., arXiv:1712.05877). Input channels are made equally large as far as the weights can undo
+it (SmoothQuant, Xiao et al., arXiv:2211.10438). On a CPU oneDNN computes, on CUDA the kernel of conv8.py.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,88 +17,83 @@ from pipeline.backends.algebra import bias_of
 
 TOP = 255
 WEIGHT_TOP = 127
-SAMPLES = 2048  # pixels of a map on which `Levels.best` tries what it chooses from
-CLIPS = [0.08 * share for share in range(5, 13)] + [1.0]
+LEAST_STEP = 1e-12  # of a map that is all zero
 
 
-@dataclass(frozen=True, eq=False)
-class Levels:
-    """What the numbers 0 to 255 stand for."""
+class Counted(NamedTuple):
+    """Maps as whole numbers: (number - zero) * step, times what their channels were divided by."""
 
-    steps: Tensor  # (C,) float32: the difference that one level makes in a channel
-    zero: int  # the level of 0.0, with which convolutions pad
-
-    @staticmethod
-    def best(values: Tensor) -> Levels:
-        """For maps like `values` (B, C, ...): those with the least squared error, for which a few may be clipped.
-
-        ValueError where the map is all zero or holds what is no number.
-        """
-        rows = values.float().movedim(1, -1).flatten(0, -2)
-        largest = rows.abs().amax(0)
-        if not 0 < float(largest.max()) < torch.inf:
-            raise ValueError("A map of zeros, or with what is no number, has no range; calibrate with a face.")
-        balance = torch.where(largest > 0, largest.sqrt(), 1.0)
-        low, high = (float(end) for end in (rows / balance).aminmax())
-        choices = [_levels(clip * min(low, 0.0), clip * max(high, 0.0), balance) for clip in CLIPS]
-        sample = rows[:: len(rows) // SAMPLES | 1]  # an odd step: not always the same column of the map
-        return min(choices, key=lambda levels: float((levels.read(quantized(sample, levels)) - sample).square().sum()))
-
-    def read(self, numbers: Tensor) -> Tensor:
-        """What uint8 numbers (B, C, ...) stand for, float32."""
-        return (numbers.float() - self.zero) * _along(self.steps, numbers)
+    numbers: Tensor  # (B, C, ...) uint8
+    steps: Tensor  # (B,) float32
+    zeros: Tensor  # (B,) float32, whole: the number of 0.0, with which convolutions pad
 
 
-def quantized(values: Tensor, levels: Levels) -> Tensor:
-    """Values (B, C, ...) as uint8: the nearest level, halves upwards; what lies outside as the last one."""
-    numbers = values.float() * _along(1 / levels.steps, values)
-    return numbers.add_(levels.zero + 0.5).clamp_(0, TOP).to(torch.uint8)
+def balance_of(values: Tensor) -> Tensor:
+    """(C,) float32: what to divide the channels of maps like `values` (B, C, ...) by, so that none is far smaller.
+
+    ValueError where the map is all zero or holds what is no number.
+    """
+    largest = values.float().abs().movedim(1, -1).flatten(0, -2).amax(0)
+    if not 0 < float(largest.max()) < torch.inf:
+        raise ValueError("A map of zeros, or with what is no number, has no range; calibrate with a face.")
+    return torch.where(largest > 0, largest.sqrt(), 1.0)
 
 
-def quantized_weight(weight: Tensor, levels: Levels) -> tuple[Tensor, Tensor]:
-    """Weights (O, C, ...) float32 for inputs counted in levels: int8, and what one is worth in each output (O,)."""
-    weight = weight * _along(levels.steps, weight)
+def counted(values: Tensor, balance: Tensor) -> Counted:
+    """Maps (B, C, ...) by whole numbers, halves upwards; each of the B over its own range."""
+    divided = values.float() * along(1 / balance, values)
+    ends = torch.stack([torch.stack(torch.aminmax(one)) for one in divided.movedim(1, -1)])
+    low, high = ends[:, 0].clamp(max=0), ends[:, 1].clamp(min=0)
+    steps = ((high - low) / TOP).clamp(min=LEAST_STEP)
+    zeros = (-low / steps).round()
+    each = (-1, *[1] * (values.ndim - 1))
+    numbers = divided.mul_((1 / steps).reshape(each)).add_((zeros + 0.5).reshape(each)).clamp_(0, TOP)
+    return Counted(numbers.to(torch.uint8), steps, zeros)
+
+
+def counted_weight(weight: Tensor, balance: Tensor) -> tuple[Tensor, Tensor]:
+    """Weights (O, C, ...) float32 for inputs divided by `balance`: int8, and what one is worth in each output (O,)."""
+    weight = weight * along(balance, weight)
     largest = weight.flatten(1).abs().amax(1)
     scales = torch.where(largest > 0, largest / WEIGHT_TOP, 1.0)
     return (weight / scales.reshape(-1, *[1] * (weight.ndim - 1))).round().to(torch.int8), scales
 
 
-class OneDnnConv(nn.Module):
-    """A convolution of stride 1 in two or three dimensions, on the CPU; quickest on channels-last maps."""
+def along(channels: Tensor, like: Tensor) -> Tensor:
+    """(C,) along the second axis of `like`."""
+    return channels.reshape(-1, *[1] * (like.ndim - 2))
 
-    def __init__(self, conv: Any, levels: Levels) -> None:
-        """From a float32 convolution and the levels of what it will read."""
+
+class OneDnnConv(nn.Module):
+    """A convolution of stride 1 in two or three dimensions, on the CPU; quickest on channels-last maps, one by one."""
+
+    def __init__(self, conv: Any, balance: Tensor) -> None:
+        """From a float32 convolution, for maps divided by `balance` (C,)."""
         super().__init__()
-        weight, self.scales = quantized_weight(conv.weight, levels)
-        self.levels, self.bias, self.axes = levels, bias_of(conv), weight.ndim - 2
+        weight, self.scales = counted_weight(conv.weight, balance)
+        self.balance, self.bias, self.axes = balance, bias_of(conv), weight.ndim - 2
         self.zeros = torch.zeros(len(weight), dtype=torch.int8)
         ones, self.padding = [1] * self.axes, list(conv.padding)
-        prepack = torch.ops.onednn.qconv_prepack
-        self.packed = prepack(weight, self.scales, 1.0, levels.zero, ones, self.padding, ones, 1)
+        self.packed = torch.ops.onednn.qconv_prepack(weight, self.scales, 1.0, 1, ones, self.padding, ones, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, [D,] H, W) to (B, outputs, [D,] H, W) in the type of `x`."""
+        results = [self._convolved(one, x.dtype) for one in x.split(1)]
+        return results[0] if len(results) == 1 else torch.cat(results)
+
+    def _convolved(self, x: Tensor, dtype: torch.dtype) -> Tensor:
+        numbers, step, zero = counted(x, self.balance)
         convolve = torch.ops.onednn.qconv2d_pointwise if self.axes == 2 else torch.ops.onednn.qconv3d_pointwise
-        weight, ones = (self.packed, self.scales, self.zeros, self.bias), [1] * self.axes
-        read = (quantized(x, self.levels), 1.0, self.levels.zero)
-        result: Tensor = convolve(*read, *weight, ones, self.padding, ones, 1, 1.0, 0, x.dtype, "none", [], "")
+        read, ones = (numbers, float(step), int(zero)), [1] * self.axes
+        weight = (self.packed, self.scales, self.zeros, self.bias)
+        result: Tensor = convolve(*read, *weight, ones, self.padding, ones, 1, 1.0, 0, dtype, "none", [], "")
         return result
 
 
-def int8_conv(conv: Any, levels: Levels) -> nn.Module:
-    """A float32 convolution in 8 bits, on its device."""
+def int8_conv(conv: Any, balance: Tensor) -> nn.Module:
+    """A float32 convolution in 8 bits, on its device, for maps of which `balance_of` gives `balance`."""
     if not conv.weight.is_cuda:
-        return OneDnnConv(conv, levels)
+        return OneDnnConv(conv, balance)
     from pipeline.backends.conv8 import TritonConv
 
-    return TritonConv(conv, levels)
-
-
-def _levels(low: float, high: float, balance: Tensor) -> Levels:
-    step = (high - low) / TOP
-    return Levels(balance * step, round(-low / step))
-
-
-def _along(channels: Tensor, like: Tensor) -> Tensor:
-    """(C,) along the second axis of `like`."""
-    return channels.reshape(-1, *[1] * (like.ndim - 2))
+    return TritonConv(conv, balance)

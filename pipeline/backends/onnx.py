@@ -112,6 +112,8 @@ def _options(runtime: Any) -> Any:
     """As many threads as PyTorch; every optimization."""
     options = runtime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
+    # Threads that spin after a run take the cores of what comes next: PyTorch's work was half as slow again.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = QUIET
     options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_ALL
     return options

@@ -19,7 +19,7 @@ from pipeline.backends.backend import BackendError
 from pipeline.backends.compiled import Compiled
 from pipeline.backends.exact_generator import ExactGenerator
 from pipeline.backends.exact_warping import ExactWarping
-from pipeline.backends.int8 import Levels, int8_conv
+from pipeline.backends.int8 import balance_of, int8_conv
 from pipeline.liveportrait.checkpoint import Networks
 from pipeline.liveportrait.crop import Box, cut, halved
 from pipeline.liveportrait.motion import decode
@@ -28,7 +28,7 @@ from pipeline.liveportrait.paste import to_input
 from pipeline.portrait import default_portrait, read_picture
 
 LEAST_PSNR = 35.0
-NAMES = re.compile(r"(down\.[012]|mask|gamma_beta|gamma_shift|conv_0|conv_1)$")
+NAMES = re.compile(r"(mask|gamma_beta|gamma_shift|conv_0|conv_1)$")
 """The convolutions that are quantized: not those near the ends, which cost most dB and least time."""
 
 CENTRE, SIDE = (224.0, 106.0), 213.0  # in pixels: the built-in portrait's face
@@ -56,15 +56,15 @@ class Quantized(Compiled):
 
 
 def quantize(forms: Sequence[nn.Module], run: Callable[[], Tensor]) -> tuple[Tensor, Tensor]:
-    """Replaces, in float32 `forms`, the convolutions of NAMES, with levels for what `run` lets them read.
+    """Replaces, in float32 `forms`, the convolutions of NAMES, balanced for what `run` lets them read.
 
     Gives what `run` gives before and after.
     """
     found = [(form, name) for form in forms for name in _convolutions(form)]
-    levels: dict[nn.Module, Levels] = {}
+    balances: dict[nn.Module, Tensor] = {}
     hooks = [
         form.get_submodule(name).register_forward_pre_hook(
-            lambda conv, inputs: levels.__setitem__(conv, Levels.best(inputs[0]))
+            lambda conv, inputs: balances.__setitem__(conv, balance_of(inputs[0]))
         )
         for form, name in found
     ]
@@ -73,7 +73,7 @@ def quantize(forms: Sequence[nn.Module], run: Callable[[], Tensor]) -> tuple[Ten
         hook.remove()
     for form, name in found:
         conv = form.get_submodule(name)
-        form.set_submodule(name, int8_conv(conv, levels[conv]))
+        form.set_submodule(name, int8_conv(conv, balances[conv]))
     return exact, run()
 
 

@@ -18,7 +18,7 @@ from pipeline.compare.result import NOT_USED, Ablation, Comparison, Sample
 from pipeline.compare.rows import Optimization
 from pipeline.compare.setup import ORIGINAL, Setup
 from pipeline.compare.stage import Stage
-from pipeline.memory import peak, restart_peak
+from pipeline.memory import peak, restart_peak, steady
 
 NO_LPIPS = "LPIPS is not measured: its weights are not at hand."
 NO_FACE = "The landmark error is not measured: no face is seen in the original's pictures, or no face models are here."
@@ -62,6 +62,7 @@ def compare(
 ) -> Comparison:
     """Everything, in one run. CompareError where not even the original can be measured."""
     torch.backends.cudnn.benchmark = True  # for all, else the first backend that wants it would choose for the others
+    steady()
     bench = Bench(stage, effort, say)
     rows = [each.row for each in asked if each.reason is None]
     alone = {optimized: "optimized"} | {row.added(): row.name for row in rows if not row.added().keeps_memory}

@@ -86,7 +86,7 @@ ORIGINAL = Setup()
 def served(device: torch.device, backend: BackendName, asked: Asked) -> Setup:
     """What `serve` does on this device with this backend and the precision that it is asked for."""
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
-    name = str(choose_dtype(asked, gpu)).removeprefix("torch.")
+    name = str(choose_dtype(asked, gpu, backend)).removeprefix("torch.")
     precisions: dict[str, Precision] = {str(dtype).removeprefix("torch."): key for key, dtype in DTYPES.items()}
     cuda = device.type == "cuda"
     return Setup(

@@ -24,6 +24,7 @@ BITS_PER_PIXEL = 0.4  # at NOMINAL_RATE: 3.1 Mbit/s for 512 x 512
 NEVER = 1 << 24  # frames between keyframes that nobody asked for
 MINIMUM_BITRATE = 500_000
 MAXIMUM_BITRATE = 8_000_000
+LITTLE_LOSS, MUCH_LOSS = 0.02, 0.1  # shares of packets
 
 
 def decoded(video: av.VideoFrame) -> tuple[Picture, Planes | None]:
@@ -42,6 +43,16 @@ def to_video_frame(planes: Planes, pts: int) -> av.VideoFrame:
     return video
 
 
+def is_keyframe(codec: str, data: bytes) -> bool:
+    """Whether an encoded frame can be decoded without others, by its bits.
+
+    An IDR slice (H264, NAL unit type 5), or the frame type (VP8, RFC 6386 section 9.1).
+    """
+    if codec.upper() == "VP8":
+        return bool(data) and not data[0] & 1
+    return any(unit and unit[0] & 31 == 5 for unit in data.split(b"\0\0\1"))
+
+
 def highest_bitrate(width: int, height: int) -> int:
     """Bits per second that a picture of this size is worth at 30 fps."""
     worth = int(width * height * BITS_PER_PIXEL * NOMINAL_RATE)
@@ -49,16 +60,31 @@ def highest_bitrate(width: int, height: int) -> int:
 
 
 class TargetBitrate:
-    """What the path bears by its receiver (REMB, draft-alvestrand-rmcat-remb): down at once, up in steps."""
+    """What the path bears by its receiver: the lower of two figures.
+
+    Its estimate (REMB, draft-alvestrand-rmcat-remb), which sees delay: down at once, up in steps. And what its loss
+    suggests (draft-ietf-rmcat-gcc-02, 6): much loss lowers it, little raises it.
+    """
 
     def __init__(self) -> None:
-        self.bits_per_second = MAXIMUM_BITRATE
+        self._estimated = self._unlost = MAXIMUM_BITRATE
+
+    @property
+    def bits_per_second(self) -> int:
+        return min(self._estimated, self._unlost)
 
     def estimate(self, bits_per_second: int) -> None:
         """The receiver estimates that the path bears this much."""
         bounded = max(MINIMUM_BITRATE, min(bits_per_second, MAXIMUM_BITRATE))
-        rise = max(0, bounded - self.bits_per_second)
-        self.bits_per_second = min(bounded, self.bits_per_second + rise // 4)
+        rise = max(0, bounded - self._estimated)
+        self._estimated = min(bounded, self._estimated + rise // 4)
+
+    def lose(self, share: float) -> None:
+        """This share of the packets, 0..1, was lost since the receiver's last report."""
+        if share > MUCH_LOSS:
+            self._unlost = max(MINIMUM_BITRATE, int(self.bits_per_second * (1 - share / 2)))
+        elif share < LITTLE_LOSS:
+            self._unlost = min(MAXIMUM_BITRATE, int(self._unlost * 1.05))
 
 
 class Encoder(ABC):

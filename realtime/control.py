@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from pipeline.animator import OptionError
+from realtime.view import BadView, View
 
 if TYPE_CHECKING:
     from realtime.session import Session
@@ -20,7 +21,7 @@ def reply(session: Session, message: str) -> str:
     """The answer to `message`, after doing what it says. Whatever arrives, there is an answer and no error."""
     try:
         return json.dumps(_answer(session, _parse(message)))
-    except (BadMessage, OptionError) as error:
+    except (BadMessage, BadView, OptionError) as error:
         return json.dumps({"type": "error", "detail": str(error)})
 
 
@@ -47,5 +48,14 @@ def _answer(session: Session, message: dict[str, Any]) -> dict[str, Any]:
             return {"type": "stats", "stats": session.stats()}
         case {"type": "ping"}:
             return {"type": "pong", "id": message.get("id")}
+        case {"type": "view"}:
+            session.see(View.parse(message))
+            return {"type": "frames", "id": message.get("id"), **session.frames(_time(message.get("since", 0)))}
         case _:
-            raise BadMessage("The message's 'type' must be options, calibrate, stats or ping.")
+            raise BadMessage("The message's 'type' must be options, calibrate, stats, ping or view.")
+
+
+def _time(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise BadMessage("'since' must be a time in seconds, as 'time' in the reply before.")
+    return value

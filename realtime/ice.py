@@ -17,8 +17,10 @@ from typing import Any
 from aioice import Candidate, Connection
 from aioice.candidate import candidate_foundation, candidate_priority
 from aioice.ice import StunProtocol, get_host_addresses
+from aioice.stun import Message
 from aioice.turn import UDP_SOCKET_BUFFER_SIZE
 
+from realtime.impairment import Delivery, Impairment, Link
 from realtime.settings import MediaSettings
 
 
@@ -83,6 +85,32 @@ class GuardedStunProtocol(StunProtocol):
             super().datagram_received(data, addr)
 
 
+class ImpairedStunProtocol(GuardedStunProtocol):
+    """Behind a bad network."""
+
+    def __init__(self, connection: Connection, rule: AddressRule, impairment: Impairment) -> None:
+        super().__init__(connection, rule)
+        self._inwards = Delivery(Link(impairment, impairment.seed), self._hear)
+        self._outwards = Delivery(Link(impairment, impairment.seed + 1), self._send)
+
+    def datagram_received(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
+        self._inwards.send(data, addr)
+
+    async def send_data(self, data: bytes, addr: tuple[str, int]) -> None:
+        self._outwards.send(data, addr)
+
+    def send_stun(self, message: Message, addr: tuple[str, int]) -> None:
+        self._outwards.send(bytes(message), addr)
+
+    def _hear(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
+        if not self.transport.is_closing():
+            super().datagram_received(data, addr)
+
+    def _send(self, data: bytes, addr: tuple[str, int]) -> None:
+        if not self.transport.is_closing():
+            self.transport.sendto(data, addr)
+
+
 async def open_port(
     connection: Connection, component: int, settings: MediaSettings, rule: AddressRule
 ) -> GuardedStunProtocol:
@@ -91,7 +119,7 @@ async def open_port(
     for port in _ports(settings):
         try:
             _, protocol = await loop.create_datagram_endpoint(
-                lambda: GuardedStunProtocol(connection, rule), local_addr=(settings.address, port)
+                lambda: _protocol(connection, settings, rule), local_addr=(settings.address, port)
             )
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
@@ -104,6 +132,12 @@ async def open_port(
         protocol.local_candidate = _host_candidate(component, *protocol.transport.get_extra_info("sockname")[:2])
         return protocol
     raise NoPort("Every UDP port of the media range is in use; close a session or widen the range.")
+
+
+def _protocol(connection: Connection, settings: MediaSettings, rule: AddressRule) -> GuardedStunProtocol:
+    if settings.impairment is None:
+        return GuardedStunProtocol(connection, rule)
+    return ImpairedStunProtocol(connection, rule, settings.impairment)
 
 
 def _ports(settings: MediaSettings) -> Iterable[int]:

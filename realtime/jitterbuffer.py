@@ -7,10 +7,13 @@ lost packet until its 512 places are full.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 from aiortc.jitterbuffer import JitterFrame
 from aiortc.rtp import RtpPacket
+
+from realtime.frame import SEND_WRAP, Reception
 
 CAPACITY = 512  # packets waiting at most
 RESTART = 100  # a packet this far behind is a sender that started anew, not a late packet
@@ -20,16 +23,19 @@ PATIENCE = 90000 // 4  # RTP ticks (90 kHz) that a lost packet may hold frames b
 class EncodedFrame(JitterFrame):
     """The data of one frame, and the frames that became complete together with it, in order."""
 
-    def __init__(self, data: bytes, timestamp: int) -> None:
+    def __init__(self, data: bytes, timestamp: int, reception: Reception) -> None:
         super().__init__(data, timestamp)
+        self.reception = reception
         self.following: list[EncodedFrame] = []  # their timestamps count from this frame's
 
 
 class MarkerJitterBuffer:
     """In the place of aiortc's JitterBuffer, for one video stream."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._packets: dict[int, RtpPacket] = {}  # by sequence number, counted on past 65535
+        self._arrivals: dict[int, float] = {}  # of the same
         self._next: int | None = None  # the sequence number that the next frame begins with
 
     def add(self, packet: RtpPacket) -> tuple[bool, EncodedFrame | None]:
@@ -39,11 +45,13 @@ class MarkerJitterBuffer:
         lost = number < start - RESTART or number >= start + CAPACITY
         if lost:
             self._packets.clear()
+            self._arrivals.clear()
             start = number
         elif number < start:
             return False, None
         self._next = start
         self._packets[number] = packet
+        self._arrivals.setdefault(number, self._clock())
         frame = self._release()
         if frame is None and self._overdue(packet):
             self._skip()
@@ -82,11 +90,14 @@ class MarkerJitterBuffer:
 
     def _take(self, end: int, parts: list[RtpPacket]) -> EncodedFrame:
         assert self._next is not None
+        arrived = 0.0
         for number in range(self._next, end):
             del self._packets[number]
+            arrived = max(arrived, self._arrivals.pop(number))
         self._next = end
         data = b"".join(part._data for part in parts)  # type: ignore[attr-defined]  # set by aiortc's receiver
-        return EncodedFrame(data, parts[0].timestamp)
+        timestamp = parts[0].timestamp
+        return EncodedFrame(data, timestamp, Reception(_first_departure(parts), arrived, self._clock(), timestamp))
 
     def _overdue(self, newest: RtpPacket) -> bool:
         if not self._packets:
@@ -101,8 +112,17 @@ class MarkerJitterBuffer:
         self._next = next(begins, waiting[-1] + 1)
         for number in waiting:
             if number < self._next:
-                del self._packets[number]
+                del self._packets[number], self._arrivals[number]
 
     def _ends_frame(self, number: int) -> bool:
         packet, following = self._packets[number], self._packets.get(number + 1)
         return bool(packet.marker) or (following is not None and following.timestamp != packet.timestamp)
+
+
+def _first_departure(parts: list[RtpPacket]) -> int | None:
+    """The earliest abs-send-time (24 bits that wrap): a packet that was lost and sent again left later."""
+    departures = [part.extensions.abs_send_time for part in parts if part.extensions.abs_send_time is not None]
+    if not departures:
+        return None
+    first = departures[0]
+    return min(departures, key=lambda departed: (departed - first + SEND_WRAP // 2) % SEND_WRAP)

@@ -16,6 +16,7 @@ from aiortc import (
     RTCIceServer,
     RTCIceTransport,
     RTCPeerConnection,
+    RTCRtpSender,
     RTCRtpTransceiver,
     RTCSessionDescription,
 )
@@ -25,6 +26,7 @@ from aiortc.rtcicetransport import candidate_from_aioice
 from aiortc.sdp import MediaDescription, SessionDescription
 
 from realtime import tuning
+from realtime.capture import TIMESTAMPS
 from realtime.codec import CODECS, CodecName, Packet, TargetBitrate
 from realtime.ice import AddressRule, NoPort, allowed_candidate, filter_candidates
 from realtime.settings import MediaSettings
@@ -51,6 +53,7 @@ class Listener:
     on_frame: Callable[[av.VideoFrame], None]
     on_message: Callable[[str], str]  # the reply
     on_end: Callable[[], None]
+    on_report: Callable[[int], None] = lambda timestamp: None  # the driver's RTP timestamp now
 
 
 class PacketTrack(MediaStreamTrack):
@@ -58,11 +61,14 @@ class PacketTrack(MediaStreamTrack):
 
     kind = "video"
 
-    def __init__(self) -> None:
+    def __init__(self, on_gone: Callable[[Packet], None] = lambda packet: None) -> None:
+        """`on_gone` is called on the loop with each packet when all of it was sent."""
         super().__init__()
         self._home = asyncio.get_running_loop()
         self._queue: asyncio.Queue[tuple[Packet, Callable[[], None]]] = asyncio.Queue()
         self._offered = self._sent = 0
+        self._on_gone = on_gone
+        self._leaving: Packet | None = None
 
     @property
     def congested(self) -> bool:
@@ -75,10 +81,12 @@ class PacketTrack(MediaStreamTrack):
         self._home.call_soon_threadsafe(self._queue.put_nowait, (packet, on_sent))
 
     async def recv(self) -> Packet:
-        packet, on_sent = await self._queue.get()
+        if self._leaving:
+            self._on_gone(self._leaving)
+        self._leaving, on_sent = await self._queue.get()
         self._sent += 1
         on_sent()
-        return packet
+        return self._leaving
 
 
 class Peer:
@@ -91,7 +99,9 @@ class Peer:
         self._bitrate = TargetBitrate()
         self._keyframe_wanted = False
         self._drain: asyncio.Task[None] | None = None
-        self.track = PacketTrack()
+        self._sender: RTCRtpSender | None = None
+        self._origin: int | None = None  # the RTP timestamp of a packet whose pts is 0
+        self.track = PacketTrack(self._on_gone)
         self.codec: CodecName = "VP8"
         self.hears_feedback = True
         self.warnings = tuning.prepare()
@@ -113,6 +123,10 @@ class Peer:
         """Whether the receiver asked for a keyframe since the last call. For the one thread that encodes."""
         wanted, self._keyframe_wanted = self._keyframe_wanted, False
         return wanted
+
+    def timestamp(self, pts: int) -> int | None:
+        """The RTP timestamp of the packet of this `pts` (90 kHz); None where it is not known yet."""
+        return None if self._origin is None else (self._origin + pts) % TIMESTAMPS
 
     async def answer(self, offer: str) -> str:
         """The SDP answer to the SDP `offer`. BadOffer where it cannot be answered, NoPort where no port is free."""
@@ -156,9 +170,11 @@ class Peer:
 
     def _perform(self, transceiver: RTCRtpTransceiver) -> None:
         transceiver.direction = "sendrecv"
-        transceiver.sender.replaceTrack(self.track)
+        self._sender = transceiver.sender
+        self._sender.replaceTrack(self.track)
         self.warnings += tuning.quicken(transceiver)
-        deaf = tuning.listen(transceiver.sender, self._on_keyframe, self._bitrate.estimate)
+        self.warnings += tuning.hear_reports(transceiver.receiver, self._listener.on_report)
+        deaf = tuning.listen(transceiver.sender, self._on_keyframe, self._bitrate.estimate, self._bitrate.lose)
         self.hears_feedback = not deaf
         self.warnings += deaf
         self._drain = asyncio.create_task(self._receive(transceiver.receiver.track))
@@ -174,6 +190,11 @@ class Peer:
         with contextlib.suppress(MediaStreamError):
             while True:
                 self._listener.on_frame(cast(av.VideoFrame, await track.recv()))
+
+    def _on_gone(self, packet: Packet) -> None:
+        if self._origin is None and self._sender and packet.size and packet.pts is not None:
+            timestamp = tuning.sent_timestamp(self._sender)
+            self._origin = None if timestamp is None else (timestamp - packet.pts) % TIMESTAMPS
 
     def _on_keyframe(self) -> None:
         self._keyframe_wanted = True

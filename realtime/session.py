@@ -12,9 +12,10 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from logging import DEBUG, INFO
 from typing import Any, Literal, Protocol, cast
 
 import av
@@ -22,14 +23,18 @@ import av
 from pipeline.animator import AnimateOptions, Animator, Cue, DrivingFrame, Picture, Planes, Portrait
 from pipeline.face.face import Face
 from pipeline.performance import Performance
-from realtime import control
-from realtime.codec import CLOCK_RATE, Encoder, decoded, new_encoder
-from realtime.frame import Frame, Stamps
+from realtime import control, events
+from realtime.capture import CaptureClock
+from realtime.codec import CLOCK_RATE, Encoder, Packet, decoded, new_encoder
+from realtime.frame import Frame, Reception, Stamps, Trace
 from realtime.ice import NoPort
+from realtime.pacing import Pacer
 from realtime.peer import Listener, Peer
 from realtime.settings import MediaSettings
 from realtime.slot import LatestSlot
 from realtime.stats import SessionStats
+from realtime.tally import Tally, total
+from realtime.view import View
 
 CONNECT_SECONDS = 15.0  # from the answer to the connection
 SILENCE_SECONDS = 5.0  # without a frame or a message: whoever was there is gone
@@ -41,6 +46,7 @@ SEARCH_SECONDS = 1.0  # the first face may take this long before "lost" is said
 KEYFRAME_SECONDS = 2.0  # between keyframes where requests for them cannot be heard
 
 State = Literal["idle", "connecting", "live", "lost", "error"]
+Reason = Literal["asked to", "hung up", "silent", "never connected", "refused", "failed", "server ended"]
 
 logger = logging.getLogger(__name__)
 
@@ -89,12 +95,16 @@ class Session:
         self._on_end = on_end
         self._inbox: LatestSlot[Frame] = LatestSlot()
         self._stats = SessionStats()
+        self._capture = CaptureClock()
+        self._pacer = Pacer()
         self._loop = asyncio.get_running_loop()
-        self._peer = Peer(studio.media, Listener(self._on_frame, self._on_message, on_end))
+        hung_up = partial(self.leave, "hung up")
+        self._peer = Peer(studio.media, Listener(self._on_frame, self._on_message, hung_up, self._on_report))
         self._thread = threading.Thread(target=self._run, name=f"session-{self.id[:6]}")
         self._thread_ended = asyncio.Event()
         self._watch: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
+        self._reason: Reason | None = None
         self._start = self._heard = self._keyframe = time.monotonic()
 
     async def open(self, offer: str) -> str:
@@ -140,7 +150,51 @@ class Session:
     def stats(self) -> dict[str, Any]:
         """The numbers of GET /session/{id}/stats; stage times in milliseconds."""
         report = self._stats.report(time.monotonic(), self._inbox.dropped)
-        return {"state": self.state, "animator": self._studio.animator.name, **report}
+        about = {"state": self.state, "animator": self._studio.animator.name, "rate": self._pacer.pace.rate}
+        return {**about, "target_mbps": round(self._peer.bitrate / 1e6, 2), **report}
+
+    def traces(self) -> list[Trace]:
+        """Of the last frames whose pictures were sent, the oldest first."""
+        return self._stats.traces()
+
+    def see(self, view: View) -> None:
+        """The page tells what it was shown."""
+        self._stats.see(view)
+
+    def frames(self, since: float) -> dict[str, Any]:
+        """For the page: this machine's `time` in seconds and, of each driver's frame whose picture was sent after
+        `since`, [the picture's RTP timestamp, captured, received, sent]. See realtime/capture.py."""
+        rows = map(self._row, self._stats.traces(since))
+        return {"time": time.monotonic(), "frames": [row for row in rows if row]}
+
+    def _row(self, trace: Trace) -> list[float] | None:
+        timestamp, driven = self._peer.timestamp(trace.pts), trace.reception.timestamp
+        captured = None if driven is None else self._capture.captured(driven)
+        if timestamp is None or captured is None:
+            return None
+        return [timestamp, *(round(at, 4) for at in (captured, trace.reception.released, trace.sent))]
+
+    def tally(self) -> Tally:
+        """All that it did, for /metrics."""
+        return self._stats.tally(self._inbox.dropped)
+
+    @property
+    def target_bitrate(self) -> int:
+        """Bits per second that its encoder may use."""
+        return self._peer.bitrate
+
+    def summary(self) -> dict[str, Any]:
+        """For the log: numbers and names of kinds only, nothing of who or what was in the pictures."""
+        report = self.stats()
+        told = {key: report[key] for key in ("animator", "frames", "drops", "stages_ms", "page")}
+        seconds = round(time.monotonic() - self._start, 1)
+        errors = dict(self.tally().errors)
+        return {"reason": self._reason, "seconds": seconds, "codec": self._peer.codec, "errors": errors, **told}
+
+    def leave(self, reason: Reason) -> None:
+        """Begin to end, once."""
+        self._reason = self._reason or reason
+        self._on_end()
 
     async def close(self) -> None:
         """End it, and return when nothing of it is left. May be called more than once."""
@@ -162,7 +216,7 @@ class Session:
         opened = time.monotonic()
         while self._somebody_there(opened):
             await asyncio.sleep(WATCH_SECONDS)
-        self._on_end()
+        self.leave("silent" if self._peer.connected else "never connected")
 
     def _somebody_there(self, opened: float) -> bool:
         now = time.monotonic()
@@ -178,15 +232,18 @@ class Session:
     def _on_frame(self, video: av.VideoFrame) -> None:
         self._heard = time.monotonic()
         self._stats.receive(self._heard)
-        self._inbox.put(Frame(video, decoded=self._heard, decoding=cast(float, video.opaque or 0.0)))
+        unknown = Reception(None, arrived=self._heard, released=self._heard)
+        self._inbox.put(Frame(video, self._heard, cast(Reception, video.opaque or unknown)))
 
     def _on_message(self, message: str) -> str:
         self._heard = time.monotonic()
         return control.reply(self, message)
 
-    def _on_sent(self, decoded: float | None) -> None:
-        now = time.monotonic()
-        self._stats.send(now, None if decoded is None else now - decoded)
+    def _on_report(self, timestamp: int) -> None:
+        self._capture.report(timestamp, time.monotonic())
+
+    def _on_sent(self, size: int, trace: Trace | None) -> None:
+        self._stats.send(time.monotonic(), trace, size)
 
     # From here on: the session's thread.
 
@@ -195,7 +252,7 @@ class Session:
             self._work(self._studio.new_tracker(), new_encoder(self._peer.codec))
         except Exception:
             logger.exception("A session's thread failed.")
-            self._loop.call_soon_threadsafe(self._on_end)
+            self._loop.call_soon_threadsafe(self.leave, "failed")
         finally:
             self._loop.call_soon_threadsafe(self._thread_ended.set)
 
@@ -206,7 +263,10 @@ class Session:
             if self._inbox.closed:
                 return
             if not self._peer.track.congested:
+                began = time.monotonic()
                 self._attempt(frame, tracker, encoder)
+                if frame is not None:
+                    self._adapt(began, time.monotonic())
             elif frame is not None:
                 self._stats.drop()
 
@@ -219,37 +279,50 @@ class Session:
             self._fail(error)
             with contextlib.suppress(Exception):  # the first failure was reported
                 [shown] = self._studio.animator.animate([Cue(self._portrait, self.options)], "i420")
-                self._send(shown, None, encoder)
+                packet = self._encode(shown, encoder)
+                self._peer.track.offer(packet, partial(self._on_sent, packet.size, None))
+
+    def _adapt(self, began: float, ended: float) -> None:
+        """Ask the driver for as many frames as can be drawn."""
+        if self._pacer.add(ended - began, self._stats.rate_in(ended), ended):
+            pace = self._pacer.pace
+            self._stats.advise("pace", pace.warning)
+            events.tell("pace", DEBUG, rate=pace.rate, drawn=round(pace.drawn, 1), offered=round(pace.offered, 1))
 
     def _perform(self, frame: Frame | None, tracker: Tracker, encoder: Encoder) -> None:
         """A frame's way, from the decoder to the sender. Without a frame, the portrait idles."""
-        stamps = Stamps(time.monotonic, earlier=frame.decoding if frame else 0.0)
+        stamps = Stamps(time.monotonic, frame.reception.released if frame else time.monotonic())
         animator, portrait, options = self._studio.animator, self._portrait, self.options
-        picture, motion = None, None
-        if frame is not None:
-            picture, planes = decoded(frame.video)
-            stamps.mark("decode")
-            face = tracker.track(picture, stamps.now, options.smoothing)
-            stamps.mark("track")
-            seen = DrivingFrame(picture, face, stamps.now, self._performance.motion, planes)
-            [motion] = animator.read_motion([seen])
+        seen = self._see(frame, tracker, options.smoothing, stamps) if frame else None
+        [motion] = animator.read_motion([seen]) if seen else [None]
         if self._calibration_wanted:
             self._calibration_wanted = False
             self._performance.calibrate()
-        cue = self._performance.cue(portrait, options, motion, stamps.now, picture)
+        cue = self._performance.cue(portrait, options, motion, stamps.now, seen.picture if seen else None)
         stamps.mark("motion")
         [shown] = animator.animate([cue], "i420")
         stamps.mark("animate")
-        self._send(shown, frame, encoder)
+        packet = self._encode(shown, encoder)
         stamps.mark("encode")
-        if frame is not None:
+        trace = None
+        if frame and seen:
+            trace = Trace(frame.reception, frame.decoded, seen.time, stamps.now, stamps.spent, pts=packet.pts or 0)
             self._stats.animate(stamps.spent)
+        self._peer.track.offer(packet, partial(self._on_sent, packet.size, trace))
 
-    def _send(self, shown: Planes, frame: Frame | None, encoder: Encoder) -> None:
+    def _see(self, frame: Frame, tracker: Tracker, smoothing: float, stamps: Stamps) -> DrivingFrame:
+        stamps.mark("decode", frame.decoded)
+        stamps.mark("wait")
+        picture, planes = decoded(frame.video)
+        stamps.mark("decode")
+        face = tracker.track(picture, stamps.now, smoothing)
+        stamps.mark("track")
+        return DrivingFrame(picture, face, stamps.now, self._performance.motion, planes)
+
+    def _encode(self, shown: Planes, encoder: Encoder) -> Packet:
         now = time.monotonic()
         pts = int((now - self._start) * CLOCK_RATE)
-        packet = encoder.encode(shown, pts, self._peer.bitrate, self._keyframe_due(now))
-        self._peer.track.offer(packet, partial(self._on_sent, frame.decoded if frame else None))
+        return encoder.encode(shown, pts, self._peer.bitrate, self._keyframe_due(now))
 
     def _keyframe_due(self, now: float) -> bool:
         unheard = not self._peer.hears_feedback and now - self._keyframe > KEYFRAME_SECONDS
@@ -260,6 +333,7 @@ class Session:
 
     def _fail(self, error: Exception) -> None:
         self._failing = True
+        self._stats.fail(type(error).__name__)
         sentence = f"A picture failed ({type(error).__name__}: {error}); the portrait at rest was shown."
         if self._stats.warn(type(error).__name__, sentence):
             logger.error("A picture failed.", exc_info=error)
@@ -288,13 +362,28 @@ class Sessions:
         self._studio = Studio(animator, new_tracker, portrait, media)
         self._limit = limit
         self._sessions: dict[str, Session] = {}
+        self._leaving: set[Session] = set()
+        self._ended = Tally()
         self._ending: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
         return len(self._sessions)
 
+    def __iter__(self) -> Iterator[Session]:
+        return iter(list(self._sessions.values()))
+
     async def open(self, offer: str, portrait: Portrait | None = None) -> Opened:
         """Begin a session for the SDP `offer`. SessionsFull; BadOffer where the offer cannot be answered."""
+        try:
+            opened = await self._open(offer, portrait)
+        except Exception as error:
+            self._ended.errors[type(error).__name__] += 1
+            events.tell("offer refused", DEBUG, kind=type(error).__name__)
+            raise
+        events.tell("session began", DEBUG, sessions=len(self))
+        return opened
+
+    async def _open(self, offer: str, portrait: Portrait | None) -> Opened:
         if len(self) >= self._limit:
             raise SessionsFull(f"All {self._limit} sessions are in use; close one, or try again in a few seconds.")
         studio = replace(self._studio, portrait=portrait) if portrait else self._studio
@@ -303,10 +392,10 @@ class Sessions:
         try:
             return Opened(session, await session.open(offer))
         except NoPort as error:
-            self._end(session)
+            session.leave("refused")
             raise SessionsFull(str(error)) from error
         except BaseException:
-            self._end(session)
+            session.leave("refused")
             raise
 
     def get(self, id: str) -> Session:
@@ -319,17 +408,30 @@ class Sessions:
     async def close(self, id: str) -> None:
         """End the session of this id, and return when nothing of it is left. UnknownSession."""
         session = self.get(id)
-        self._end(session)
+        session.leave("asked to")
         await session.close()
+
+    def tally(self) -> Tally:
+        """What all sessions did so far, those that ended too."""
+        return total([self._ended, *(session.tally() for session in (*self, *self._leaving))])
 
     async def close_all(self) -> None:
         """End every session, and return when nothing of them is left."""
-        for session in list(self._sessions.values()):
-            self._end(session)
+        for session in self:
+            session.leave("server ended")
         await asyncio.gather(*self._ending)
 
     def _end(self, session: Session) -> None:
         if self._sessions.pop(session.id, None) is not None:
-            task = asyncio.create_task(session.close())
+            self._leaving.add(session)
+            task = asyncio.create_task(self._finish(session))
             self._ending.add(task)
             task.add_done_callback(self._ending.discard)
+
+    async def _finish(self, session: Session) -> None:
+        await session.close()
+        summary = session.summary()
+        self._leaving.discard(session)
+        self._ended += session.tally()
+        self._ended.ends[str(summary["reason"])] += 1
+        events.tell("session ended", INFO, **summary)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 
+from realtime.impairment import Impairment
+
 
 class BadMediaSettings(ValueError):
     """Media cannot flow as these settings say; the text says what to change."""
@@ -21,6 +23,7 @@ class MediaSettings:
     ports: tuple[int, int] | None = None  # first and last UDP port; None: any
     ice_servers: tuple[str, ...] = ()  # "stun:host[:port]" or "turn:user:password@host[:port]"
     strict: bool = False  # bound to loopback, accept loopback sources only (else every address of this machine)
+    impairment: Impairment | None = None  # a bad network to try things on
 
     def __post_init__(self) -> None:
         if not _is_one_address(self.address):

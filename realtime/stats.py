@@ -6,9 +6,14 @@ import math
 import threading
 from collections import deque
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
-STAGES = ("decode", "track", "motion", "animate", "encode", "server")
+from realtime.frame import Trace
+from realtime.tally import Tally, total
+from realtime.view import View
+
+STAGES = ("decode", "wait", "track", "motion", "animate", "encode", "server")
 PERCENTILES = (50, 95, 99)
 SAMPLES = 300  # ten seconds at 30 fps
 RATE_SECONDS = 2.0
@@ -49,8 +54,11 @@ class SessionStats:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._stages = {stage: deque[float](maxlen=SAMPLES) for stage in STAGES}
+        self._traces: deque[Trace] = deque(maxlen=SAMPLES)
         self._rates = {"in": Rate(), "out": Rate()}
-        self._frames = {"received": 0, "animated": 0, "sent": 0, "dropped": 0}
+        self._tally = Tally()
+        self._view: View | None = None
+        self._glass_to_glass: deque[float] = deque(maxlen=SAMPLES)
         self._warnings: dict[str, str] = {}
         self.first_frame: float | None = None  # when the first one was received
 
@@ -59,28 +67,72 @@ class SessionStats:
         with self._lock:
             if self.first_frame is None:
                 self.first_frame = time
-            self._frames["received"] += 1
+            self._tally.frames["received"] += 1
             self._rates["in"].add(time)
 
     def animate(self, spent: Mapping[str, float]) -> None:
         """A driver's frame was animated; `spent` is seconds by stage."""
         with self._lock:
-            self._frames["animated"] += 1
+            self._tally.frames["animated"] += 1
             for stage, seconds in spent.items():
-                self._stages[stage].append(seconds * 1000)
+                self._add(stage, seconds)
 
-    def send(self, time: float, server: float | None) -> None:
-        """A picture was sent, `server` seconds after its driver's frame was decoded (None: it had no driver)."""
+    def send(self, time: float, trace: Trace | None, size: int = 0) -> None:
+        """A picture of `size` bytes was sent: that of the driver's frame with this trace (None: it had no driver)."""
         with self._lock:
-            self._frames["sent"] += 1
+            self._tally.frames["sent"] += 1
+            self._tally.encoded_bytes += size
             self._rates["out"].add(time)
-            if server is not None:
-                self._stages["server"].append(server * 1000)
+            if trace is not None:
+                self._add("server", time - trace.decoded)
+                self._traces.append(replace(trace, sent=time))
+
+    def _add(self, stage: str, seconds: float) -> None:
+        self._stages[stage].append(seconds * 1000)
+        self._tally.stage(stage).add(seconds)
+
+    def traces(self, since: float = -math.inf) -> list[Trace]:
+        """Of the last frames whose pictures were sent, after `since`, the oldest first."""
+        with self._lock:
+            return [trace for trace in self._traces if trace.sent > since]
+
+    def see(self, view: View) -> None:
+        """The page tells what it was shown."""
+        with self._lock:
+            self._view = view
+            self._glass_to_glass += view.latencies
+            for latency in view.latencies:
+                self._tally.glass_to_glass.add(latency / 1000)
+
+    def rate_in(self, time: float) -> float:
+        """The driver's frames per second."""
+        with self._lock:
+            return self._rates["in"].at(time)
 
     def drop(self) -> None:
         """A driver's frame was left out because the sender does not keep up."""
         with self._lock:
-            self._frames["dropped"] += 1
+            self._tally.frames["congested"] += 1
+
+    def fail(self, kind: str) -> None:
+        """A picture failed."""
+        with self._lock:
+            self._tally.frames["failed"] += 1
+            self._tally.errors[kind] += 1
+
+    def tally(self, replaced: int) -> Tally:
+        """All counts so far; `replaced` is how many frames gave way to a newer one."""
+        with self._lock:
+            counted = total([self._tally])
+        counted.frames["replaced"] += replaced
+        return counted
+
+    def advise(self, kind: str, sentence: str | None) -> None:
+        """Show `sentence` in the place of the one of this kind; None when it is over."""
+        with self._lock:
+            self._warnings.pop(kind, None)
+            if sentence is not None:
+                self._warnings[kind] = sentence
 
     def warn(self, kind: str, sentence: str) -> bool:
         """Show `sentence` from now on; True where nothing of this kind was shown before."""
@@ -89,15 +141,29 @@ class SessionStats:
             self._warnings.setdefault(kind, sentence)
             return new
 
-    def report(self, time: float, dropped: int) -> dict[str, Any]:
-        """The numbers at `time`; `dropped` adds the frames that a newer one replaced. Stage times in milliseconds."""
+    def report(self, time: float, replaced: int) -> dict[str, Any]:
+        """The numbers at `time`; `replaced` is how many frames gave way to a newer one. Stage times in milliseconds."""
         with self._lock:
+            counts = self._tally.frames
+            frames = {fate: counts[fate] for fate in ("received", "animated", "sent")}
             return {
                 "fps": {name: round(rate.at(time), 1) for name, rate in self._rates.items()},
-                "frames": {**self._frames, "dropped": self._frames["dropped"] + dropped},
-                "stages_ms": {
-                    stage: {name: round(value, 2) for name, value in percentiles(samples).items()}
-                    for stage, samples in self._stages.items()
-                },
+                "frames": {**frames, "dropped": counts["congested"] + replaced},
+                "drops": {"replaced": replaced, "congested": counts["congested"]},
+                "stages_ms": {stage: _rounded(samples) for stage, samples in self._stages.items()},
+                "page": self._view and self._seen(self._view),
                 "warnings": list(self._warnings.values()),
             }
+
+    def _seen(self, view: View) -> dict[str, Any]:
+        return {
+            "glass_to_glass_ms": _rounded(self._glass_to_glass) if self._glass_to_glass else None,
+            "fps": round(view.fps, 1),
+            "freezes": view.freezes,
+            "dropped": view.dropped,
+            "bitrate_mbps": {"up": round(view.up / 1e6, 2), "down": round(view.down / 1e6, 2)},
+        }
+
+
+def _rounded(samples: Iterable[float]) -> dict[str, float]:
+    return {name: round(value, 2) for name, value in percentiles(samples).items()}

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import queue
 import struct
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -30,6 +28,8 @@ from aiortc.rtp import (
     HeaderExtensions,
     HeaderExtensionsMap,
     RtcpPsfbPacket,
+    RtcpRrPacket,
+    RtcpSrPacket,
     pack_header_extensions,
     unpack_header_extensions,
     unpack_remb_fci,
@@ -37,6 +37,7 @@ from aiortc.rtp import (
 from av.codec.context import Flags
 from av.video.codeccontext import VideoCodecContext
 
+from realtime.decoderqueue import DecoderQueue
 from realtime.ice import AddressRule, open_port
 from realtime.jitterbuffer import MarkerJitterBuffer
 from realtime.settings import MediaSettings
@@ -46,6 +47,8 @@ NO_DELAY = bytes(3)  # two numbers of 12 bits: shortest and longest delay, in 10
 
 Keyframe = Callable[[], None]
 Estimate = Callable[[int], None]
+Loss = Callable[[float], None]
+Report = Callable[[int], None]
 
 
 async def self_check(settings: MediaSettings) -> list[str]:
@@ -55,6 +58,7 @@ async def self_check(settings: MediaSettings) -> list[str]:
         video = connection.addTransceiver("video")
         transport = video.receiver.transport.transport
         tuned = prepare() + quicken(video) + listen(video.sender, lambda: None, lambda _: None)
+        tuned += hear_reports(video.receiver, lambda _: None)
         return list(dict.fromkeys(tuned + bind(transport, settings, AddressRule.of(settings))))
     finally:
         await connection.close()
@@ -76,9 +80,23 @@ def quicken(transceiver: aiortc.RTCRtpTransceiver) -> list[str]:
     )
 
 
-def listen(sender: aiortc.RTCRtpSender, on_keyframe: Keyframe, on_estimate: Estimate) -> list[str]:
-    """Be told requests for a keyframe (PLI, FIR) and estimates of the path in bit/s (REMB); sentences as above."""
-    return _each(("Lost pictures are repaired late", lambda: _tell_feedback(sender, on_keyframe, on_estimate)))
+def listen(
+    sender: aiortc.RTCRtpSender, on_keyframe: Keyframe, on_estimate: Estimate, on_loss: Loss = lambda share: None
+) -> list[str]:
+    """Be told requests for a keyframe (PLI, FIR), estimates of the path in bit/s (REMB), and the share of packets that
+    was lost since the report before; sentences as above."""
+    return _each(("Lost pictures are repaired late", lambda: _tell_feedback(sender, on_keyframe, on_estimate, on_loss)))
+
+
+def hear_reports(receiver: aiortc.RTCRtpReceiver, on_report: Report) -> list[str]:
+    """Be told the RTP timestamp at which each sender report left (RFC 3550, 6.4.1); sentences as above."""
+    return _each(("The page only estimates latency", lambda: _tell_reports(receiver, on_report)))
+
+
+def sent_timestamp(sender: aiortc.RTCRtpSender) -> int | None:
+    """The RTP timestamp of the packet that was sent last; None before the first, and where it cannot be known."""
+    timestamp: int | None = getattr(sender, "_RTCRtpSender__rtp_timestamp", None)
+    return timestamp or None
 
 
 def bind(transport: aiortc.RTCIceTransport, settings: MediaSettings, rule: AddressRule) -> list[str]:
@@ -111,26 +129,15 @@ def _swap(owner: Any, name: str, replacement: Any) -> None:
 # The driver's frames: each leaves the jitter buffer with its last packet, and is decoded on one thread.
 
 
-class _DecoderQueue(queue.Queue[Any]):
-    """Hands on one by one the frames that left the jitter buffer together."""
-
-    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
-        super().put(item, block, timeout)
-        if item is not None:
-            codec, first = item
-            for frame in first.following:
-                frame.timestamp += first.timestamp
-                super().put((codec, frame), block, timeout)
-
-
 def _release_early(receiver: aiortc.RTCRtpReceiver) -> None:
     getattr(receiver, "_RTCRtpReceiver__decoder_queue")  # noqa: B009 - both or none
+    failed = getattr(receiver, "_RTCRtpReceiver__decoder_error")  # noqa: B009 - aiortc answers it with a PLI
     _swap(receiver, "_RTCRtpReceiver__jitter_buffer", MarkerJitterBuffer())
-    _swap(receiver, "_RTCRtpReceiver__decoder_queue", _DecoderQueue())
+    _swap(receiver, "_RTCRtpReceiver__decoder_queue", DecoderQueue(failed.set))
 
 
 class _Decoder:
-    """aiortc's video decoder on one thread; each frame's `opaque` is the seconds that decoding took."""
+    """aiortc's video decoder on one thread; each frame's `opaque` is its Reception, where the jitter buffer is ours."""
 
     def __init__(self, decoder: Any) -> None:
         self._decoder = decoder
@@ -138,10 +145,9 @@ class _Decoder:
         decoder.codec.flags |= Flags.low_delay
 
     def decode(self, encoded: Any) -> list[av.VideoFrame]:
-        start = time.monotonic()
         frames: list[av.VideoFrame] = self._decoder.decode(encoded)
         for frame in frames:
-            frame.opaque = time.monotonic() - start
+            frame.opaque = getattr(encoded, "reception", None)
         return frames
 
 
@@ -185,12 +191,16 @@ def _ask_for_no_delay(sender: aiortc.RTCRtpSender) -> None:
     _swap(sender, "_RTCRtpSender__rtp_header_extensions_map", _NoDelayExtensions())
 
 
-def _tell_feedback(sender: aiortc.RTCRtpSender, on_keyframe: Keyframe, on_estimate: Estimate) -> None:
+def _tell_feedback(sender: aiortc.RTCRtpSender, on_keyframe: Keyframe, on_estimate: Estimate, on_loss: Loss) -> None:
     handle = sender._handle_rtcp_packet
 
     async def tell(packet: Any) -> None:
         if isinstance(packet, RtcpPsfbPacket):
             _tell(packet, on_keyframe, on_estimate)
+        elif isinstance(packet, RtcpRrPacket | RtcpSrPacket):
+            for report in packet.reports:
+                if report.ssrc == sender._ssrc:
+                    on_loss(report.fraction_lost / 256)
         await handle(packet)
 
     _swap(sender, "_handle_rtcp_packet", tell)
@@ -202,6 +212,17 @@ def _tell(packet: RtcpPsfbPacket, on_keyframe: Keyframe, on_estimate: Estimate) 
     elif packet.fmt == RTCP_PSFB_APP:
         with contextlib.suppress(ValueError, struct.error):
             on_estimate(unpack_remb_fci(packet.fci)[0])
+
+
+def _tell_reports(receiver: aiortc.RTCRtpReceiver, on_report: Report) -> None:
+    handle = receiver._handle_rtcp_packet
+
+    async def tell(packet: Any) -> None:
+        if isinstance(packet, RtcpSrPacket):
+            on_report(packet.sender_info.rtp_timestamp)
+        await handle(packet)
+
+    _swap(receiver, "_handle_rtcp_packet", tell)
 
 
 # The address.

@@ -41,15 +41,16 @@ SERVE = """
 from realtime.settings import MediaSettings
 from web.serve import serve
 from web.settings import Settings
-serve(Settings(port={port}, max_sessions={max_sessions}, media=MediaSettings(strict=True)))
+serve(Settings(port={port}, max_sessions={max_sessions}, media=MediaSettings(strict=True)), lambda done, total: None)
 """
 
 
 class Server:
     """The program, serving on a free port of loopback until stopped."""
 
-    def __init__(self, max_sessions: int = Settings.max_sessions) -> None:
-        code = SERVE.format(port=0, max_sessions=max_sessions)
+    def __init__(self, max_sessions: int = Settings.max_sessions, before: str = "") -> None:
+        """`before` is Python that its process runs first."""
+        code = before + SERVE.format(port=0, max_sessions=max_sessions)
         self._process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         self.line = self._process.stdout.readline()

@@ -117,6 +117,7 @@ class FakePeer:
     ) -> None:
         self.camera = camera or NumberedCamera()
         self.pictures: asyncio.Queue[Picture] = asyncio.Queue()
+        self.timestamps: list[int] = []  # RTP's, of the pictures that came
         self.messages: asyncio.Queue[str] = asyncio.Queue()
         self._settings = settings
         self._codec = codec
@@ -171,4 +172,5 @@ class FakePeer:
             while True:
                 frame = await track.recv()
                 assert isinstance(frame, av.VideoFrame)
+                self.timestamps.append(frame.opaque.timestamp)
                 self.pictures.put_nowait(frame.to_ndarray(format="rgb24"))

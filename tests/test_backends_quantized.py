@@ -1,4 +1,4 @@
-"""8-bit integers: levels, exact sums, and the pictures of the whole networks against float32's."""
+"""8-bit integers: counting, exact sums, and the pictures of the whole networks against float32's."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import nn  # noqa: E402
 from pipeline.backends.backend import BackendError  # noqa: E402
 from pipeline.backends.eager import Eager  # noqa: E402
 from pipeline.backends.exact_generator import Residual  # noqa: E402
-from pipeline.backends.int8 import Levels, OneDnnConv, quantized, quantized_weight  # noqa: E402
+from pipeline.backends.int8 import OneDnnConv, along, balance_of, counted, counted_weight  # noqa: E402
 from pipeline.backends.quantized import Quantized, check, quantize  # noqa: E402
 from pipeline.liveportrait.checkpoint import Networks  # noqa: E402
 from pipeline.liveportrait.networks.generator import SpadeBlock  # noqa: E402
@@ -30,51 +30,42 @@ def numbers(*size, seed=0):
     return torch.randn(*size, generator=torch.Generator().manual_seed(seed))
 
 
-def test_nearest_level_and_the_last_ones():
-    levels = Levels(torch.tensor([0.5, 2.0]), 10)
-    values = torch.tensor([[[0, 0.2, 0.25, -0.3, 500, -500], [0, 0.9, 1, -3.1, 490, -20]]])
-    counted = quantized(values, levels)
-    assert counted.tolist() == [[[10, 10, 11, 9, 255, 0], [10, 10, 11, 8, 255, 0]]]
-    assert levels.read(counted).tolist() == [[[0, 0, 0.5, -0.5, 122.5, -5], [0, 0, 2, -4, 490, -20]]]
+def test_numbers_of_each_picture():
+    values = torch.tensor([[[0, 255, 127.4, 2.5]], [[-5.1, 20.4, 0, 0.05]], [[-25.5, -1, -0.04, 0]], [[0, 0, 0, 0]]])
+    numbers, steps, zeros = counted(values, torch.ones(1))
+    assert zeros.tolist() == [0, 51, 255, 0]
+    assert steps.tolist() == pytest.approx([1, 0.1, 0.1, 0])
+    assert numbers.tolist() == [[[0, 255, 127, 3]], [[0, 255, 51, 52]], [[0, 245, 255, 255]], [[0, 0, 0, 0]]]
+
+
+def test_channels_are_divided_first():
+    numbers, steps, _ = counted(torch.tensor([[[0.0, 51], [0, 0.05]]]), torch.tensor([1, 0.001]))
+    assert numbers.tolist() == [[[0, 255], [0, 250]]] and steps.item() == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_levels_are_counted_in_float32(dtype):
-    values = torch.arange(0, 256, 2).to(dtype)[None, None]
-    assert quantized(values, Levels(torch.ones(1), 0)).flatten().tolist() == list(range(0, 256, 2))
+def test_numbers_are_counted_in_float32(dtype):
+    values = (torch.arange(256) // 2 * 2).to(dtype)[None, None]
+    values[0, 0, 1] = 255 if dtype == torch.float16 else 256  # bfloat16 has no 255
+    expected = (values.float() * 255 / values.max().float() + 0.5).to(torch.uint8)
+    assert torch.equal(counted(values, torch.ones(1)).numbers, expected)
 
 
-def test_best_levels_reach_as_far_as_the_values():
-    values = torch.linspace(-1, 3, 4096)[None, None]
-    levels = Levels.best(values)
-    assert (levels.read(quantized(values, levels)) - values).abs().max() <= levels.steps.item() / 2 + 1e-6
-    assert levels.steps.item() == pytest.approx(4 / 255, rel=1e-4) and levels.zero == 64
-    assert Levels.best(values.clamp(min=0)).zero == 0
-    assert Levels.best(-values.clamp(min=0)).zero == 255
-
-
-def test_best_levels_give_up_what_is_rare():
-    values = torch.cat((numbers(4096), torch.tensor([12.0])))[None, None]
-    levels = Levels.best(values)
-    assert levels.read(quantized(values, levels)).max() < 11
-
-
-def test_small_channels_get_finer_levels():
-    values = numbers(1, 3, 4096) * torch.tensor([0.01, 0, 100])[:, None]
-    steps = Levels.best(values).steps
-    assert steps[2] / steps[0] == pytest.approx(100, rel=0.1)
+def test_balance_makes_channels_alike():
+    values = torch.tensor([[[0.04, -0.01], [0, 0], [10, -100]]])
+    assert balance_of(values).tolist() == pytest.approx([0.2, 1, 10])
 
 
 @pytest.mark.parametrize("value", [0.0, float("nan"), float("inf")])
 def test_what_has_no_range(value):
     with pytest.raises(ValueError, match="calibrate with a face"):
-        Levels.best(torch.full((1, 2, 4), value))
+        balance_of(torch.full((1, 2, 4), value))
 
 
 def test_weights_use_all_their_levels():
     weight = torch.tensor([[[1.0], [-2.0]], [[0.0], [0.0]]])
-    counted, scales = quantized_weight(weight, Levels(torch.tensor([2.0, 1.0]), 0))
-    assert counted.tolist() == [[[127], [-127]], [[0], [0]]]
+    numbers, scales = counted_weight(weight, torch.tensor([2.0, 1.0]))
+    assert numbers.tolist() == [[[127], [-127]], [[0], [0]]]
     assert scales.tolist() == pytest.approx([2 / 127, 1])
 
 
@@ -83,16 +74,19 @@ def test_weights_use_all_their_levels():
 def test_sums_are_exact(axes, bias):
     torch.manual_seed(0)
     conv = (nn.Conv2d, nn.Conv3d)[axes - 2](5, 20, 3, padding=1, bias=bias).requires_grad_(False)
-    x = nn.functional.leaky_relu(numbers(2, 5, *[6] * axes), 0.2)
-    levels = Levels.best(x)
-    weight, scales = quantized_weight(conv.weight, levels)
+    x = nn.functional.leaky_relu(numbers(2, 5, *[6] * axes), 0.2) * torch.tensor([1, 3]).reshape(2, *[1] * (axes + 1))
+    balance = balance_of(x)
+    weight, scales = counted_weight(conv.weight, balance)
+    counts, steps, zeros = (tensor.double() for tensor in counted(x, balance))
+    each = (2, *[1] * (axes + 1))
     convolve = (nn.functional.conv2d, nn.functional.conv3d)[axes - 2]
-    sums = convolve(quantized(x, levels).double() - levels.zero, weight.double(), padding=1)
-    expected = sums * scales.reshape(-1, *[1] * axes) + (conv.bias.reshape(-1, *[1] * axes) if bias else 0)
-    found = OneDnnConv(conv, levels)(x)
+    expected = convolve(counts - zeros.reshape(each), weight.double(), padding=1)
+    expected = expected * steps.reshape(each) * along(scales, x) + (along(conv.bias, x) if bias else 0)
+    found = OneDnnConv(conv, balance)(x)
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, expected.float(), rtol=0, atol=5e-6)
-    assert OneDnnConv(conv, levels)(x.bfloat16()).dtype == torch.bfloat16
+    assert OneDnnConv(conv, balance)(x.bfloat16()).dtype == torch.bfloat16
+    assert torch.equal(OneDnnConv(conv, balance)(x[:1]), found[:1])  # whatever it is drawn with
 
 
 def test_quantize_replaces_what_it_is_to_and_nothing_else():

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import cv2
 import httpx
@@ -15,6 +16,7 @@ from playwright.sync_api import BrowserContext, Page, Playwright, sync_playwrigh
 from pipeline.demo import write_demo
 from pipeline.face.tracker import FaceTracker
 from pipeline.portrait import default_portrait
+from realtime import timecode
 from tests import browser
 from tests.browser import chromium, grab, opened, wait_for, webcam
 
@@ -30,6 +32,43 @@ OFFER = """async () => {
   const headers = { "Content-Type": "application/sdp" };
   const answer = await fetch("session", { method: "POST", headers, body: connection.localDescription.sdp });
   return answer.headers.get("Location");
+}"""
+CARRY_CODES = """
+from dataclasses import replace
+import web.serve
+from realtime.timecode import CodeCarrier
+load = web.serve.load_engine
+def load_carrier(settings, progress):
+    engine = load(settings, progress)
+    return replace(engine, loaded=replace(engine.loaded, animator=CodeCarrier(engine.loaded.animator)))
+web.serve.load_engine = load_carrier
+"""
+WATCH = """async (milliseconds) => {
+  const found = { camera: [], animated: [], measured: [] };
+  const strip = Object.assign(document.createElement("canvas"), { width: 16, height: 2 });
+  const context = strip.getContext("2d", { willReadFrequently: true });
+  const watch = (id, times) => {
+    const video = document.getElementById(id);
+    const note = (_, frame) => {
+      const now = performance.now();
+      context.drawImage(video, 0, 0, video.videoWidth, 2 * Math.floor(video.videoHeight / 32), 0, 0, 16, 2);
+      const green = [...context.getImageData(0, 0, 16, 2).data].filter((_, i) => i % 4 === 1);
+      found[id].push([green, ...times(frame, now)]);
+      video.requestVideoFrameCallback(note);
+    };
+    video.requestVideoFrameCallback(note);
+  };
+  watch("camera", (frame) => [frame.captureTime]);
+  watch("animated", (frame, now) => [frame.rtpTimestamp, now]);
+  const { glass } = window.puppet.meters;
+  const hear = glass.hear.bind(glass);
+  glass.hear = (message) => {
+    const pictures = hear(message);
+    found.measured.push(...pictures.map(({ timestamp, latency }) => [timestamp, latency]));
+    return pictures;
+  };
+  await new Promise((resolve) => setTimeout(resolve, milliseconds));
+  return found;
 }"""
 STILL = ("head", "expression", "mouth", "eyes", "brows", "gaze")
 
@@ -48,9 +87,14 @@ def server() -> Iterator[browser.Server]:
 
 
 @pytest.fixture(scope="module")
-def camera(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
-    clip = tmp_path_factory.mktemp("webcam") / "driver.mjpeg"
-    write_demo(clip)
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("webcam") / "driver.mjpeg"
+    write_demo(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def camera(clip: Path) -> tuple[str, ...]:
     return webcam(clip)
 
 
@@ -104,6 +148,23 @@ def correlation(driver: np.ndarray, puppet: np.ndarray) -> float:
     return max(np.corrcoef(driver[: len(driver) - late], puppet[late:])[0, 1] for late in range(8))
 
 
+def numbered(mjpeg: bytes) -> bytes:
+    """The clip with its frames' numbers as time codes."""
+    start = b"\xff\xd8"
+    frames = []
+    for number, jpeg in enumerate(mjpeg.split(start)[1:]):
+        picture = cv2.imdecode(np.frombuffer(start + jpeg, np.uint8), cv2.IMREAD_COLOR)
+        height, width = picture.shape[0] // 32 * 2, picture.shape[1]
+        cells = (timecode.to_cells(number) * 255).astype(np.uint8)
+        picture[:height] = cv2.resize(cells, (width, height), interpolation=cv2.INTER_NEAREST)[..., None]
+        frames.append(cv2.imencode(".jpg", picture)[1].tobytes())
+    return b"".join(frames)
+
+
+def number_in(green: list[int]) -> int | None:
+    return timecode.from_cells(np.array(green).reshape(2, 16) > timecode.THRESHOLD)
+
+
 def set_slider(page: Page, name: str, value: float) -> None:
     page.locator(f"#option-{name} input[type=range]").fill(str(value))
 
@@ -133,6 +194,46 @@ def test_the_portrait_follows(live, models):
     assert int(live.inner_text("#fps").split()[0]) > 0
     assert 0 < int(live.inner_text("#latency").split()[0]) < 2000
     assert "server" in live.get_attribute("#latency", "title")
+
+
+def test_latency_is_measured_as_a_time_code_has_it(playwright, clip, tmp_path):
+    coded = tmp_path / "numbered.mjpeg"
+    coded.write_bytes(numbered(clip.read_bytes()))
+    server = browser.Server(before=CARRY_CODES)
+    with chromium(playwright, *webcam(coded)) as context:
+        page = opened(context.pages[0], server.url)
+        with page.expect_response("**/session?*") as answer:
+            page.click("#start")
+        session = answer.value.headers["location"]
+        wait_for(page, "live")
+        page.wait_for_timeout(2000)
+        found = page.evaluate(WATCH, 4000)
+        told = httpx.get(f"{server.url}{session}/stats").json()["page"]["glass_to_glass_ms"]
+    server.stop()
+    captured = {number_in(green): time for green, time in found["camera"]}
+    measured = dict(found["measured"])
+    errors = [
+        measured[timestamp] - (shown - captured[number])
+        for green, timestamp, shown in found["animated"]
+        if timestamp in measured and (number := number_in(green)) is not None and number in captured
+    ]
+    assert len(errors) > 40
+    assert abs(float(np.median(errors))) < 4  # ms; see realtime/capture.py
+    assert np.percentile(list(measured.values()), 5) <= told["p50"] <= np.percentile(list(measured.values()), 95)
+
+
+def test_the_figures_are_drawn_over_the_picture_on_demand(live, server):
+    assert live.is_hidden("#figures")
+    live.click("#overlay")
+    live.wait_for_function("document.querySelector('[data-figure=p95]').textContent.includes('glass to glass')")
+    live.wait_for_timeout(1500)
+    shown = {part: live.inner_text(f"[data-figure={part}]") for part in ("latency", "fps", "drops", "freezes")}
+    assert 0 < int(shown["latency"].removesuffix(" ms")) < 1000
+    assert shown["fps"].endswith(" out") and int(shown["fps"].split()[0]) > 0
+    assert int(shown["drops"].split(" of ")[1]) > 0 and shown["freezes"].isdecimal()
+    assert len(live.get_attribute("#figures .median", "points").split()) >= 3
+    live.click("#overlay")
+    assert live.is_hidden("#figures") and live.get_attribute("#overlay", "aria-pressed") == "false"
 
 
 def test_sliders_and_switches_act(live, models):

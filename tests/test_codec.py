@@ -19,6 +19,7 @@ from realtime.codec import (
     TargetBitrate,
     decoded,
     highest_bitrate,
+    is_keyframe,
     new_encoder,
     to_video_frame,
 )
@@ -38,14 +39,6 @@ def smooth(side: int = SIDE) -> Picture:
     return np.stack(
         [np.tile(ramp, (side, 1)), np.tile(ramp[:, None], (1, side)), np.full((side, side), 120)], -1
     ).astype(np.uint8)
-
-
-def is_keyframe(name: CodecName, packet: Any) -> bool:
-    """From the bits: an IDR slice (H264, NAL type 5), or the frame type (VP8, RFC 6386 section 9.1)."""
-    data = bytes(packet)
-    if name == "VP8":
-        return not data[0] & 1
-    return any(unit and unit[0] & 31 == 5 for unit in data.split(b"\0\0\1"))
 
 
 def spend(encoder: Encoder, bitrate: int, start: int, frames: int = 30) -> tuple[float, list[Any]]:
@@ -72,7 +65,7 @@ def test_keyframes_come_first_and_when_asked_for(name: CodecName) -> None:
     encoder = new_encoder(name)
     wanted = {10, 25}
     packets = [encoder.encode(to_planes(moving(i)), i * STEP, MAXIMUM_BITRATE, i in wanted) for i in range(40)]
-    assert {i for i, packet in enumerate(packets) if is_keyframe(name, packet)} == {0, *wanted}
+    assert {i for i, packet in enumerate(packets) if is_keyframe(name, bytes(packet))} == {0, *wanted}
 
 
 def test_h264_changes_its_bitrate_without_a_keyframe() -> None:
@@ -82,13 +75,13 @@ def test_h264_changes_its_bitrate_without_a_keyframe() -> None:
     )
     assert rates[1] < 0.6 * rates[0]
     assert rates[2] > 1.5 * rates[1]
-    assert sum(is_keyframe("H264", packet) for part in packets for packet in part) == 1
+    assert sum(is_keyframe("H264", bytes(packet)) for part in packets for packet in part) == 1
 
 
 def test_vp8_takes_a_large_change_of_bitrate_with_a_keyframe_and_no_small_one() -> None:
     encoder = new_encoder("VP8")
     keyframes = [
-        is_keyframe("VP8", encoder.encode(to_planes(moving(i, 512)), i * STEP, bitrate, False))
+        is_keyframe("VP8", bytes(encoder.encode(to_planes(moving(i, 512)), i * STEP, bitrate, False)))
         for i, bitrate in enumerate((2_000_000, 2_400_000, 1_600_000, 1_000_000, 1_100_000))
     ]
     assert keyframes == [True, False, False, True, False]
@@ -101,7 +94,7 @@ def test_another_size_begins_with_a_keyframe(name: CodecName) -> None:
         packet = encoder.encode(to_planes(smooth(side)), i * STEP, MAXIMUM_BITRATE, False)
         [frame] = decoder.decode(packet)
         assert (frame.width, frame.height) == (side & ~1, side & ~1)
-        assert is_keyframe(name, packet) == (i in (0, 2))
+        assert is_keyframe(name, bytes(packet)) == (i in (0, 2))
 
 
 @pytest.mark.parametrize("size", [(64, 48), (64, 47), (63, 48), (15, 17)])
@@ -137,6 +130,26 @@ def test_bitrate_stays_in_bounds(estimate: int) -> None:
     target = TargetBitrate()
     target.estimate(estimate)
     assert target.bits_per_second == (MAXIMUM_BITRATE if estimate > 1 else MINIMUM_BITRATE)
+
+
+def test_much_loss_lowers_the_bitrate_and_little_raises_it() -> None:
+    target = TargetBitrate()
+    target.estimate(2_000_000)
+    for share in (0.02, 0.1):
+        target.lose(share)
+    assert target.bits_per_second == 2_000_000
+    target.lose(0.2)
+    assert target.bits_per_second == 1_800_000
+    target.estimate(3_000_000)
+    assert target.bits_per_second == 1_800_000  # the lower of the two
+    target.lose(0.0)
+    assert target.bits_per_second == 1_890_000
+    for _ in range(40):
+        target.lose(1.0)
+    assert target.bits_per_second == MINIMUM_BITRATE
+    for _ in range(100):
+        target.lose(0.0)
+    assert target.bits_per_second == 2_250_000  # by the estimate again
 
 
 def test_a_picture_has_a_highest_bitrate() -> None:

@@ -119,3 +119,20 @@ def test_what_waits_is_bounded() -> None:
     for number in range(2, 5 * CAPACITY):
         buffer.add(packet(number, 0))
         assert len(buffer._packets) <= CAPACITY
+
+
+def test_a_frame_knows_when_it_left_came_and_was_released() -> None:
+    times = iter(range(100))
+    buffer = MarkerJitterBuffer(clock=lambda: next(times))
+    made = [packet(1, 0), packet(2, 0, marker=True), packet(3, 1, marker=True)]
+    for item, departed in zip(made, (0xFFFFFE, 1, 7), strict=True):
+        item.extensions.abs_send_time = departed
+    first, last, following = made
+    assert buffer.add(first)[1] is None and buffer.add(following)[1] is None  # at 0 and 1
+    frame = buffer.add(last)[1]  # at 2, completes both
+    assert frame
+    [after] = frame.following
+    came, then = frame.reception, after.reception
+    assert (came.departed, came.arrived) == (0xFFFFFE, 2)  # the earlier one, though its number wrapped
+    assert (then.departed, then.arrived) == (7, 1)
+    assert came.released > 2 and then.released > came.released

@@ -6,6 +6,8 @@ import asyncio
 import gc
 import itertools
 import json
+import logging
+import socket
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -16,12 +18,14 @@ from aiortc import RTCPeerConnection
 
 from pipeline.animator import Cue, DrivingFrame, OptionError, Picture
 from pipeline.face.face import Face
+from realtime import pacing, tuning
 from realtime import session as session_module
-from realtime import tuning
 from realtime.codec import CodecName
-from realtime.peer import BadOffer
+from realtime.peer import BadOffer, ice_transports
 from realtime.session import Session, Sessions, SessionsFull, UnknownSession
 from realtime.settings import MediaSettings
+from realtime.stats import STAGES
+from realtime.view import View
 from tests.fakes import AT_REST, LOOPBACK, FakeAnimator, FakePeer, FakeTracker, NumberedCamera, number_of, portrait
 
 RED = (200, 60, 60)
@@ -102,10 +106,12 @@ def test_stats_tell_what_happened() -> None:
         return session.stats()
 
     stats = play(scene)
-    assert set(stats) == {"state", "animator", "fps", "frames", "stages_ms", "warnings"}
+    about = {"state", "animator", "rate", "target_mbps"}
+    assert set(stats) == about | {"fps", "frames", "drops", "stages_ms", "page", "warnings"}
     assert (stats["state"], stats["animator"], stats["warnings"]) == ("live", "fake", [])
-    assert set(stats["stages_ms"]) == {"decode", "track", "motion", "animate", "encode", "server"}
-    assert all(stats["stages_ms"][stage]["p50"] > 0 for stage in ("decode", "track", "animate", "encode", "server"))
+    assert (stats["rate"], stats["page"]) == (None, None)
+    assert set(stats["stages_ms"]) == set(STAGES)
+    assert all(stats["stages_ms"][stage]["p50"] > 0 for stage in STAGES)
     frames = stats["frames"]
     assert frames["received"] >= 15
     assert frames["received"] - 2 <= frames["animated"] + frames["dropped"] <= frames["received"]
@@ -145,6 +151,9 @@ def test_control_messages() -> None:
         ('{"type": "options", "options": {"head": 99}}', "head must be a number from 0"),
         ('{"type": "options", "options": {"head": NaN}}', "head must be a number from 0"),
         ('{"type": "options", "options": {"nose": 1}}', "no option 'nose'"),
+        ('{"type": "view", "latencies": 7}', "'latencies' must be a list"),
+        ('{"type": "view", "fps": -1}', "'fps' must be from 0"),
+        ('{"type": "view", "since": "now"}', "'since' must be a time"),
     ],
 )
 def test_bad_messages_are_answered_with_a_sentence(message: str, detail: str) -> None:
@@ -158,6 +167,33 @@ def test_bad_messages_are_answered_with_a_sentence(message: str, detail: str) ->
     reply = asyncio.run(scene())
     assert reply["type"] == "error"
     assert detail in reply["detail"]
+
+
+def test_the_page_is_told_when_each_picture_was_captured_and_tells_what_it_saw() -> None:
+    async def scene(sessions: Sessions, peer: FakePeer, session: Session) -> tuple[Any, ...]:
+        while not session.frames(0)["frames"]:  # the first sender report
+            await peer.picture()
+        first = json.loads(await peer.ask('{"type": "view", "id": 3, "latencies": [30, 40.5, 50], "fps": 29}'))
+        await peer.number()
+        await peer.number()
+        message = {"type": "view", "id": 4, "since": first["time"], "latencies": [60], "freezes": 1, "up": 2e6}
+        second = json.loads(await peer.ask(json.dumps(message)))
+        return first, second, session.stats()["page"], list(peer.timestamps)
+
+    first, second, page, timestamps = play(scene)
+    assert (first["type"], first["id"], second["id"]) == ("frames", 3, 4)
+    assert second["frames"] and not {row[0] for row in first["frames"]} & {row[0] for row in second["frames"]}
+    for timestamp, captured, received, sent in first["frames"] + second["frames"]:
+        assert timestamp in timestamps or timestamp > timestamps[-1]
+        assert received <= sent <= second["time"]
+        assert abs(received - captured) < 1  # this peer's reports are of its last packet: late, and not by its clock
+    assert page == {
+        "glass_to_glass_ms": {"p50": 40.5, "p95": 60.0, "p99": 60.0},
+        "fps": 0.0,
+        "freezes": 1,
+        "dropped": 0,
+        "bitrate_mbps": {"up": 2.0, "down": 0.0},
+    }
 
 
 def test_messages_that_are_too_long_or_no_text_are_left_alone() -> None:
@@ -249,6 +285,31 @@ def test_a_slow_animator_lowers_the_rate_and_not_the_freshness() -> None:
     assert stats["frames"]["dropped"] >= 20
     assert sum(behind[-5:]) <= sum(behind[:5]) + 10  # it does not grow
     assert max(behind) < 20
+
+
+def test_the_driver_is_asked_for_what_can_be_drawn_and_a_warning_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pacing, "LOOK_SECONDS", 0.3)
+    monkeypatch.setattr(pacing, "CALM_SECONDS", 0.1)
+    seconds = 0.1
+
+    def work(cue: Cue) -> None:
+        threading.Event().wait(seconds)
+
+    async def scene(sessions: Sessions, peer: FakePeer, session: Session) -> dict[str, Any]:
+        nonlocal seconds
+        while session.stats()["rate"] is None:
+            await peer.picture()
+        slow = session.stats()
+        seconds = 0.0
+        while session.stats()["rate"] is not None:
+            await peer.picture()
+        assert session.stats()["warnings"] == []
+        return slow
+
+    slow = play(scene, animator=FakeAnimator(work))
+    assert slow["rate"] <= 10
+    [warning] = slow["warnings"]
+    assert f"the camera is asked for {slow['rate']}, not" in warning
 
 
 def test_a_failing_stage_shows_the_portrait_at_rest_and_goes_on() -> None:
@@ -467,6 +528,54 @@ def test_a_peer_that_hangs_up_ends_its_session() -> None:
         return len(sessions)
 
     assert play(scene) == 0
+
+
+def test_the_end_of_a_session_is_one_line_without_names(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "realtime")
+    names: list[str] = []
+
+    async def scene(sessions: Sessions, peer: FakePeer, session: Session) -> None:
+        await peer.number()
+        for connection in (peer.connection, session._peer._connection):
+            names.extend(transport.iceGatherer._connection.local_username for transport in ice_transports(connection))
+        names.extend([session.id, "127.0.0.1", "::1", socket.gethostname()])
+        await sessions.close(session.id)
+
+    play(scene)
+    told = [json.loads(record.getMessage()) for record in caplog.records if record.name == "realtime.events"]
+    [end] = [line for line in told if line["event"] == "session ended"]
+    assert (end["reason"], end["codec"], end["animator"], end["errors"]) == ("asked to", "H264", "fake", {})
+    assert end["seconds"] > 0 and end["frames"]["sent"] > 0 and end["page"] is None
+    assert set(end) == {
+        *("time", "event", "reason", "seconds", "codec", "errors"),
+        *("animator", "frames", "drops", "stages_ms", "page"),
+    }
+    assert len(names) > 4
+    assert not [name for name in names if name in caplog.text]
+
+
+def test_what_ended_sessions_did_is_kept() -> None:
+    def work(cue: Cue) -> None:
+        if cue.motion:
+            raise ValueError("broken")
+
+    async def scene(sessions: Sessions, peer: FakePeer, session: Session) -> None:
+        await reach(session, peer, "error")
+        session.see(View((40.0,)))
+        living = sessions.tally()
+        with pytest.raises(BadOffer):
+            await sessions.open("v=0")
+        await sessions.close(session.id)
+        await sessions.close_all()
+        ended = sessions.tally()
+        assert ended.errors["ValueError"] >= living.errors["ValueError"] >= 1
+        assert ended.frames["received"] >= living.frames["received"] >= 1
+        assert ended.frames["failed"] == ended.errors["ValueError"]
+        assert ended.encoded_bytes >= living.encoded_bytes > 0
+        assert sum(ended.glass_to_glass.counts) == 1
+        assert (dict(ended.ends), ended.errors["BadOffer"]) == ({"asked to": 1, "refused": 1}, 1)
+
+    play(scene, animator=FakeAnimator(work))
 
 
 @pytest.mark.parametrize("seconds", [None, 0.0, 0.01, 0.03])

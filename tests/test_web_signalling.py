@@ -208,10 +208,11 @@ def test_json_needs_its_content_type(web, session):
 def test_calibrate_and_stats(web, session):
     assert web.post(f"{session}/calibrate").status_code == 200
     stats = web.get(f"{session}/stats").json()
-    assert list(stats) == ["state", "animator", "fps", "frames", "stages_ms", "warnings"]
+    about = ["state", "animator", "rate", "target_mbps"]
+    assert list(stats) == [*about, "fps", "frames", "drops", "stages_ms", "page", "warnings"]
     assert (stats["state"], stats["animator"]) == ("connecting", "fake")
     assert set(stats["frames"]) == {"received", "animated", "sent", "dropped"}
-    assert set(stats["stages_ms"]) == {"decode", "track", "motion", "animate", "encode", "server"}
+    assert set(stats["stages_ms"]) == {"decode", "wait", "track", "motion", "animate", "encode", "server"}
     assert all(set(stage) == {"p50", "p95", "p99"} for stage in stats["stages_ms"].values())
 
 

@@ -14,7 +14,7 @@ from fastapi.staticfiles import StaticFiles
 from pipeline.weights import cache_folder
 from realtime.session import Sessions
 from realtime.tuning import self_check
-from web import demo_driver, panel, signalling
+from web import demo_driver, metrics, panel, signalling
 from web.engine import Engine
 from web.guard import Guard
 from web.pages import Pages
@@ -42,11 +42,12 @@ def create_app(settings: Settings, engine: Engine, *routers: APIRouter) -> FastA
         settings.max_sessions,
     )
     app.state.pages = Pages(app.state.sessions)
+    app.state.registry = metrics.registry(app.state.sessions, engine)
     app.state.demo_clip = demo_driver.DemoClip(cache_folder())
     app.add_middleware(Guard, settings=settings)
     _allow_origins(app, settings.origins)
     signalling.add_refusals(app)
-    for router in (signalling.router, demo_driver.router, *routers):
+    for router in (signalling.router, metrics.router, demo_driver.router, *routers):
         app.include_router(router)
     app.mount("/client", StaticFiles(directory=STATIC))
     panel.mount(app, settings, engine)

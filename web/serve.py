@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from functools import partial
 
 import uvicorn
+from fastapi import FastAPI
 
 from pipeline.animator import Progress
 from web.app import create_app
@@ -34,28 +35,41 @@ def serve(settings: Settings, progress: Progress) -> None:
     Raises ServeError (port, certificate), PortraitError (source), AnimatorError or WeightsError: each one sentence.
     """
     _check_certificate(settings)
-    with _listen(settings) as listener:
+    with listen(settings) as listener:
         engine = load_engine(settings, progress)
         for warning in _warnings(settings, engine):
             logger.warning(warning)
         url = f"{settings.scheme}://{_bracketed(settings.host)}:{listener.getsockname()[1]}"
         loaded = engine.loaded
-        config = uvicorn.Config(
-            create_app(settings, engine),
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            ssl_certfile=settings.ssl_certfile,
-            ssl_keyfile=settings.ssl_keyfile,
-            timeout_graceful_shutdown=0,
-        )
+        config = uvicorn_config(create_app(settings, engine), settings)
         line = f"Portrait puppet: {url} ({loaded.animator.name} on {loaded.device}: {loaded.reason})"
         gc.freeze()  # what is loaded stays: a collection over it would stop the pictures for 0.1 s, and the end for 1 s
         _Server(config, partial(print, line, flush=True)).run(sockets=[listener])
 
 
-class _Server(uvicorn.Server):
-    """Says when it is ready, and ends at once: pages that are left open hold their requests for ever."""
+def uvicorn_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
+    """How the application is served."""
+    return uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        ssl_certfile=settings.ssl_certfile,
+        ssl_keyfile=settings.ssl_keyfile,
+        timeout_graceful_shutdown=0,
+    )
+
+
+class Server(uvicorn.Server):
+    """Ends at once: pages that are left open hold their requests for ever."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        logging.getLogger("uvicorn.error").disabled = True  # else every request cut off is a traceback
+        await super().shutdown(sockets)
+
+
+class _Server(Server):
+    """Says when it is ready."""
 
     def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
         super().__init__(config)
@@ -64,10 +78,6 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._on_ready()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        logging.getLogger("uvicorn.error").disabled = True  # else every request cut off is a traceback
-        await super().shutdown(sockets)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -90,7 +100,8 @@ def _warnings(settings: Settings, engine: Engine) -> Iterator[str]:
         yield f"Media is bound to {settings.media.address}: only browsers on this machine connect; set --media-address."
 
 
-def _listen(settings: Settings) -> socket.socket:
+def listen(settings: Settings) -> socket.socket:
+    """A socket on the settings' host and port, which must be free. ServeError."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:

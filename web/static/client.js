@@ -17,7 +17,7 @@ const WORDS = {
   error: "The server fails to draw the pictures, so the portrait rests; its console says why.",
   calibrated: "Your face as it is now is the new neutral.",
 };
-const IDS = ["status", "camera", "animated", "start", "stop", "calibrate", "demo", "fps", "latency", "tray", "upload", "note"];
+const IDS = ["status", "camera", "animated", "start", "stop", "calibrate", "demo", "fps", "latency", "overlay", "figures", "tray", "upload", "note"];
 const RETRIES = 6; // with doubling pauses: about half a minute
 
 export function start(root, config) {
@@ -145,8 +145,8 @@ class Puppet {
       this.page.status.title = message.stats.warnings.join(" ");
       const state = message.stats.state;
       if (state in WORDS && this.meters.painted) this.#show(state, WORDS[state]);
-    } else if (message.type === "pong") {
-      this.meters.pong(message.id);
+    } else if (message.type === "frames") {
+      this.meters.told(message);
     } else if (message.type === "calibrated") {
       this.tray.say(WORDS.calibrated);
     } else if (message.type === "error") {

@@ -4,6 +4,7 @@ const NO_ANSWER = "The server does not answer. Start it again (python run.py), t
 const NO_MEDIA = "The server answers, but no media arrives. A firewall or VPN may block UDP to it; allow it, then press Start.";
 const ENDED = "The server ended the session. Press Start to begin again.";
 const PATIENCE = 3000; // milliseconds without a decoded frame
+const PICTURE_BITS = 80_000; // of the driver's, on average, where their rate is limited
 const FIRST_PATIENCE = 8000; // before the first: finding a path may take a while
 
 /** A failure in words for the user. */
@@ -16,6 +17,7 @@ export class Connection {
   #url = null;
   #answered; // resolves once there is a session to tell candidates to
   #onAnswered;
+  #rate = null; // of the driver's pictures, where it is limited
 
   /** `onMessage` gets what the control channel brings, parsed. */
   constructor(iceServers, driver, onMessage) {
@@ -65,16 +67,32 @@ export class Connection {
     });
   }
 
-  /** What the browser counted since the start: {decoded, encoded, encodeSeconds}. */
+  /** What the browser counted since the start: {decoded, dropped, receivedBytes, encoded, encodeSeconds, sentBytes}. */
   async counts() {
-    const counts = { decoded: 0, encoded: 0, encodeSeconds: 0 };
-    for (const report of (await this.#pc.getStats()).values()) {
-      if (report.type === "inbound-rtp") counts.decoded = report.framesDecoded ?? 0;
-      if (report.type !== "outbound-rtp") continue;
-      counts.encoded = report.framesEncoded ?? 0;
-      counts.encodeSeconds = report.totalEncodeTime ?? 0;
+    const reports = [...(await this.#pc.getStats()).values()];
+    const [inbound, outbound] = ["inbound-rtp", "outbound-rtp"].map((type) => reports.find((report) => report.type === type) ?? {});
+    return {
+      decoded: inbound.framesDecoded ?? 0,
+      dropped: inbound.framesDropped ?? 0,
+      receivedBytes: inbound.bytesReceived ?? 0,
+      encoded: outbound.framesEncoded ?? 0,
+      encodeSeconds: outbound.totalEncodeTime ?? 0,
+      sentBytes: outbound.bytesSent ?? 0,
+    };
+  }
+
+  /** Send at most `rate` of the driver's pictures a second, no larger than usual; null: all. */
+  limit(rate) {
+    if (rate === this.#rate) return;
+    this.#rate = rate;
+    const [sender] = this.#pc.getSenders();
+    const parameters = sender.getParameters();
+    for (const encoding of parameters.encodings) {
+      delete encoding.maxFramerate;
+      delete encoding.maxBitrate; // fewer pictures may not grow to fill it: each would be longer on its way
+      if (rate !== null) Object.assign(encoding, { maxFramerate: rate, maxBitrate: rate * PICTURE_BITS });
     }
-    return counts;
+    sender.setParameters(parameters).catch(() => {}); // then the server drops what is too much
   }
 
   end(trouble) {

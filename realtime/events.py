@@ -1,0 +1,17 @@
+"""The log for programs: one JSON object a line. What is told names no user, no address and no session."""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import UTC, datetime
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+
+def tell(event: str, level: int, **fields: Any) -> None:
+    """Log that `event` happened, with its figures."""
+    if logger.isEnabledFor(level):
+        time = datetime.now(UTC).isoformat(timespec="milliseconds")
+        logger.log(level, json.dumps({"time": time, "event": event, **fields}))

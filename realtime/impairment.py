@@ -1,0 +1,72 @@
+"""A bad network, made inside the process: datagrams that are lost, late, and unevenly late, in each direction alike."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+QUEUE = 1000  # datagrams on their way at most; what comes then is lost, as in a router
+
+
+class BadImpairment(ValueError):
+    """A network cannot be like this; the text says what to change."""
+
+
+@dataclass(frozen=True)
+class Impairment:
+    """What happens to datagrams. BadImpairment where a number cannot be meant."""
+
+    loss: float = 0.0  # share that is lost each way, 0..1
+    delay: float = 0.0  # seconds added to the round trip, half of them each way
+    jitter: float = 0.0  # seconds by which each one's delay may be more or less; they stay in order, as in a queue
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.loss < 1:
+            raise BadImpairment(f"Loss must be a share from 0 to below 1 (0 to 100 %), not {self.loss}.")
+        if not 0 <= self.delay <= 10 or not 0 <= self.jitter <= 10:
+            raise BadImpairment(f"Delay and jitter must be 0 to 10 seconds, not {self.delay} and {self.jitter}.")
+
+
+class Link:
+    """Decides for one direction what becomes of each datagram; the same seed decides the same."""
+
+    def __init__(self, impairment: Impairment, seed: int) -> None:
+        self._impairment = impairment
+        self._random = random.Random(seed)
+        self._last = 0.0
+
+    def arrival(self, now: float) -> float | None:
+        """When a datagram sent at `now` arrives; None where it is lost. Never before the one before it."""
+        bad = self._impairment
+        lost = self._random.random() < bad.loss
+        late = bad.delay / 2 + self._random.uniform(-1, 1) * bad.jitter
+        if lost:
+            return None
+        self._last = max(self._last, now, now + late)
+        return self._last
+
+
+class Delivery:
+    """Hands datagrams on when the link says. Lives on the event loop."""
+
+    def __init__(self, link: Link, deliver: Callable[..., None]) -> None:
+        self._link = link
+        self._deliver = deliver
+        self._waiting: deque[tuple[Any, ...]] = deque()
+        self._loop = asyncio.get_running_loop()
+
+    def send(self, *datagram: Any) -> None:
+        """Call `deliver` with the same arguments, later or never."""
+        now = self._loop.time()
+        arrival = self._link.arrival(now)
+        if arrival is not None and len(self._waiting) < QUEUE:
+            self._waiting.append(datagram)
+            self._loop.call_later(arrival - now, self._next)
+
+    def _next(self) -> None:
+        self._deliver(*self._waiting.popleft())

@@ -22,7 +22,7 @@ def test_python(version, good):
 
 def test_packages_against_their_pins(tmp_path):
     requirements = tmp_path / "requirements.txt"
-    requirements.write_text("# why\npytest==0.0.1\nno-such-package==1.2\ntorchette==1; sys_platform != \"win32\"\n")
+    requirements.write_text('# why\npytest==0.0.1\nno-such-package==1.2\ntorchette==1; sys_platform != "win32"\n')
     found = list(doctor.packages(requirements))
     assert finding(found, "pytest").state == "note" and "0.0.1 was tested" in finding(found, "pytest").detail
     missing = finding(found, "no-such-package")

@@ -78,7 +78,7 @@ class OneDnnConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, [D,] H, W) to (B, outputs, [D,] H, W) in the type of `x`."""
-        results = [self._convolved(one, x.dtype) for one in x.split(1)]
+        results = [self._convolved(one, x.dtype) for one in torch.split(x, 1)]
         return results[0] if len(results) == 1 else torch.cat(results)
 
     def _convolved(self, x: Tensor, dtype: torch.dtype) -> Tensor:

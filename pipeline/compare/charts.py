@@ -11,6 +11,7 @@ from pipeline.compare.table import number
 
 WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 760, 400, 56, 24, 44
 BAND = 30  # at the top, for pictures in which no bit differs
+HIGHEST = 60  # dB: what is above is drawn here, since nobody sees it
 LETTER, LINE = 6.4, 14  # about the size of a label's letters in pixels
 
 
@@ -46,8 +47,9 @@ def bars(shown: Sequence[Bar]) -> Iterator[str]:
 
 def scatter(points: Sequence[Point]) -> Iterator[str]:
     """To the right is faster (logarithmic), upwards is nearer to the original's picture."""
-    known = [point.psnr_db for point in points if point.psnr_db is not None]
-    low, high = (5 * math.floor(min(known) / 5), 5 * math.ceil(max(known) / 5 + 0.2)) if known else (0, 5)
+    known = [min(point.psnr_db, HIGHEST) for point in points if point.psnr_db is not None]
+    low = 5 * math.floor(min(known, default=HIGHEST - 5) / 5)
+    high = max(low + 5, 5 * math.ceil(max(known, default=HIGHEST) / 5))
     speeds = [1.0, *(point.speedup for point in points)]
     slowest, fastest = min(speeds) / 1.15, max(speeds) * 1.3
 
@@ -57,14 +59,14 @@ def scatter(points: Sequence[Point]) -> Iterator[str]:
     def y(psnr: float | None) -> float:
         if psnr is None:
             return TOP + BAND / 2
-        return HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP - BAND) * (psnr - low) / (high - low)
+        return HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP - BAND) * (min(psnr, high) - low) / (high - low)
 
     yield f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="Speed against quality">'
     for tick in (step for step in (0.125, 0.25, 0.5, 1, 2, 4, 8, 16, 32) if slowest <= step <= fastest):
         yield f'<path class="grid" d="M{x(tick):.1f} {TOP}V{HEIGHT - BOTTOM}"/>'
         yield f'<text class="quiet" text-anchor="middle" x="{x(tick):.1f}" y="{HEIGHT - BOTTOM + 18}">{tick:g}x</text>'
     for tick in [None, *range(low, high + 1, 5 if high - low <= 30 else 10)]:
-        label = "identical" if tick is None else f"{tick} dB"
+        label = "identical" if tick is None else f"{tick} dB" if tick < HIGHEST else f"{tick} dB +"
         yield f'<path class="grid" d="M{LEFT} {y(tick):.1f}H{WIDTH - 16}"/>'
         yield f'<text class="quiet" text-anchor="end" x="{LEFT - 6}" y="{y(tick) + 4:.1f}">{label}</text>'
     yield f'<text class="quiet" text-anchor="end" x="{WIDTH - 16}" y="{HEIGHT - 8}">faster than the original</text>'

@@ -88,7 +88,8 @@ class Bench:
                 for run in runs:
                     if turn % run.size == 0:
                         self._step(run, number)
-                        run.trial.beside += first.trial.ms[-1:]
+                for run in runs:
+                    run.trial.beside += first.trial.ms[-1:]
         finally:
             for run in runs:
                 run.close()

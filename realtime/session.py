@@ -1,4 +1,4 @@
-"""One user: the driver's frames in, the puppet's packets out; and the register of all. See `Session._perform` first.
+"""One user: the driver's frames in, the puppet's packets out. See `Session._perform` first.
 
 Two sides meet here. The event loop moves packets and messages and does no work; the session's own thread does the work,
 on the newest frame only. What is older is dropped, so latency stays bounded however slow the machine is.
@@ -12,10 +12,10 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
-from logging import DEBUG, INFO
+from logging import DEBUG
 from typing import Any, Literal, Protocol, cast
 
 import av
@@ -27,19 +27,17 @@ from realtime import control, events
 from realtime.capture import CaptureClock
 from realtime.codec import CLOCK_RATE, Encoder, Packet, decoded, new_encoder
 from realtime.frame import Frame, Reception, Stamps, Trace
-from realtime.ice import NoPort
 from realtime.pacing import Pacer
 from realtime.peer import Listener, Peer
 from realtime.settings import MediaSettings
 from realtime.slot import LatestSlot
 from realtime.stats import SessionStats
-from realtime.tally import Tally, total
+from realtime.tally import Tally
 from realtime.view import View
 
 CONNECT_SECONDS = 15.0  # from the answer to the connection
 SILENCE_SECONDS = 5.0  # without a frame or a message: whoever was there is gone
 WATCH_SECONDS = 0.5  # between looks at both
-RETRY_SECONDS = 5  # when a refused client may ask again
 QUIET_SECONDS = 0.2  # without a frame: from here on the portrait idles
 IDLE_SECONDS = 1 / 25  # between idle pictures
 SEARCH_SECONDS = 1.0  # the first face may take this long before "lost" is said
@@ -49,19 +47,6 @@ State = Literal["idle", "connecting", "live", "lost", "error"]
 Reason = Literal["asked to", "hung up", "silent", "never connected", "refused", "failed", "server ended"]
 
 logger = logging.getLogger(__name__)
-
-
-class SessionsFull(RuntimeError):
-    """No session, or no port for one, is free; `retry_after` seconds from now one may be."""
-
-    retry_after = RETRY_SECONDS
-
-
-class UnknownSession(KeyError):
-    """There is no session of this id, or no longer."""
-
-    def __str__(self) -> str:
-        return "There is no such session; it may have ended. Start a new one."
 
 
 class Tracker(Protocol):
@@ -337,101 +322,3 @@ class Session:
         sentence = f"A picture failed ({type(error).__name__}: {error}); the portrait at rest was shown."
         if self._stats.warn(type(error).__name__, sentence):
             logger.error("A picture failed.", exc_info=error)
-
-
-@dataclass(frozen=True, eq=False)
-class Opened:
-    """A session that began, and the SDP answer for its peer."""
-
-    session: Session
-    answer: str
-
-
-class Sessions:
-    """The register of sessions: at most `limit`, each ends by itself when its peer is gone. Used on one event loop."""
-
-    def __init__(
-        self,
-        animator: Animator,
-        new_tracker: Callable[[], Tracker],
-        portrait: Portrait,
-        media: MediaSettings,
-        limit: int = 4,
-    ) -> None:
-        """`new_tracker` is called in each session's thread; with `portrait` a session begins, unless told otherwise."""
-        self._studio = Studio(animator, new_tracker, portrait, media)
-        self._limit = limit
-        self._sessions: dict[str, Session] = {}
-        self._leaving: set[Session] = set()
-        self._ended = Tally()
-        self._ending: set[asyncio.Task[None]] = set()
-
-    def __len__(self) -> int:
-        return len(self._sessions)
-
-    def __iter__(self) -> Iterator[Session]:
-        return iter(list(self._sessions.values()))
-
-    async def open(self, offer: str, portrait: Portrait | None = None) -> Opened:
-        """Begin a session for the SDP `offer`. SessionsFull; BadOffer where the offer cannot be answered."""
-        try:
-            opened = await self._open(offer, portrait)
-        except Exception as error:
-            self._ended.errors[type(error).__name__] += 1
-            events.tell("offer refused", DEBUG, kind=type(error).__name__)
-            raise
-        events.tell("session began", DEBUG, sessions=len(self))
-        return opened
-
-    async def _open(self, offer: str, portrait: Portrait | None) -> Opened:
-        if len(self) >= self._limit:
-            raise SessionsFull(f"All {self._limit} sessions are in use; close one, or try again in a few seconds.")
-        studio = replace(self._studio, portrait=portrait) if portrait else self._studio
-        session = Session(studio, lambda: self._end(session))
-        self._sessions[session.id] = session
-        try:
-            return Opened(session, await session.open(offer))
-        except NoPort as error:
-            session.leave("refused")
-            raise SessionsFull(str(error)) from error
-        except BaseException:
-            session.leave("refused")
-            raise
-
-    def get(self, id: str) -> Session:
-        """The session of this id, or UnknownSession."""
-        try:
-            return self._sessions[id]
-        except KeyError:
-            raise UnknownSession(id) from None
-
-    async def close(self, id: str) -> None:
-        """End the session of this id, and return when nothing of it is left. UnknownSession."""
-        session = self.get(id)
-        session.leave("asked to")
-        await session.close()
-
-    def tally(self) -> Tally:
-        """What all sessions did so far, those that ended too."""
-        return total([self._ended, *(session.tally() for session in (*self, *self._leaving))])
-
-    async def close_all(self) -> None:
-        """End every session, and return when nothing of them is left."""
-        for session in self:
-            session.leave("server ended")
-        await asyncio.gather(*self._ending)
-
-    def _end(self, session: Session) -> None:
-        if self._sessions.pop(session.id, None) is not None:
-            self._leaving.add(session)
-            task = asyncio.create_task(self._finish(session))
-            self._ending.add(task)
-            task.add_done_callback(self._ending.discard)
-
-    async def _finish(self, session: Session) -> None:
-        await session.close()
-        summary = session.summary()
-        self._leaving.discard(session)
-        self._ended += session.tally()
-        self._ended.ends[str(summary["reason"])] += 1
-        events.tell("session ended", INFO, **summary)

@@ -19,27 +19,16 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, Playwright
 
 from pipeline.animator import Picture
+from web.latency_clients import FLAGS
 from web.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 NO_CHROMIUM = "Chromium is not installed; on Debian: `apt-get install chromium`."
-FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--allow-loopback-in-peer-connection",
-    "--autoplay-policy=no-user-gesture-required",
-)
-OFFLINE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
 SERVE = """
 from realtime.settings import MediaSettings
 from web.serve import serve
+from web.latency_clients import FLAGS
 from web.settings import Settings
 serve(Settings(port={port}, max_sessions={max_sessions}, media=MediaSettings(strict=True)), lambda done, total: None)
 """
@@ -80,7 +69,7 @@ def chromium(playwright: Playwright, *flags: str, dark: bool = False, phone: boo
             profile,
             executable_path=CHROMIUM,
             headless=False,  # the flags say how
-            args=[*FLAGS, OFFLINE, *flags],
+            args=["--no-sandbox", *FLAGS, *flags],
             viewport={"width": 390, "height": 844} if phone else {"width": 1366, "height": 768},
             color_scheme="dark" if dark else "light",
         )

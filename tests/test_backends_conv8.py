@@ -1,10 +1,5 @@
 """The Triton kernel of 8-bit convolutions: in the interpreter where there is no GPU, and compiled for some."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
 pytest.importorskip("triton", reason="the kernel is Triton's")
@@ -16,6 +11,7 @@ from triton.backends.compiler import GPUTarget  # noqa: E402
 
 from pipeline.backends import conv8  # noqa: E402
 from pipeline.backends.int8 import along, balance_of, counted, counted_weight  # noqa: E402
+from tests.interpreter import check_interpreted  # noqa: E402
 
 INTERPRETED = triton.knobs.runtime.interpret
 interpreted = pytest.mark.skipif(not INTERPRETED, reason="runs in the interpreter, see test_in_the_interpreter")
@@ -66,11 +62,7 @@ def test_type_of_the_map_interpreted():
 
 @compiled
 def test_in_the_interpreter():
-    """Triton decides what it does when it is imported: so in a process of its own."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "interpreted", __file__]
-    root = Path(__file__).parent.parent
-    done = subprocess.run(command, cwd=root, env=os.environ | {"TRITON_INTERPRET": "1"}, capture_output=True, text=True)
-    assert done.returncode == 0 and "5 passed" in done.stdout and "skipped" not in done.stdout, done.stdout
+    check_interpreted(__file__, 5)
 
 
 @compiled

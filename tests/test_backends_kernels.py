@@ -1,10 +1,5 @@
 """Triton's kernels against their twins, in its interpreter where there is no GPU; compiled for GPUs all the same."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
 pytest.importorskip("triton", reason="the kernels are Triton's")
@@ -15,6 +10,7 @@ from triton.backends.compiler import GPUTarget  # noqa: E402
 
 from pipeline.backends import kernels, warp_ops  # noqa: E402
 from pipeline.liveportrait.networks.warping import CANDIDATES  # noqa: E402
+from tests.interpreter import check_interpreted  # noqa: E402
 
 INTERPRETED = triton.knobs.runtime.interpret
 FULL = (16, 64, 64)
@@ -95,11 +91,7 @@ def test_logits_of_any_layout_interpreted():
 
 @compiled
 def test_in_the_interpreter():
-    """Triton decides what it does when it is imported: so in a process of its own."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "interpreted", __file__]
-    root = Path(__file__).parent.parent
-    done = subprocess.run(command, cwd=root, env=os.environ | {"TRITON_INTERPRET": "1"}, capture_output=True, text=True)
-    assert done.returncode == 0 and "5 passed" in done.stdout and "skipped" not in done.stdout, done.stdout
+    check_interpreted(__file__, 5)
 
 
 @compiled

@@ -22,7 +22,8 @@ from realtime import pacing, tuning
 from realtime import session as session_module
 from realtime.codec import CodecName
 from realtime.peer import BadOffer, ice_transports
-from realtime.session import Session, Sessions, SessionsFull, UnknownSession
+from realtime.session import Session
+from realtime.sessions import Sessions, SessionsFull, UnknownSession
 from realtime.settings import MediaSettings
 from realtime.stats import STAGES
 from realtime.view import View

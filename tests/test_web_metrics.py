@@ -15,7 +15,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from realtime.session import Sessions
+from realtime.sessions import Sessions
 from realtime.tally import BOUNDS
 from realtime.view import View
 from realtime.worker import WorkerStats

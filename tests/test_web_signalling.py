@@ -7,7 +7,7 @@ from starlette.testclient import TestClient
 
 from pipeline.animator import AnimateOptions
 from pipeline.portrait import MAX_BYTES
-from realtime.session import Sessions
+from realtime.sessions import Sessions
 from tests.fakes import FakePeer
 from tests.web_app import client, picture_file
 from web import __version__

@@ -12,7 +12,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.staticfiles import StaticFiles
 
 from pipeline.weights import cache_folder
-from realtime.session import Sessions
+from realtime.sessions import Sessions
 from realtime.tuning import self_check
 from web import demo_driver, metrics, panel, signalling
 from web.engine import Engine

@@ -22,7 +22,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from realtime.session import Sessions
+from realtime.sessions import Sessions
 from realtime.tally import BOUNDS, Histogram, Tally
 from realtime.worker import WorkerStats
 from web import __version__

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
-from realtime.session import Sessions, UnknownSession
+from realtime.sessions import Sessions, UnknownSession
 
 
 class Pages:

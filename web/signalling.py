@@ -13,7 +13,8 @@ from fastapi.responses import JSONResponse, Response
 from pipeline.animator import OptionError
 from pipeline.portrait import MAX_BYTES, NotAPicture, PortraitError, TooLarge
 from realtime.peer import BadOffer
-from realtime.session import Session, Sessions, SessionsFull, UnknownSession
+from realtime.session import Session
+from realtime.sessions import Sessions, SessionsFull, UnknownSession
 from web import __version__
 from web.engine import Engine
 from web.portraits import Portraits, Prepared, UnknownPortrait

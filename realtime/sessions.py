@@ -1,0 +1,128 @@
+"""The register of all sessions: how many there may be, and what those did that ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from logging import DEBUG, INFO
+
+from pipeline.animator import Animator, Portrait
+from realtime import events
+from realtime.ice import NoPort
+from realtime.session import Session, Studio, Tracker
+from realtime.settings import MediaSettings
+from realtime.tally import Tally, total
+
+RETRY_SECONDS = 5  # when a refused client may ask again
+
+
+class SessionsFull(RuntimeError):
+    """No session, or no port for one, is free; `retry_after` seconds from now one may be."""
+
+    retry_after = RETRY_SECONDS
+
+
+class UnknownSession(KeyError):
+    """There is no session of this id, or no longer."""
+
+    def __str__(self) -> str:
+        return "There is no such session; it may have ended. Start a new one."
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A session that began, and the SDP answer for its peer."""
+
+    session: Session
+    answer: str
+
+
+class Sessions:
+    """The register of sessions: at most `limit`, each ends by itself when its peer is gone. Used on one event loop."""
+
+    def __init__(
+        self,
+        animator: Animator,
+        new_tracker: Callable[[], Tracker],
+        portrait: Portrait,
+        media: MediaSettings,
+        limit: int = 4,
+    ) -> None:
+        """`new_tracker` is called in each session's thread; with `portrait` a session begins, unless told otherwise."""
+        self._studio = Studio(animator, new_tracker, portrait, media)
+        self._limit = limit
+        self._sessions: dict[str, Session] = {}
+        self._leaving: set[Session] = set()
+        self._ended = Tally()
+        self._ending: set[asyncio.Task[None]] = set()
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(list(self._sessions.values()))
+
+    async def open(self, offer: str, portrait: Portrait | None = None) -> Opened:
+        """Begin a session for the SDP `offer`. SessionsFull; BadOffer where the offer cannot be answered."""
+        try:
+            opened = await self._open(offer, portrait)
+        except Exception as error:
+            self._ended.errors[type(error).__name__] += 1
+            events.tell("offer refused", DEBUG, kind=type(error).__name__)
+            raise
+        events.tell("session began", DEBUG, sessions=len(self))
+        return opened
+
+    async def _open(self, offer: str, portrait: Portrait | None) -> Opened:
+        if len(self) >= self._limit:
+            raise SessionsFull(f"All {self._limit} sessions are in use; close one, or try again in a few seconds.")
+        studio = replace(self._studio, portrait=portrait) if portrait else self._studio
+        session = Session(studio, lambda: self._end(session))
+        self._sessions[session.id] = session
+        try:
+            return Opened(session, await session.open(offer))
+        except NoPort as error:
+            session.leave("refused")
+            raise SessionsFull(str(error)) from error
+        except BaseException:
+            session.leave("refused")
+            raise
+
+    def get(self, id: str) -> Session:
+        """The session of this id, or UnknownSession."""
+        try:
+            return self._sessions[id]
+        except KeyError:
+            raise UnknownSession(id) from None
+
+    async def close(self, id: str) -> None:
+        """End the session of this id, and return when nothing of it is left. UnknownSession."""
+        session = self.get(id)
+        session.leave("asked to")
+        await session.close()
+
+    def tally(self) -> Tally:
+        """What all sessions did so far, those that ended too."""
+        return total([self._ended, *(session.tally() for session in (*self, *self._leaving))])
+
+    async def close_all(self) -> None:
+        """End every session, and return when nothing of them is left."""
+        for session in self:
+            session.leave("server ended")
+        await asyncio.gather(*self._ending)
+
+    def _end(self, session: Session) -> None:
+        if self._sessions.pop(session.id, None) is not None:
+            self._leaving.add(session)
+            task = asyncio.create_task(self._finish(session))
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
+
+    async def _finish(self, session: Session) -> None:
+        await session.close()
+        summary = session.summary()
+        self._leaving.discard(session)
+        self._ended += session.tally()
+        self._ended.ends[str(summary["reason"])] += 1
+        events.tell("session ended", INFO, **summary)

@@ -27,7 +27,7 @@ class Impairment:
 
     def __post_init__(self) -> None:
         if not 0 <= self.loss < 1:
-            raise BadImpairment(f"Loss must be a share from 0 to below 1 (0 to 100 %), not {self.loss}.")
+            raise BadImpairment(f"Loss must be 0 to below 100 %, not {100 * self.loss:g} %.")
         if not 0 <= self.delay <= 10 or not 0 <= self.jitter <= 10:
             raise BadImpairment(f"Delay and jitter must be 0 to 10 seconds, not {self.delay} and {self.jitter}.")
 

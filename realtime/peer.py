@@ -1,4 +1,7 @@
-"""One peer connection: the driver's video in, the puppet's packets out, and a data channel. Lives on the event loop."""
+"""One peer connection: the driver's video in, the puppet's packets out, or both, and a data channel.
+
+Lives on the event loop.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +26,13 @@ from aiortc import (
 from aiortc.exceptions import OperationError
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from aiortc.rtcicetransport import candidate_from_aioice
-from aiortc.sdp import MediaDescription, SessionDescription
+from aiortc.sdp import SessionDescription
 
 from realtime import tuning
 from realtime.capture import TIMESTAMPS
-from realtime.codec import CODECS, CodecName, Packet, TargetBitrate
+from realtime.codec import CodecName, Packet, TargetBitrate
 from realtime.ice import AddressRule, NoPort, allowed_candidate, filter_candidates
+from realtime.offer import DRIVER, NO_CODEC, PUPPETEER, VIEWER, BadOffer, Role, video_section
 from realtime.settings import MediaSettings
 
 START_BITRATE = (
@@ -38,12 +42,6 @@ CHANNEL = "control"
 LONGEST_MESSAGE = 65536  # characters
 UNREAD_REPLIES = 1 << 20  # bytes waiting for a peer that asks and does not read; then its messages are left unanswered
 IN_FLIGHT = 2  # packets made and not yet sent, before pictures are left out
-MEDIA_SECTIONS = 8
-NO_CODEC = "The offer has no codec that this server speaks: offer H264 (baseline, packetization mode 1) or VP8."
-
-
-class BadOffer(ValueError):
-    """The session description or the candidates cannot be used; the text says what is wrong with them."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +52,7 @@ class Listener:
     on_message: Callable[[str], str]  # the reply
     on_end: Callable[[], None]
     on_report: Callable[[int], None] = lambda timestamp: None  # the driver's RTP timestamp now
+    on_connected: Callable[[], None] = lambda: None
 
 
 class PacketTrack(MediaStreamTrack):
@@ -92,8 +91,12 @@ class PacketTrack(MediaStreamTrack):
 class Peer:
     """The server's end of a connection. Made and used on the loop, but for what says otherwise."""
 
-    def __init__(self, settings: MediaSettings, listener: Listener) -> None:
+    def __init__(
+        self, settings: MediaSettings, listener: Listener, role: Role = PUPPETEER, codec: CodecName | None = None
+    ) -> None:
+        """`codec`: the one that a viewer is sent; None: what both ends speak."""
         self._settings = settings
+        self._role, self._only = role, codec
         self._rule = AddressRule.of(settings)
         self._listener = listener
         self._bitrate = TargetBitrate()
@@ -130,8 +133,10 @@ class Peer:
 
     async def answer(self, offer: str) -> str:
         """The SDP answer to the SDP `offer`. BadOffer where it cannot be answered, NoPort where no port is free."""
-        section = puppet_section(offer)
+        section = video_section(offer, self._role, self._only)
         description = RTCSessionDescription(sdp=filter_candidates(offer, self._rule), type="offer")
+        if self._only:
+            self._insist_on(self._only)
         try:
             await self._connection.setRemoteDescription(description)
             self._prepare(section.rtp.muxId)
@@ -168,16 +173,26 @@ class Peer:
         for transport in ice_transports(self._connection):
             self.warnings += tuning.bind(transport, self._settings, self._rule)
 
+    def _insist_on(self, codec: CodecName) -> None:
+        spoken = RTCRtpSender.getCapabilities("video").codecs
+        transceiver = self._connection.addTransceiver("video", direction="sendonly")
+        transceiver.setCodecPreferences([each for each in spoken if each.name.upper() == codec])
+
     def _perform(self, transceiver: RTCRtpTransceiver) -> None:
-        transceiver.direction = "sendrecv"
-        self._sender = transceiver.sender
-        self._sender.replaceTrack(self.track)
+        transceiver.direction = self._role.ours
         self.warnings += tuning.quicken(transceiver)
-        self.warnings += tuning.hear_reports(transceiver.receiver, self._listener.on_report)
-        deaf = tuning.listen(transceiver.sender, self._on_keyframe, self._bitrate.estimate, self._bitrate.lose)
+        if self._role != DRIVER:
+            self._send(transceiver.sender)
+        if self._role != VIEWER:
+            self.warnings += tuning.hear_reports(transceiver.receiver, self._listener.on_report)
+            self._drain = asyncio.create_task(self._receive(transceiver.receiver.track))
+
+    def _send(self, sender: RTCRtpSender) -> None:
+        self._sender = sender
+        sender.replaceTrack(self.track)
+        deaf = tuning.listen(sender, self._on_keyframe, self._bitrate.estimate, self._bitrate.lose)
         self.hears_feedback = not deaf
         self.warnings += deaf
-        self._drain = asyncio.create_task(self._receive(transceiver.receiver.track))
 
     def _finish(self, answer: SessionDescription, mid: str) -> str:
         codec = next(media for media in answer.media if media.rtp.muxId == mid).rtp.codecs[0]
@@ -200,7 +215,9 @@ class Peer:
         self._keyframe_wanted = True
 
     def _on_state(self) -> None:
-        if self._connection.connectionState in ("failed", "closed"):
+        if self._connection.connectionState == "connected":
+            self._listener.on_connected()
+        elif self._connection.connectionState in ("failed", "closed"):
             self._listener.on_end()
 
     def _on_channel(self, channel: RTCDataChannel) -> None:
@@ -229,25 +246,6 @@ async def hang_up(connection: RTCPeerConnection) -> None:
         for transport in ice_transports(connection):
             await transport.stop()
     await connection.close()
-
-
-def puppet_section(offer: str) -> MediaDescription:
-    """The section of an SDP offer in which video goes both ways. BadOffer where there is none."""
-    try:
-        sections: list[MediaDescription] = SessionDescription.parse(offer).media
-    except Exception as error:  # aiortc meets what strangers wrote with errors of every kind
-        raise BadOffer("This is not a session description (SDP).") from error
-    if len(sections) > MEDIA_SECTIONS:
-        raise BadOffer(f"The offer has {len(sections)} media sections; {MEDIA_SECTIONS} is the most.")
-    video = [section for section in sections if section.kind == "video" and section.port]
-    if not video:
-        raise BadOffer("The offer has no video; add the camera's track to the connection before the offer is made.")
-    both_ways = [section for section in video if section.direction == "sendrecv"]
-    if not both_ways:
-        raise BadOffer("The offer's video does not go both ways; its direction must be sendrecv.")
-    if not any(codec.name.upper() in CODECS for codec in both_ways[0].rtp.codecs):
-        raise BadOffer(NO_CODEC)
-    return both_ways[0]
 
 
 def _ice_server(url: str) -> RTCIceServer:

@@ -24,9 +24,12 @@ from pipeline.animator import AnimateOptions, Animator, Cue, DrivingFrame, Pictu
 from pipeline.face.face import Face
 from pipeline.performance import Performance
 from realtime import control, events
+from realtime.broadcast import Broadcast
 from realtime.capture import CaptureClock
-from realtime.codec import CLOCK_RATE, Encoder, Packet, decoded, new_encoder
+from realtime.codec import Packet, decoded
 from realtime.frame import Frame, Reception, Stamps, Trace
+from realtime.offer import PUPPETEER, Role
+from realtime.output import Output, OutputName, Shown
 from realtime.pacing import Pacer
 from realtime.peer import Listener, Peer
 from realtime.settings import MediaSettings
@@ -34,6 +37,7 @@ from realtime.slot import LatestSlot
 from realtime.stats import SessionStats
 from realtime.tally import Tally
 from realtime.view import View
+from realtime.viewers import Viewers
 
 CONNECT_SECONDS = 15.0  # from the answer to the connection
 SILENCE_SECONDS = 5.0  # without a frame or a message: whoever was there is gone
@@ -41,8 +45,8 @@ WATCH_SECONDS = 0.5  # between looks at both
 QUIET_SECONDS = 0.2  # without a frame: from here on the portrait idles
 IDLE_SECONDS = 1 / 25  # between idle pictures
 SEARCH_SECONDS = 1.0  # the first face may take this long before "lost" is said
-KEYFRAME_SECONDS = 2.0  # between keyframes where requests for them cannot be heard
 
+OUTPUTS: tuple[OutputName, ...] = ("virtual_camera", "recording")  # that the statistics always name
 State = Literal["idle", "connecting", "live", "lost", "error"]
 Reason = Literal["asked to", "hung up", "silent", "never connected", "refused", "failed", "server ended"]
 
@@ -83,27 +87,58 @@ class Session:
         self._capture = CaptureClock()
         self._pacer = Pacer()
         self._loop = asyncio.get_running_loop()
-        hung_up = partial(self.leave, "hung up")
-        self._peer = Peer(studio.media, Listener(self._on_frame, self._on_message, hung_up, self._on_report))
+        self._peer: Peer | None = None
+        self._broadcast = Broadcast()
+        self._outputs: tuple[Output, ...] = ()
+        self.viewers = Viewers(self._broadcast, studio.media)
         self._thread = threading.Thread(target=self._run, name=f"session-{self.id[:6]}")
         self._thread_ended = asyncio.Event()
         self._watch: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._reason: Reason | None = None
-        self._start = self._heard = self._keyframe = time.monotonic()
+        self._start = self._heard = time.monotonic()
 
-    async def open(self, offer: str) -> str:
-        """Answer the SDP `offer`, and go on by itself from there. BadOffer where it cannot be answered."""
-        answer = await self._peer.answer(offer)
-        for warning in self._peer.warnings:
+    async def open(self, offer: str, role: Role = PUPPETEER) -> str:
+        """Answer the SDP `offer` of a driver, and go on by itself from there. BadOffer where it cannot be answered."""
+        hung_up = partial(self.leave, "hung up")
+        self._peer = peer = Peer(
+            self._studio.media, Listener(self._on_frame, self._on_message, hung_up, self._on_report), role
+        )
+        answer = await peer.answer(offer)
+        for warning in peer.warnings:
             self._stats.warn(warning, warning)
+        if role is PUPPETEER:
+            self._broadcast.codec = peer.codec
+            self._broadcast.add(peer)
         self._thread.start()
-        self._watch = asyncio.create_task(self._watch_over())
+        self._watch = asyncio.create_task(self._watch_over(peer))
         return answer
 
+    def open_here(self) -> None:
+        """Begin without a peer: whoever opens it hands in the driver's frames by `drive`, and closes it."""
+        self._thread.start()
+
+    def drive(self, video: av.VideoFrame) -> None:
+        """The driver's next frame, of a camera at this machine."""
+        self._on_frame(video)
+
     async def add_candidates(self, fragment: str) -> None:
-        """Add the peer's ICE candidates of an SDP fragment (trickle-ice-sdpfrag, RFC 8840)."""
-        await self._peer.add_candidates(fragment)
+        """Add the driver's ICE candidates of an SDP fragment (trickle-ice-sdpfrag, RFC 8840)."""
+        if self._peer:
+            await self._peer.add_candidates(fragment)
+
+    def output(self, name: OutputName) -> Output | None:
+        """The one of this name, where there is one."""
+        return next((output for output in self._outputs if output.name == name), None)
+
+    def add_output(self, output: Output) -> None:
+        """Show pictures there, too, from the next one on."""
+        self._outputs += (output,)
+
+    async def remove_output(self, output: Output) -> None:
+        """Show none there any more, and close it; one picture that is on its way may still come."""
+        self._outputs = tuple(each for each in self._outputs if each is not output)
+        await output.close()
 
     def set_portrait(self, portrait: Portrait) -> None:
         """Animate `portrait` from the next picture on."""
@@ -136,7 +171,9 @@ class Session:
         """The numbers of GET /session/{id}/stats; stage times in milliseconds."""
         report = self._stats.report(time.monotonic(), self._inbox.dropped)
         about = {"state": self.state, "animator": self._studio.animator.name, "rate": self._pacer.pace.rate}
-        return {**about, "target_mbps": round(self._peer.bitrate / 1e6, 2), **report}
+        sent = {"target_mbps": round(self.target_bitrate / 1e6, 2), "viewers": len(self.viewers)}
+        outputs: dict[str, Any] = {output.name: output.report() for output in self._outputs}
+        return {**about, **sent, **dict.fromkeys(OUTPUTS), **outputs, **report}
 
     def traces(self) -> list[Trace]:
         """Of the last frames whose pictures were sent, the oldest first."""
@@ -153,7 +190,8 @@ class Session:
         return {"time": time.monotonic(), "frames": [row for row in rows if row]}
 
     def _row(self, trace: Trace) -> list[float] | None:
-        timestamp, driven = self._peer.timestamp(trace.pts), trace.reception.timestamp
+        timestamp = self._peer.timestamp(trace.pts) if self._peer else None
+        driven = trace.reception.timestamp
         captured = None if driven is None else self._capture.captured(driven)
         if timestamp is None or captured is None:
             return None
@@ -166,7 +204,12 @@ class Session:
     @property
     def target_bitrate(self) -> int:
         """Bits per second that its encoder may use."""
-        return self._peer.bitrate
+        return self._broadcast.bitrate
+
+    @property
+    def encoders(self) -> int:
+        """How many are at work for all that receive its pictures."""
+        return self._broadcast.encoders
 
     def summary(self) -> dict[str, Any]:
         """For the log: numbers and names of kinds only, nothing of who or what was in the pictures."""
@@ -174,7 +217,7 @@ class Session:
         told = {key: report[key] for key in ("animator", "frames", "drops", "stages_ms", "page")}
         seconds = round(time.monotonic() - self._start, 1)
         errors = dict(self.tally().errors)
-        return {"reason": self._reason, "seconds": seconds, "codec": self._peer.codec, "errors": errors, **told}
+        return {"reason": self._reason, "seconds": seconds, "codec": self._broadcast.codec, "errors": errors, **told}
 
     def leave(self, reason: Reason) -> None:
         """Begin to end, once."""
@@ -191,21 +234,25 @@ class Session:
         if self._watch is not None:
             self._watch.cancel()
         self._inbox.close()
-        await self._peer.close()
+        await self.viewers.close()
+        if self._peer:
+            await self._peer.close()
         if self._thread.ident is not None:
             await self._thread_ended.wait()
             self._thread.join()
+        for output in self._outputs:
+            await output.close()
 
-    async def _watch_over(self) -> None:
+    async def _watch_over(self, peer: Peer) -> None:
         """End the session when nobody connects, or nobody is there any more."""
         opened = time.monotonic()
-        while self._somebody_there(opened):
+        while self._somebody_there(peer, opened):
             await asyncio.sleep(WATCH_SECONDS)
-        self.leave("silent" if self._peer.connected else "never connected")
+        self.leave("silent" if peer.connected else "never connected")
 
-    def _somebody_there(self, opened: float) -> bool:
+    def _somebody_there(self, peer: Peer, opened: float) -> bool:
         now = time.monotonic()
-        if self._peer.connected:
+        if peer.connected:
             return now - self._heard < SILENCE_SECONDS
         self._heard = now
         return now - opened < CONNECT_SECONDS
@@ -234,38 +281,37 @@ class Session:
 
     def _run(self) -> None:
         try:
-            self._work(self._studio.new_tracker(), new_encoder(self._peer.codec))
+            self._work(self._studio.new_tracker())
         except Exception:
             logger.exception("A session's thread failed.")
             self._loop.call_soon_threadsafe(self.leave, "failed")
         finally:
             self._loop.call_soon_threadsafe(self._thread_ended.set)
 
-    def _work(self, tracker: Tracker, encoder: Encoder) -> None:
+    def _work(self, tracker: Tracker) -> None:
         frame = None
         while True:
             frame = self._inbox.take(IDLE_SECONDS if frame is None else QUIET_SECONDS)
             if self._inbox.closed:
                 return
-            if not self._peer.track.congested:
+            if not self._broadcast.congested:
                 began = time.monotonic()
-                self._attempt(frame, tracker, encoder)
+                self._attempt(frame, tracker)
                 if frame is not None:
                     self._adapt(began, time.monotonic())
             elif frame is not None:
                 self._stats.drop()
 
-    def _attempt(self, frame: Frame | None, tracker: Tracker, encoder: Encoder) -> None:
+    def _attempt(self, frame: Frame | None, tracker: Tracker) -> None:
         """Perform `frame`; where that fails, show the portrait at rest and go on."""
         try:
-            self._perform(frame, tracker, encoder)
+            self._perform(frame, tracker)
             self._failing = False
         except Exception as error:
             self._fail(error)
             with contextlib.suppress(Exception):  # the first failure was reported
                 [shown] = self._studio.animator.animate([Cue(self._portrait, self.options)], "i420")
-                packet = self._encode(shown, encoder)
-                self._peer.track.offer(packet, partial(self._on_sent, packet.size, None))
+                self._show(shown, self._broadcast.encode(shown), None)
 
     def _adapt(self, began: float, ended: float) -> None:
         """Ask the driver for as many frames as can be drawn."""
@@ -274,7 +320,7 @@ class Session:
             self._stats.advise("pace", pace.warning)
             events.tell("pace", DEBUG, rate=pace.rate, drawn=round(pace.drawn, 1), offered=round(pace.offered, 1))
 
-    def _perform(self, frame: Frame | None, tracker: Tracker, encoder: Encoder) -> None:
+    def _perform(self, frame: Frame | None, tracker: Tracker) -> None:
         """A frame's way, from the decoder to the sender. Without a frame, the portrait idles."""
         stamps = Stamps(time.monotonic, frame.reception.released if frame else time.monotonic())
         animator, portrait, options = self._studio.animator, self._portrait, self.options
@@ -287,13 +333,14 @@ class Session:
         stamps.mark("motion")
         [shown] = animator.animate([cue], "i420")
         stamps.mark("animate")
-        packet = self._encode(shown, encoder)
+        packet = self._broadcast.encode(shown)
         stamps.mark("encode")
         trace = None
         if frame and seen:
-            trace = Trace(frame.reception, frame.decoded, seen.time, stamps.now, stamps.spent, pts=packet.pts or 0)
+            pts = packet.pts if packet and packet.pts else 0
+            trace = Trace(frame.reception, frame.decoded, seen.time, stamps.now, stamps.spent, pts=pts)
             self._stats.animate(stamps.spent)
-        self._peer.track.offer(packet, partial(self._on_sent, packet.size, trace))
+        self._show(shown, packet, trace, frame.video if frame else None)
 
     def _see(self, frame: Frame, tracker: Tracker, smoothing: float, stamps: Stamps) -> DrivingFrame:
         stamps.mark("decode", frame.decoded)
@@ -304,17 +351,16 @@ class Session:
         stamps.mark("track")
         return DrivingFrame(picture, face, stamps.now, self._performance.motion, planes)
 
-    def _encode(self, shown: Planes, encoder: Encoder) -> Packet:
-        now = time.monotonic()
-        pts = int((now - self._start) * CLOCK_RATE)
-        return encoder.encode(shown, pts, self._peer.bitrate, self._keyframe_due(now))
-
-    def _keyframe_due(self, now: float) -> bool:
-        unheard = not self._peer.hears_feedback and now - self._keyframe > KEYFRAME_SECONDS
-        due = self._peer.keyframe_wanted() or unheard
-        if due:
-            self._keyframe = now
-        return due
+    def _show(
+        self, shown: Planes, packet: Packet | None, trace: Trace | None, driver: av.VideoFrame | None = None
+    ) -> None:
+        """Everywhere."""
+        if packet:
+            self._broadcast.hand_out(packet, partial(self._on_sent, packet.size, trace))
+        else:
+            self._on_sent(0, trace)
+        for output in self._outputs:
+            output.show(Shown(shown, time.monotonic(), driver))
 
     def _fail(self, error: Exception) -> None:
         self._failing = True

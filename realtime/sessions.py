@@ -10,6 +10,7 @@ from logging import DEBUG, INFO
 from pipeline.animator import Animator, Portrait
 from realtime import events
 from realtime.ice import NoPort
+from realtime.offer import PUPPETEER, Role
 from realtime.session import Session, Studio, Tracker
 from realtime.settings import MediaSettings
 from realtime.tally import Tally, total
@@ -63,10 +64,10 @@ class Sessions:
     def __iter__(self) -> Iterator[Session]:
         return iter(list(self._sessions.values()))
 
-    async def open(self, offer: str, portrait: Portrait | None = None) -> Opened:
+    async def open(self, offer: str, portrait: Portrait | None = None, role: Role = PUPPETEER) -> Opened:
         """Begin a session for the SDP `offer`. SessionsFull; BadOffer where the offer cannot be answered."""
         try:
-            opened = await self._open(offer, portrait)
+            opened = await self._open(offer, portrait, role)
         except Exception as error:
             self._ended.errors[type(error).__name__] += 1
             events.tell("offer refused", DEBUG, kind=type(error).__name__)
@@ -74,14 +75,14 @@ class Sessions:
         events.tell("session began", DEBUG, sessions=len(self))
         return opened
 
-    async def _open(self, offer: str, portrait: Portrait | None) -> Opened:
+    async def _open(self, offer: str, portrait: Portrait | None, role: Role) -> Opened:
         if len(self) >= self._limit:
             raise SessionsFull(f"All {self._limit} sessions are in use; close one, or try again in a few seconds.")
         studio = replace(self._studio, portrait=portrait) if portrait else self._studio
         session = Session(studio, lambda: self._end(session))
         self._sessions[session.id] = session
         try:
-            return Opened(session, await session.open(offer))
+            return Opened(session, await session.open(offer, role))
         except NoPort as error:
             session.leave("refused")
             raise SessionsFull(str(error)) from error

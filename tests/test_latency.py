@@ -323,7 +323,7 @@ def test_a_client_that_fails_is_told_at_once():
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ("--loss 150", "Loss must be a share"),
+        ("--loss 150", "Loss must be 0 to below 100 %, not 150 %."),
         ("--delay -1", "Delay and jitter must be"),
         ("--report missing/report.html", "the folder for --report does not exist"),
     ],

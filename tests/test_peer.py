@@ -22,7 +22,8 @@ from aiortc.rtp import (
 from aiortc.sdp import SessionDescription
 
 from realtime import tuning
-from realtime.peer import BadOffer, Listener, Peer, puppet_section
+from realtime.offer import BadOffer, video_section
+from realtime.peer import Listener, Peer
 from realtime.settings import MediaSettings
 from tests.fakes import LOOPBACK, FakePeer
 
@@ -100,7 +101,7 @@ def test_the_section_that_goes_both_ways_is_taken() -> None:
     one_way = VIDEO.replace("mid:0", "mid:1").replace("sendrecv", "recvonly").replace("\n", "\r\n")
     both = VIDEO.replace("mid:0", "mid:2").replace("\n", "\r\n")
     head = OFFER.split("m=video")[0]
-    assert puppet_section(head + one_way + both).rtp.muxId == "2"
+    assert video_section(head + one_way + both).rtp.muxId == "2"
 
 
 @pytest.mark.parametrize("codec", ["H264", "VP8"])

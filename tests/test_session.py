@@ -16,12 +16,13 @@ from typing import Any
 import pytest
 from aiortc import RTCPeerConnection
 
-from pipeline.animator import Cue, DrivingFrame, OptionError, Picture
+from pipeline.animator import Cue, DrivingFrame, OptionError, Picture, Planes
 from pipeline.face.face import Face
-from realtime import pacing, tuning
+from realtime import pacing
 from realtime import session as session_module
-from realtime.codec import CodecName
-from realtime.peer import BadOffer, ice_transports
+from realtime.codec import CodecName, Packet
+from realtime.offer import BadOffer
+from realtime.peer import ice_transports
 from realtime.session import Session
 from realtime.sessions import Sessions, SessionsFull, UnknownSession
 from realtime.settings import MediaSettings
@@ -107,7 +108,7 @@ def test_stats_tell_what_happened() -> None:
         return session.stats()
 
     stats = play(scene)
-    about = {"state", "animator", "rate", "target_mbps"}
+    about = {"state", "animator", "rate", "target_mbps", "viewers", "virtual_camera", "recording"}
     assert set(stats) == about | {"fps", "frames", "drops", "stages_ms", "page", "warnings"}
     assert (stats["state"], stats["animator"], stats["warnings"]) == ("live", "fake", [])
     assert (stats["rate"], stats["page"]) == (None, None)
@@ -364,8 +365,14 @@ def test_a_lost_picture_is_answered_with_a_keyframe() -> None:
     async def scene(sessions: Sessions, peer: FakePeer, session: Session) -> list[bool]:
         await peer.number()
         wanted: list[bool] = []
-        due = session._keyframe_due
-        session._keyframe_due = lambda now: wanted.append(due(now)) or wanted[-1]  # type: ignore[func-returns-value, method-assign]
+        encode = session._broadcast.encode
+
+        def encode_and_note(shown: Planes) -> Packet | None:
+            packet = encode(shown)
+            wanted.append(bool(packet and packet.is_keyframe))
+            return packet
+
+        session._broadcast.encode = encode_and_note  # type: ignore[method-assign]
         await peer.transceiver.receiver._send_rtcp_pli(session._peer._connection.getSenders()[0]._ssrc)
         while not any(wanted):
             await peer.picture()
@@ -401,16 +408,6 @@ def lose_every(count: int, connection: RTCPeerConnection) -> None:
                 receive(data, addr)
 
         protocol.datagram_received = impaired
-
-
-def test_where_requests_cannot_be_heard_keyframes_come_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tuning, "listen", lambda *_: ["deaf"])
-
-    async def scene(sessions: Sessions, peer: FakePeer, session: Session) -> list[bool]:
-        start = session._keyframe
-        return [session._keyframe_due(start + after) for after in (1.9, 2.1, 2.2, 4.2)]
-
-    assert play(scene) == [False, True, False, True]
 
 
 def test_odd_sizes_and_changes_of_size_are_followed() -> None:

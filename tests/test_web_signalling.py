@@ -208,7 +208,7 @@ def test_json_needs_its_content_type(web, session):
 def test_calibrate_and_stats(web, session):
     assert web.post(f"{session}/calibrate").status_code == 200
     stats = web.get(f"{session}/stats").json()
-    about = ["state", "animator", "rate", "target_mbps"]
+    about = ["state", "animator", "rate", "target_mbps", "viewers", "virtual_camera", "recording"]
     assert list(stats) == [*about, "fps", "frames", "drops", "stages_ms", "page", "warnings"]
     assert (stats["state"], stats["animator"]) == ("connecting", "fake")
     assert set(stats["frames"]) == {"received", "animated", "sent", "dropped"}

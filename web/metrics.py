@@ -63,6 +63,12 @@ class _Puppet(Collector):
         about = {"version": __version__, "animator": loaded.animator.name, "device": loaded.device}
         yield InfoMetricFamily("puppet", "What runs here.", about)
         yield GaugeMetricFamily("puppet_sessions", "Sessions now.", len(self._sessions))
+        watched = sum(len(session.viewers) for session in self._sessions)
+        yield GaugeMetricFamily("puppet_viewers", "Viewers of all sessions (WHEP).", watched)
+        encoders = sum(session.encoders for session in self._sessions)
+        yield GaugeMetricFamily(
+            "puppet_encoders", "Encoders at work: one of a session, however many view it.", encoders
+        )
         target = sum(session.target_bitrate for session in self._sessions)
         yield GaugeMetricFamily(
             "puppet_encoder_target_bits_per_second", "What all encoders may use, by their receivers' reports.", target

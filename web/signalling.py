@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse, Response
 
 from pipeline.animator import OptionError
 from pipeline.portrait import MAX_BYTES, NotAPicture, PortraitError, TooLarge
-from realtime.peer import BadOffer
+from realtime.offer import BadOffer
 from realtime.session import Session
 from realtime.sessions import Sessions, SessionsFull, UnknownSession
 from web import __version__

@@ -229,7 +229,6 @@ ROWS: Sequence[Optimization] = (
             "really: the tensors are smaller. Nothing is trained anew, so the picture pays for it, as the figures say.",
             {"folded": True, "pruned": share / 100},
             PRUNING,
-            quick=share == 25,
         )
         for share in (10, 25, 50)
     ),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
-import importlib.util
 import os
 import socket
 import sys
@@ -27,13 +26,16 @@ MODULES = {
     "cuda-python": "cuda.bindings",
 }
 """Import names that differ from the package's."""
-OPTIONAL_PACKAGES = ("torch", "cuda-python", "uvloop")  # the mesh-warp animator lives without
+OPTIONAL_PACKAGES = ("torch", "cuda-python", "uvloop", "pyvirtualcam")  # the mesh-warp animator lives without
 V4L2 = Path("/sys/class/video4linux")
 VIRTUAL_CAMERA_REMEDY = {
     "linux": "sudo apt-get install v4l2loopback-dkms && sudo modprobe v4l2loopback exclusive_caps=1 card_label=Puppet",
-    "darwin": "Install OBS Studio and start its virtual camera once.",
-    "win32": "Install OBS Studio: its virtual camera comes with it.",
+    "darwin": "Install OBS Studio 30 or newer (macOS 13 or newer), start its virtual camera once, stop it: "
+    "brew install --cask obs",
+    "win32": "Install OBS Studio, whose virtual camera comes with it (winget install OBSProject.OBSStudio), or "
+    "UnityCapture.",
 }
+CAMERA_FORMATS = {"darwin": "avfoundation", "win32": "dshow"}  # FFmpeg's names of what lists cameras
 
 
 @dataclass(frozen=True)
@@ -174,36 +176,45 @@ def _cannot_encode(codec: str) -> str:
 
 
 def cameras(devices: Path = V4L2, folder: Path = Path("/dev"), platform: str = sys.platform) -> Iterator[Finding]:
-    """The cameras that the system shows. Only the browser uses them."""
-    if platform != "linux":
-        yield Finding("Cameras", "ok", "the browser lists them when it asks for permission")
-        return
-    real = [device for device in _v4l2(devices) if not _is_virtual(device)]
-    for device in real:
+    """The cameras that the system shows, by the names that `run.py camera --camera` takes; browsers see these, too."""
+    found = list(_cameras_on_linux(devices, folder) if platform == "linux" else _cameras_elsewhere(platform))
+    yield from found
+    if not found:
+        remedy = "Plug a webcam in (into a virtual machine: pass it through), or use the demo driver (--camera demo)."
+        yield Finding("Cameras", "missing", "none is connected", remedy)
+
+
+def _cameras_on_linux(devices: Path, folder: Path) -> Iterator[Finding]:
+    for device in _v4l2(devices):
         path, name = folder / device.name, (device / "name").read_text().strip()
+        if _is_virtual(device):
+            continue
         if os.access(path, os.R_OK | os.W_OK):
             yield Finding("Camera", "ok", f"{path}: {name}")
         else:
             yield Finding(
                 "Camera", "missing", f"{path}: {name}: no permission", "sudo usermod -aG video $USER, log in again"
             )
-    if not real:
-        remedy = "Plug a webcam in (into a virtual machine: pass it through), or use the demo driver of the page."
-        yield Finding("Cameras", "missing", f"no {folder}/video* of a camera", remedy)
+
+
+def _cameras_elsewhere(platform: str) -> Iterator[Finding]:
+    import av
+
+    devices = av.enumerate_input_devices(CAMERA_FORMATS[platform]) if platform in CAMERA_FORMATS else []
+    for number, device in enumerate(device for device in devices if "video" in device.media_types):
+        yield Finding("Camera", "ok", f"{number}: {device.description}")
 
 
 def virtual_camera(devices: Path = V4L2, platform: str = sys.platform) -> Iterator[Finding]:
     """Whether other programs could take the puppet as their camera."""
-    virtual = [device for device in _v4l2(devices) if _is_virtual(device)]
     remedy = VIRTUAL_CAMERA_REMEDY.get(platform, "")
-    if platform == "linux" and not virtual:
-        yield Finding("Virtual camera", "missing", "no v4l2loopback device", remedy)
+    virtual = [device for device in _v4l2(devices) if _is_virtual(device)]
     for device in virtual:
         yield Finding("Virtual camera", "ok", f"/dev/{device.name}: {(device / 'name').read_text().strip()}")
     if platform != "linux":
         yield Finding("Virtual camera", "note", "made by OBS Studio on this system", remedy)
-    if importlib.util.find_spec("pyvirtualcam") is None:
-        yield Finding("pyvirtualcam", "missing", "not installed", "python -m pip install pyvirtualcam")
+    elif not virtual:
+        yield Finding("Virtual camera", "missing", "no v4l2loopback device", remedy)
 
 
 def _v4l2(devices: Path) -> list[Path]:

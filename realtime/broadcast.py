@@ -37,6 +37,8 @@ class Receiver(Protocol):
 
     def keyframe_wanted(self) -> bool: ...
 
+    def speak(self, voice: Packet, due: float) -> None: ...
+
 
 @dataclass(eq=False)
 class _Place:
@@ -105,6 +107,11 @@ class Broadcast:
             if not place.lost:
                 place.receiver.track.offer(packet, on_sent)
                 on_sent = _nothing
+
+    def speak(self, voice: Packet, due: float) -> None:
+        """Have the driver's voice leave at `due` (monotonic seconds), to all that hear it. On the loop."""
+        for place in self._places:
+            place.receiver.speak(voice, due)
 
     def _keyframe_due(self, places: Iterable[_Place], now: float) -> bool:
         asked = [place.receiver.keyframe_wanted() for place in places]  # of all: asking forgets

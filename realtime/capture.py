@@ -35,22 +35,23 @@ def ticks_between(earlier: int, later: int) -> int:
 class CaptureClock:
     """One sender's RTP timestamps as seconds of this machine's clock, late by the shortest way from there."""
 
-    def __init__(self) -> None:
-        self._reports: deque[tuple[int, float]] = deque()
-        self._fastest: tuple[int, float] | None = None
+    def __init__(self, rate: int = CLOCK_RATE) -> None:
+        """`rate` is that of the timestamps, in Hz."""
+        self._rate = rate
+        self._reports: deque[tuple[int, float]] = deque()  # each slower than all before it: the first is the fastest
 
     def report(self, timestamp: int, arrived: float) -> None:
         """A report says that it left at `timestamp`; here it was `arrived`."""
+        while self._reports and self._dated(self._reports[-1], timestamp) >= arrived:
+            self._reports.pop()
         self._reports.append((timestamp, arrived))
         while self._reports[0][1] < arrived - WINDOW_SECONDS:
             self._reports.popleft()
-        self._fastest = min(
-            self._reports, key=lambda report: report[1] - ticks_between(timestamp, report[0]) / CLOCK_RATE
-        )
 
     def captured(self, timestamp: int) -> float | None:
         """When the frame of this timestamp was captured; None before the first report."""
-        if self._fastest is None:
-            return None
-        reported, arrived = self._fastest
-        return arrived + ticks_between(reported, timestamp) / CLOCK_RATE
+        return self._dated(self._reports[0], timestamp) if self._reports else None
+
+    def _dated(self, report: tuple[int, float], timestamp: int) -> float:
+        reported, arrived = report
+        return arrived + ticks_between(reported, timestamp) / self._rate

@@ -44,6 +44,9 @@ def _answer(session: Session, message: dict[str, Any]) -> dict[str, Any]:
         case {"type": "calibrate"}:
             session.calibrate()
             return {"type": "calibrated"}
+        case {"type": "freeze", "on": bool(on)}:
+            session.freeze(on)
+            return {"type": "frozen", "on": on}
         case {"type": "stats"}:
             return {"type": "stats", "stats": session.stats()}
         case {"type": "ping"}:
@@ -52,7 +55,7 @@ def _answer(session: Session, message: dict[str, Any]) -> dict[str, Any]:
             session.see(View.parse(message))
             return {"type": "frames", "id": message.get("id"), **session.frames(_time(message.get("since", 0)))}
         case _:
-            raise BadMessage("The message's 'type' must be options, calibrate, stats, ping or view.")
+            raise BadMessage("The message's 'type' must be options, calibrate, freeze ('on'), stats, ping or view.")
 
 
 def _time(value: Any) -> float:

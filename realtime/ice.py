@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import errno
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from socket import SO_RCVBUF, SOL_SOCKET
-from typing import Any
+from typing import Any, TypeVar
 
 from aioice import Candidate, Connection
 from aioice.candidate import candidate_foundation, candidate_priority
@@ -22,6 +22,8 @@ from aioice.turn import UDP_SOCKET_BUFFER_SIZE
 
 from realtime.impairment import Delivery, Impairment, Link
 from realtime.settings import MediaSettings
+
+Reader = TypeVar("Reader", bound=asyncio.DatagramProtocol)
 
 
 class NoPort(RuntimeError):
@@ -115,12 +117,17 @@ async def open_port(
     connection: Connection, component: int, settings: MediaSettings, rule: AddressRule
 ) -> GuardedStunProtocol:
     """Bind a UDP port as the settings say, with its host candidate. NoPort where that cannot be done."""
+    protocol = await bind(lambda: new_protocol(connection, settings, rule), settings)
+    protocol.local_candidate = host_candidate(component, settings, protocol.transport)
+    return protocol
+
+
+async def bind(new: Callable[[], Reader], settings: MediaSettings) -> Reader:
+    """A new protocol that reads the first free UDP port of the settings. NoPort."""
     loop = asyncio.get_running_loop()
     for port in _ports(settings):
         try:
-            _, protocol = await loop.create_datagram_endpoint(
-                lambda: _protocol(connection, settings, rule), local_addr=(settings.address, port)
-            )
+            transport, protocol = await loop.create_datagram_endpoint(new, local_addr=(settings.address, port))
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 continue
@@ -128,13 +135,13 @@ async def open_port(
                 f"Media cannot use the address {settings.address} ({error.strerror}); choose another."
             ) from None
         # Room for a burst while the loop is busy, as aioice makes it for its own ports.
-        protocol.transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_RCVBUF, UDP_SOCKET_BUFFER_SIZE)
-        protocol.local_candidate = _host_candidate(component, *protocol.transport.get_extra_info("sockname")[:2])
+        transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_RCVBUF, UDP_SOCKET_BUFFER_SIZE)
         return protocol
     raise NoPort("Every UDP port of the media range is in use; close a session or widen the range.")
 
 
-def _protocol(connection: Connection, settings: MediaSettings, rule: AddressRule) -> GuardedStunProtocol:
+def new_protocol(connection: Connection, settings: MediaSettings, rule: AddressRule) -> GuardedStunProtocol:
+    """What a connection sends and receives through."""
     if settings.impairment is None:
         return GuardedStunProtocol(connection, rule)
     return ImpairedStunProtocol(connection, rule, settings.impairment)
@@ -147,7 +154,10 @@ def _ports(settings: MediaSettings) -> Iterable[int]:
     return range(first, last + 1)
 
 
-def _host_candidate(component: int, host: str, port: int) -> Candidate:
+def host_candidate(component: int, settings: MediaSettings, transport: asyncio.BaseTransport) -> Candidate:
+    """Where peers reach a port that is bound."""
+    bound, port = transport.get_extra_info("sockname")[:2]
+    host = settings.advertise or bound
     return Candidate(
         foundation=candidate_foundation("host", "udp", host),
         component=component,

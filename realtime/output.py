@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 
 import av
 
-from pipeline.animator import Planes
+from pipeline.animator import Motion, Planes
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,9 +17,10 @@ class Shown:
     planes: Planes
     time: float
     driver: av.VideoFrame | None  # whose picture it is; None where the portrait idles
+    motion: Motion | None = None  # of the driver's face in it
 
 
-OutputName = Literal["virtual_camera", "recording", "preview"]
+OutputName = Literal["virtual_camera", "recording", "motion", "preview"]
 
 
 class Output(Protocol):

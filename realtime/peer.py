@@ -26,14 +26,27 @@ from aiortc import (
 from aiortc.exceptions import OperationError
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from aiortc.rtcicetransport import candidate_from_aioice
-from aiortc.sdp import SessionDescription
+from aiortc.sdp import MediaDescription, SessionDescription
 
 from realtime import tuning
+from realtime.audio import VoiceBuffer, VoicePacket, VoiceTrack
 from realtime.capture import TIMESTAMPS
 from realtime.codec import CodecName, Packet, TargetBitrate
 from realtime.ice import AddressRule, NoPort, allowed_candidate, filter_candidates
-from realtime.offer import DRIVER, NO_CODEC, PUPPETEER, VIEWER, BadOffer, Role, video_section
-from realtime.settings import MediaSettings
+from realtime.offer import (
+    DRIVER,
+    PUPPETEER,
+    VIEWER,
+    BadOffer,
+    IceRestart,
+    NoCommonCodec,
+    Role,
+    ice_usernames,
+    video_section,
+    voice_section,
+    with_short_packets,
+)
+from realtime.settings import IceServer, MediaSettings
 
 START_BITRATE = (
     2500  # kbit/s that the browser begins to send with; by itself it begins with 300 and the face is blurred
@@ -53,6 +66,7 @@ class Listener:
     on_end: Callable[[], None]
     on_report: Callable[[int], None] = lambda timestamp: None  # the driver's RTP timestamp now
     on_connected: Callable[[], None] = lambda: None
+    on_voice: Callable[[VoicePacket], None] = lambda packet: None
 
 
 class PacketTrack(MediaStreamTrack):
@@ -101,14 +115,17 @@ class Peer:
         self._listener = listener
         self._bitrate = TargetBitrate()
         self._keyframe_wanted = False
+        self._ice_usernames: frozenset[str] = frozenset()
         self._drain: asyncio.Task[None] | None = None
         self._sender: RTCRtpSender | None = None
         self._origin: int | None = None  # the RTP timestamp of a packet whose pts is 0
         self.track = PacketTrack(self._on_gone)
+        self._voice: VoiceTrack | None = None
         self.codec: CodecName = "VP8"
         self.hears_feedback = True
+        self.hears_voice = False  # whether a voice may come, now or later
         self.warnings = tuning.prepare()
-        servers = [_ice_server(url) for url in settings.ice_servers]
+        servers = [_ice_server(IceServer.parse(text)) for text in settings.ice_servers]
         self._connection = RTCPeerConnection(RTCConfiguration(iceServers=servers))
         self._connection.on("connectionstatechange", self._on_state)
         self._connection.on("datachannel", self._on_channel)
@@ -127,6 +144,11 @@ class Peer:
         wanted, self._keyframe_wanted = self._keyframe_wanted, False
         return wanted
 
+    def speak(self, voice: Packet, due: float) -> None:
+        """Send a packet of the driver's voice at `due` (monotonic seconds), where this peer hears it."""
+        if self._voice:
+            self._voice.offer(voice, due)
+
     def timestamp(self, pts: int) -> int | None:
         """The RTP timestamp of the packet of this `pts` (90 kHz); None where it is not known yet."""
         return None if self._origin is None else (self._origin + pts) % TIMESTAMPS
@@ -134,23 +156,29 @@ class Peer:
     async def answer(self, offer: str) -> str:
         """The SDP answer to the SDP `offer`. BadOffer where it cannot be answered, NoPort where no port is free."""
         section = video_section(offer, self._role, self._only)
+        self._ice_usernames = ice_usernames(offer)
         description = RTCSessionDescription(sdp=filter_candidates(offer, self._rule), type="offer")
         if self._only:
             self._insist_on(self._only)
         try:
             await self._connection.setRemoteDescription(description)
-            self._prepare(section.rtp.muxId)
+            self._prepare(section.rtp.muxId, voice_section(offer, self._role))
             await self._connection.setLocalDescription(await self._connection.createAnswer())
         except NoPort:
             raise
         except OperationError as error:
-            raise BadOffer(NO_CODEC) from error
+            raise NoCommonCodec from error
         except Exception as error:  # aiortc meets what strangers wrote with errors of every kind
             raise BadOffer(f"The offer cannot be answered: {str(error) or type(error).__name__}.") from error
         return self._finish(SessionDescription.parse(self._connection.localDescription.sdp), section.rtp.muxId)
 
     async def add_candidates(self, fragment: str) -> None:
-        """Add the candidates of an SDP fragment (RFC 8840); what is malformed or against the rule is ignored."""
+        """Add the candidates of an SDP fragment (RFC 8840); what is malformed or against the rule is ignored.
+
+        IceRestart where the fragment is of another ICE session than the offer.
+        """
+        if not ice_usernames(fragment) <= self._ice_usernames:
+            raise IceRestart
         for line in fragment.splitlines():
             if candidate := allowed_candidate(line.strip(), self._rule):
                 added = candidate_from_aioice(candidate)
@@ -163,11 +191,13 @@ class Peer:
             self._drain.cancel()
         await hang_up(self._connection)
 
-    def _prepare(self, mid: str) -> None:
+    def _prepare(self, mid: str, voice: MediaDescription | None) -> None:
         """Between the remote and the local description: tune, bind, and put the puppet in the section `mid`."""
         for transceiver in self._connection.getTransceivers():
             if transceiver.mid == mid:
                 self._perform(transceiver)
+            elif voice and transceiver.mid == voice.rtp.muxId:
+                self._converse(transceiver, voice.rtp.codecs[0].payloadType)
             else:
                 transceiver.direction = "inactive"
         for transport in ice_transports(self._connection):
@@ -187,6 +217,16 @@ class Peer:
             self.warnings += tuning.hear_reports(transceiver.receiver, self._listener.on_report)
             self._drain = asyncio.create_task(self._receive(transceiver.receiver.track))
 
+    def _converse(self, transceiver: RTCRtpTransceiver, payload_type: int | None) -> None:
+        transceiver.direction = self._role.ours
+        if self._role != DRIVER:
+            self._voice = VoiceTrack()
+            transceiver.sender.replaceTrack(self._voice)
+        if self._role != VIEWER:
+            self.hears_voice = True
+            buffer = VoiceBuffer(payload_type, self._listener.on_voice)
+            self.warnings += tuning.hear_voice(transceiver.receiver, buffer)
+
     def _send(self, sender: RTCRtpSender) -> None:
         self._sender = sender
         sender.replaceTrack(self.track)
@@ -198,7 +238,7 @@ class Peer:
         codec = next(media for media in answer.media if media.rtp.muxId == mid).rtp.codecs[0]
         self.codec = "H264" if codec.name.upper() == "H264" else "VP8"
         codec.parameters["x-google-start-bitrate"] = str(START_BITRATE)
-        return str(answer)
+        return with_short_packets(str(answer))
 
     async def _receive(self, track: MediaStreamTrack) -> None:
         """Never let frames wait in aiortc's unbounded queue."""
@@ -248,11 +288,5 @@ async def hang_up(connection: RTCPeerConnection) -> None:
     await connection.close()
 
 
-def _ice_server(url: str) -> RTCIceServer:
-    """ "stun:host:port", or "turn:user:password@host:port" (RFC 7064 and 7065, with the credentials put in front)."""
-    scheme, _, rest = url.partition(":")
-    credentials, at, host = rest.rpartition("@")
-    if not at:
-        return RTCIceServer(urls=url)
-    user, _, password = credentials.partition(":")
-    return RTCIceServer(urls=f"{scheme}:{host}", username=user, credential=password)
+def _ice_server(server: IceServer) -> RTCIceServer:
+    return RTCIceServer(urls=server.urls, username=server.username or None, credential=server.credential or None)

@@ -13,21 +13,24 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from logging import DEBUG
 from typing import Any, Literal, Protocol, cast
 
 import av
 
-from pipeline.animator import AnimateOptions, Animator, Cue, DrivingFrame, Picture, Planes, Portrait
+from pipeline.animator import AnimateOptions, Animator, Cue, DrivingFrame, Motion, Picture, Planes, Portrait
 from pipeline.face.face import Face
 from pipeline.performance import Performance
 from realtime import control, events
+from realtime.audio import Voice
 from realtime.broadcast import Broadcast
 from realtime.capture import CaptureClock
 from realtime.codec import Packet, decoded
+from realtime.crossfade import CrossFade
 from realtime.frame import Frame, Reception, Stamps, Trace
+from realtime.hints import Hint, hint
 from realtime.offer import PUPPETEER, Role
 from realtime.output import Output, OutputName, Shown
 from realtime.pacing import Pacer
@@ -56,6 +59,8 @@ logger = logging.getLogger(__name__)
 class Tracker(Protocol):
     """Follows one driver's face. Belongs to the thread that made it."""
 
+    faces: int  # in the picture: more than one, and the page says so
+
     def track(self, picture: Picture, time: float, smoothing: float = ...) -> Face | None:
         """The face in `picture`, seen at `time` (seconds)."""
 
@@ -76,10 +81,15 @@ class Session:
     def __init__(self, studio: Studio, on_end: Callable[[], None]) -> None:
         self.id = secrets.token_urlsafe(16)
         self.options = AnimateOptions()
+        self.role: Role | None = None  # of its driver; None where that is no peer
         self._studio = studio
         self._portrait = studio.portrait
         self._performance = Performance()
+        self._crossfade = CrossFade(studio.animator)
         self._calibration_wanted = False
+        self._hint: Hint | None = None
+        self._frozen: Cue | None = None
+        self._freeze_wanted = False
         self._failing = False
         self._on_end = on_end
         self._inbox: LatestSlot[Frame] = LatestSlot()
@@ -90,6 +100,7 @@ class Session:
         self._peer: Peer | None = None
         self._broadcast = Broadcast()
         self._outputs: tuple[Output, ...] = ()
+        self._voice = Voice(self._broadcast.speak, lambda: self._outputs)
         self.viewers = Viewers(self._broadcast, studio.media)
         self._thread = threading.Thread(target=self._run, name=f"session-{self.id[:6]}")
         self._thread_ended = asyncio.Event()
@@ -101,9 +112,9 @@ class Session:
     async def open(self, offer: str, role: Role = PUPPETEER) -> str:
         """Answer the SDP `offer` of a driver, and go on by itself from there. BadOffer where it cannot be answered."""
         hung_up = partial(self.leave, "hung up")
-        self._peer = peer = Peer(
-            self._studio.media, Listener(self._on_frame, self._on_message, hung_up, self._on_report), role
-        )
+        self.role = role
+        listener = Listener(self._on_frame, self._on_message, hung_up, self._on_report, on_voice=self._voice.hear)
+        self._peer = peer = Peer(self._studio.media, listener, role)
         answer = await peer.answer(offer)
         for warning in peer.warnings:
             self._stats.warn(warning, warning)
@@ -126,6 +137,11 @@ class Session:
         """Add the driver's ICE candidates of an SDP fragment (trickle-ice-sdpfrag, RFC 8840)."""
         if self._peer:
             await self._peer.add_candidates(fragment)
+
+    @property
+    def hears_voice(self) -> bool:
+        """Whether its driver may speak, now or later."""
+        return self._peer is not None and self._peer.hears_voice
 
     def output(self, name: OutputName) -> Output | None:
         """The one of this name, where there is one."""
@@ -153,6 +169,10 @@ class Session:
         """Take the driver's next moments as the neutral."""
         self._calibration_wanted = True
 
+    def freeze(self, on: bool) -> None:
+        """Hold the portrait as it is, from the next picture on, or let it follow again."""
+        self._freeze_wanted = on
+
     @property
     def state(self) -> State:
         """In the page's words. lost: no face, or no frames. error: pictures fail, so the portrait at rest is shown."""
@@ -171,9 +191,10 @@ class Session:
         """The numbers of GET /session/{id}/stats; stage times in milliseconds."""
         report = self._stats.report(time.monotonic(), self._inbox.dropped)
         about = {"state": self.state, "animator": self._studio.animator.name, "rate": self._pacer.pace.rate}
+        about |= {"hint": self._hint, "frozen": self._freeze_wanted}
         sent = {"target_mbps": round(self.target_bitrate / 1e6, 2), "viewers": len(self.viewers)}
         outputs: dict[str, Any] = {output.name: output.report() for output in self._outputs}
-        return {**about, **sent, **dict.fromkeys(OUTPUTS), **outputs, **report}
+        return {**about, **sent, "audio": self._voice.report(), **dict.fromkeys(OUTPUTS), **outputs, **report}
 
     def traces(self) -> list[Trace]:
         """Of the last frames whose pictures were sent, the oldest first."""
@@ -182,6 +203,8 @@ class Session:
     def see(self, view: View) -> None:
         """The page tells what it was shown."""
         self._stats.see(view)
+        if view.voice:
+            self._voice.sync.playout = view.voice / 1000
 
     def frames(self, since: float) -> dict[str, Any]:
         """For the page: this machine's `time` in seconds and, of each driver's frame whose picture was sent after
@@ -191,11 +214,14 @@ class Session:
 
     def _row(self, trace: Trace) -> list[float] | None:
         timestamp = self._peer.timestamp(trace.pts) if self._peer else None
-        driven = trace.reception.timestamp
-        captured = None if driven is None else self._capture.captured(driven)
+        captured = self._captured(trace)
         if timestamp is None or captured is None:
             return None
         return [timestamp, *(round(at, 4) for at in (captured, trace.reception.released, trace.sent))]
+
+    def _captured(self, trace: Trace) -> float | None:
+        timestamp = trace.reception.timestamp
+        return None if timestamp is None else self._capture.captured(timestamp)
 
     def tally(self) -> Tally:
         """All that it did, for /metrics."""
@@ -275,7 +301,10 @@ class Session:
         self._capture.report(timestamp, time.monotonic())
 
     def _on_sent(self, size: int, trace: Trace | None) -> None:
-        self._stats.send(time.monotonic(), trace, size)
+        now = time.monotonic()
+        self._stats.send(now, trace, size)
+        if trace and (captured := self._captured(trace)) is not None:
+            self._voice.sync.show(now - captured)
 
     # From here on: the session's thread.
 
@@ -331,7 +360,7 @@ class Session:
             self._performance.calibrate()
         cue = self._performance.cue(portrait, options, motion, stamps.now, seen.picture if seen else None)
         stamps.mark("motion")
-        [shown] = animator.animate([cue], "i420")
+        shown = self._crossfade.draw(self._held(cue), stamps.now)
         stamps.mark("animate")
         packet = self._broadcast.encode(shown)
         stamps.mark("encode")
@@ -340,7 +369,12 @@ class Session:
             pts = packet.pts if packet and packet.pts else 0
             trace = Trace(frame.reception, frame.decoded, seen.time, stamps.now, stamps.spent, pts=pts)
             self._stats.animate(stamps.spent)
-        self._show(shown, packet, trace, frame.video if frame else None)
+        self._show(shown, packet, trace, frame.video if frame else None, motion)
+
+    def _held(self, cue: Cue) -> Cue:
+        """The cue, or while frozen the first one since, of the portrait and with the options of now."""
+        self._frozen = (self._frozen or cue) if self._freeze_wanted else None
+        return replace(self._frozen, portrait=cue.portrait, options=cue.options) if self._frozen else cue
 
     def _see(self, frame: Frame, tracker: Tracker, smoothing: float, stamps: Stamps) -> DrivingFrame:
         stamps.mark("decode", frame.decoded)
@@ -348,11 +382,17 @@ class Session:
         picture, planes = decoded(frame.video)
         stamps.mark("decode")
         face = tracker.track(picture, stamps.now, smoothing)
+        self._hint = hint(picture, face, tracker.faces)
         stamps.mark("track")
         return DrivingFrame(picture, face, stamps.now, self._performance.motion, planes)
 
     def _show(
-        self, shown: Planes, packet: Packet | None, trace: Trace | None, driver: av.VideoFrame | None = None
+        self,
+        shown: Planes,
+        packet: Packet | None,
+        trace: Trace | None,
+        driver: av.VideoFrame | None = None,
+        motion: Motion | None = None,
     ) -> None:
         """Everywhere."""
         if packet:
@@ -360,7 +400,7 @@ class Session:
         else:
             self._on_sent(0, trace)
         for output in self._outputs:
-            output.show(Shown(shown, time.monotonic(), driver))
+            output.show(Shown(shown, time.monotonic(), driver, motion))
 
     def _fail(self, error: Exception) -> None:
         self._failing = True

@@ -10,12 +10,13 @@ from logging import DEBUG, INFO
 from pipeline.animator import Animator, Portrait
 from realtime import events
 from realtime.ice import NoPort
-from realtime.offer import PUPPETEER, Role
+from realtime.offer import DRIVER, PUPPETEER, Role
 from realtime.session import Session, Studio, Tracker
 from realtime.settings import MediaSettings
 from realtime.tally import Tally, total
 
 RETRY_SECONDS = 5  # when a refused client may ask again
+NEWEST = "whip"  # in place of an id: the newest session that a stream drives (WHIP)
 
 
 class SessionsFull(RuntimeError):
@@ -91,11 +92,11 @@ class Sessions:
             raise
 
     def get(self, id: str) -> Session:
-        """The session of this id, or UnknownSession."""
-        try:
-            return self._sessions[id]
-        except KeyError:
-            raise UnknownSession(id) from None
+        """The session of this id or NEWEST, or UnknownSession."""
+        session = self._newest() if id == NEWEST else self._sessions.get(id)
+        if session is None:
+            raise UnknownSession(id)
+        return session
 
     async def close(self, id: str) -> None:
         """End the session of this id, and return when nothing of it is left. UnknownSession."""
@@ -112,6 +113,9 @@ class Sessions:
         for session in self:
             session.leave("server ended")
         await asyncio.gather(*self._ending)
+
+    def _newest(self) -> Session | None:
+        return next((session for session in reversed(self._sessions.values()) if session.role is DRIVER), None)
 
     def _end(self, session: Session) -> None:
         if self._sessions.pop(session.id, None) is not None:

@@ -19,6 +19,7 @@ import aioice.stun
 import aiortc
 import aiortc.rtcrtpreceiver
 import av
+from aioice.candidate import candidate_priority
 from aiortc.codecs import HEADER_EXTENSIONS, get_decoder
 from aiortc.rtcrtpparameters import RTCRtpHeaderExtensionParameters, RTCRtpParameters
 from aiortc.rtp import (
@@ -37,6 +38,8 @@ from aiortc.rtp import (
 from av.codec.context import Flags
 from av.video.codeccontext import VideoCodecContext
 
+from realtime import mux
+from realtime.audio import VoiceBuffer
 from realtime.decoderqueue import DecoderQueue
 from realtime.ice import AddressRule, open_port
 from realtime.jitterbuffer import MarkerJitterBuffer
@@ -93,6 +96,13 @@ def hear_reports(receiver: aiortc.RTCRtpReceiver, on_report: Report) -> list[str
     return _each(("The page only estimates latency", lambda: _tell_reports(receiver, on_report)))
 
 
+def hear_voice(receiver: aiortc.RTCRtpReceiver, buffer: VoiceBuffer) -> list[str]:
+    """Have `buffer` take a voice's packets as they come, in the place of aiortc's; sentences as above."""
+    return _each(
+        ("The voice is not sent back", lambda: _swap(receiver, "_RTCRtpReceiver__jitter_buffer", buffer)),
+    )
+
+
 def sent_timestamp(sender: aiortc.RTCRtpSender) -> int | None:
     """The RTP timestamp of the packet that was sent last; None before the first, and where it cannot be known."""
     timestamp: int | None = getattr(sender, "_RTCRtpSender__rtp_timestamp", None)
@@ -105,7 +115,10 @@ def bind(transport: aiortc.RTCIceTransport, settings: MediaSettings, rule: Addre
     if left_out:
         # Bound all the same: by a public name, for the whole process, without the range and the filter on sources.
         _swap(aioice.ice, "get_host_addresses", lambda **_: [settings.address])
-    return left_out + _each(("A connection that is closed early lingers", lambda: _end_for_good(transport)))
+    return left_out + _each(
+        ("A connection that is closed early lingers", lambda: _end_for_good(transport)),
+        ("FFmpeg 8.0 cannot connect", lambda: _bear_no_priority(transport)),
+    )
 
 
 def _each(*tunings: tuple[str, Callable[[], None]]) -> list[str]:
@@ -234,7 +247,8 @@ def _gather_on(gatherer: aiortc.RTCIceGatherer, settings: MediaSettings, rule: A
     gather_stock = connection.get_component_candidates
 
     async def gather(component: int, addresses: list[str], timeout: int = 5) -> list[aioice.Candidate]:
-        protocol = await open_port(connection, component, settings, rule)
+        shared = mux.join(connection, component, settings, rule)
+        protocol = shared or await open_port(connection, component, settings, rule)
         protocols.append(protocol)
         reflexive = await _reflexive(protocol, connection.stun_server, timeout)
         relayed = await gather_stock(component, [], timeout)
@@ -271,3 +285,16 @@ def _end_for_good(transport: aiortc.RTCIceTransport) -> None:
 
     _swap(transport, "start", start_unless_closed)
     _swap(connection, "connect", connect_unless_closed)
+
+
+def _bear_no_priority(transport: aiortc.RTCIceTransport) -> None:
+    """FFmpeg 8.0 leaves the PRIORITY out of its connectivity checks, against RFC 8445, 7.1.1: suppose the usual one."""
+    connection = transport.iceGatherer._connection
+    check = connection.check_incoming
+
+    def check_with_priority(message: aioice.stun.Message, addr: tuple[str, int], protocol: Any) -> None:
+        usual = candidate_priority(protocol.local_candidate.component, "prflx")
+        message.attributes.setdefault("PRIORITY", usual)
+        check(message, addr, protocol)
+
+    _swap(connection, "check_incoming", check_with_priority)

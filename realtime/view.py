@@ -8,6 +8,7 @@ from typing import Any
 
 MOST_LATENCIES = 300  # in one report
 LONGEST_LATENCY = 60_000.0  # ms
+LONGEST_VOICE = 1000.0  # ms
 LARGEST = 1e12
 
 
@@ -25,6 +26,7 @@ class View:
     dropped: int = 0  # pictures that came and were not shown
     up: float = 0.0  # bit/s, of the camera's video
     down: float = 0.0  # bit/s, of the puppet's
+    voice: float = 0.0  # ms that it plays the voice later than it shows pictures that came with it; 0: there is none
 
     @classmethod
     def parse(cls, content: Mapping[str, Any]) -> View:
@@ -39,6 +41,7 @@ class View:
             dropped=int(_number("dropped", content.get("dropped", 0))),
             up=_number("up", content.get("up", 0)),
             down=_number("down", content.get("down", 0)),
+            voice=_number("voice", content.get("voice", 0), LONGEST_VOICE),
         )
 
 

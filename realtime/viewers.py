@@ -23,6 +23,9 @@ class ViewersFull(RuntimeError):
 class UnknownViewer(KeyError):
     """There is no viewer of this id, or no longer."""
 
+    def __str__(self) -> str:
+        return "There is no such viewer; it may have left. Begin to watch anew."
+
 
 @dataclass(frozen=True)
 class Viewer:

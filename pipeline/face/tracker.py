@@ -14,6 +14,8 @@ from pipeline.face.one_euro import OneEuroFilter
 from pipeline.face.region import Region, around_landmarks
 from pipeline.weights import FaceModels
 
+COUNT_SECONDS = 2.0  # between counts of the faces in the picture: each takes 1.4 ms
+
 
 class FaceTracker:
     """Holds one driver's face. The detectors run only while there is no face to hold. Belongs to one thread."""
@@ -23,7 +25,9 @@ class FaceTracker:
         self._mesh = FaceMesh(models)
         self._filter = OneEuroFilter(min_cutoff=2.0, beta=40.0, speed_cutoff=1.0)
         self._region: Region | None = None
+        self._counted = -COUNT_SECONDS
         self.detections = 0  # how many pictures were searched
+        self.faces = 0  # near ones in the picture, when they were last counted
 
     def reset(self) -> None:
         """Let go of the face: the next picture is searched for the biggest one."""
@@ -35,6 +39,8 @@ class FaceTracker:
 
         `smoothing` 0 gives the raw landmarks, 1 the steadiest (and latest).
         """
+        if time - self._counted >= COUNT_SECONDS:
+            self._counted, self.faces = time, len(self._detectors[0].detect(picture))
         face = self._held(picture) or self._acquired(picture)
         if face is None:
             return None

@@ -47,7 +47,10 @@ class LivePortrait:
     """
 
     name = "liveportrait"
-    supports = frozenset(AnimateOptions.__dataclass_fields__) - {"driver_mouth", "smoothing"}
+    supports = frozenset(AnimateOptions.__dataclass_fields__) - {
+        *("driver_mouth", "smoothing"),
+        *("yaw", "pitch", "roll", "background", "background_colour"),
+    }
 
     def __init__(
         self,

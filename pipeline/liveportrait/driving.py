@@ -109,7 +109,8 @@ def reframed(motion: DriverMotion, box: Box) -> KeypointMotion:
 
 def gains(options: AnimateOptions) -> Gains:
     """How much of the driver's motion is shown."""
-    return Gains(options.head, options.expression, options.mouth, options.eyes, options.brows, options.gaze)
+    face = options.expression, options.mouth, options.eyes, options.brows, options.gaze
+    return Gains(options.head, *face, position=options.position)
 
 
 def corrections(options: AnimateOptions) -> Corrections:

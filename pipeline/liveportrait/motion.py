@@ -39,6 +39,7 @@ class Gains:
     eyes: float = 1.0  # up and down: blinks
     brows: float = 1.0
     gaze: float = 1.0  # to the sides
+    position: float = 1.0  # on top of head: aside and closer
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,13 +113,13 @@ def relative(source: KeypointMotion, driving: KeypointMotion, reference: Keypoin
 
 def amplify(motion: KeypointMotion, reference: KeypointMotion, gains: Gains) -> KeypointMotion:
     """The driver, `gains` times as far from the reference; 1 everywhere changes nothing, 0 is the reference."""
-    strength = _expression_gains(gains, motion.expression.device)
+    strength, far = _expression_gains(gains, motion.expression.device), gains.head * gains.position
     return KeypointMotion(
         motion.keypoints,
         reference.expression + strength * (motion.expression - reference.expression),
         _power(motion.rotation @ reference.rotation.mT, gains.head) @ reference.rotation,
-        reference.scale * (motion.scale / reference.scale) ** gains.head,
-        reference.translation + gains.head * (motion.translation - reference.translation),
+        reference.scale * (motion.scale / reference.scale) ** far,
+        reference.translation + far * (motion.translation - reference.translation),
     )
 
 

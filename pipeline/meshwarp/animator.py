@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import badge
-from pipeline.animator import Cue, DrivingFrame, Layout, Motion, Picture, Progress
+from pipeline.animator import KEY_COLOUR, AnimateOptions, Cue, DrivingFrame, Layout, Motion, Picture, Progress
 from pipeline.face import groups
 from pipeline.face.face import Face
 from pipeline.face.find import find_faces
 from pipeline.meshwarp import light, mesh, mouth
-from pipeline.meshwarp.background import fill_behind, own_colours
+from pipeline.meshwarp.background import fill_behind, own_colours, plain
 from pipeline.meshwarp.matte import Segmenter, refine
-from pipeline.meshwarp.render import MeshPortrait, render, still_map, vertex_values
+from pipeline.meshwarp.render import Backdrop, MeshPortrait, render, still_map, vertex_values
 from pipeline.meshwarp.source import Crop, crop_around, texture
 from pipeline.meshwarp.transfer import Rest, Target, aim
 from pipeline.planes import laid_out
@@ -27,6 +27,7 @@ from pipeline.portrait import choose_face
 from pipeline.weights import FaceModels
 
 SURE = 0.25  # uncertainty of a matte from which the whole picture is moved as one layer
+MERGED = "The person cannot be told from the background here: both move together, and the background stays."
 CUT_HEADROOM = 0.7  # cm: more would show that there is no hair above the picture's edge
 
 
@@ -38,7 +39,11 @@ class MeshWarp:
 
     name = "meshwarp"
     supports = frozenset(
-        {"head", "expression", "mouth", "eyes", "brows", "gaze", "smoothing", "mirror", "badge", "driver_mouth"}
+        {
+            *("head", "yaw", "pitch", "roll", "position"),
+            *("expression", "mouth", "eyes", "brows", "gaze", "smoothing"),
+            *("mirror", "badge", "background", "background_colour", "driver_mouth"),
+        }
     )
 
     def __init__(self, models: FaceModels, size: int = 512) -> None:
@@ -64,7 +69,7 @@ class MeshWarp:
             key=hashlib.sha256(picture.tobytes() + f"meshwarp {self.size} {picture.shape}".encode()).hexdigest(),
             picture=picture,
             face=face,
-            warnings=warnings,
+            warnings=(*warnings, MERGED) if whole else warnings,
             crop=crop,
             rest=rest,
             mesh=form,
@@ -108,12 +113,24 @@ class MeshWarp:
         driver = None
         if cue.options.driver_mouth and cue.motion is not None and cue.driver is not None:
             driver = DrivingFrame(cue.driver, cue.motion.face)
-        picture = render(cast(MeshPortrait, cue.portrait), self.target(cue), driver)
+        portrait = cast(MeshPortrait, cue.portrait)
+        picture = render(portrait, self.target(cue), driver, _behind(portrait, cue.options))
         if cue.options.mirror:
             picture = np.ascontiguousarray(picture[:, ::-1])
         if cue.options.badge:
             badge.draw(picture)
         return picture
+
+
+def _behind(portrait: MeshPortrait, options: AnimateOptions) -> Backdrop:
+    match options.background:
+        case "blur":
+            return portrait.blurred
+        case "colour":
+            return plain(options.background_colour, portrait.crop.size)
+        case "transparent":
+            return plain(KEY_COLOUR, portrait.crop.size)
+    return portrait.background
 
 
 def _headroom(rest: Rest, alpha: NDArray[np.uint8], crop: Crop) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +13,8 @@ from pipeline.meshwarp.curves import smoothstep
 from pipeline.meshwarp.matte import Mask
 
 Colours = NDArray[np.float32]
+
+BLUR = 36  # sizes of a picture by the deviation of its blur
 
 
 def fill_behind(picture: Picture, alpha: Mask, unit: float) -> Picture:
@@ -32,6 +36,17 @@ def fill_behind(picture: Picture, alpha: Mask, unit: float) -> Picture:
     filled = share * mirrored + (1 - share) * smooth
     edge = smoothstep(0, 3 * unit, distance)[..., None]
     return np.clip(edge * filled + (1 - edge) * colours + 0.5, 0, 255).astype(np.uint8)
+
+
+def blurred(background: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """As a large aperture would show it: a background (size, size, n) out of focus."""
+    return np.asarray(cv2.GaussianBlur(background, (0, 0), background.shape[0] / BLUR), np.uint8)
+
+
+@lru_cache(maxsize=8)
+def plain(colour: str, size: int) -> NDArray[np.uint8]:
+    """(size, size, 4) of one `colour`, as "#rrggbb"."""
+    return np.full((size, size, 4), (*bytes.fromhex(colour[1:]), 255), np.uint8)
 
 
 def own_colours(picture: Picture, behind: Picture, alpha: Mask) -> Picture:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.animator import DrivingFrame, Picture, Portrait
 from pipeline.meshwarp import eyes, mouth
+from pipeline.meshwarp.background import blurred
 from pipeline.meshwarp.light import Light
 from pipeline.meshwarp.lips import INNER, RINGS
 from pipeline.meshwarp.mesh import FACE, LEFT_LIDS, RIGHT_LIDS, Mesh
@@ -19,6 +21,9 @@ from pipeline.meshwarp.source import Crop
 from pipeline.meshwarp.transfer import EYES, Rest, Target
 
 Array = NDArray[np.float32]
+
+Backdrop = NDArray[np.uint8]
+"""(size, size, 4): what is behind the person, RGB; the fourth is not used."""
 
 COARSE = 4  # the map is smooth but on the face: every fourth pixel is enough there
 BREATH = 1.6  # pixels of a 512 canvas that the shoulders rise
@@ -39,19 +44,29 @@ class MeshPortrait(Portrait):
     values: Array  # (n, 3): texture coordinates of each vertex at rest, and its mark: shading, and whether an eyeball
     texture: NDArray[np.uint8]  # (t, t, 4): the person's colours times alpha, alpha
     whole: bool  # person and background could not be told apart: the layer is all
-    background: NDArray[np.uint8]  # (size, size, 4): what is behind; the fourth is not used
+    background: Backdrop  # the portrait's own, filled in where the person was
     still_map: Array  # (size + border, ..., 3): the map at rest, sampled every `COARSE` pixels
     mouth: Mouth
     light: Light
 
+    @cached_property
+    def blurred(self) -> Backdrop:
+        """The background out of focus."""
+        return blurred(self.background)
 
-def render(portrait: MeshPortrait, target: Target, driver: DrivingFrame | None = None) -> Picture:
-    """(size, size, 3): the portrait with its face at the target; with `driver`, the driver's mouth between its lips."""
+
+def render(
+    portrait: MeshPortrait, target: Target, driver: DrivingFrame | None = None, behind: Backdrop | None = None
+) -> Picture:
+    """(size, size, 3): the portrait with its face at the target; with `driver`, the driver's mouth between its lips.
+
+    `behind`: instead of the portrait's own background.
+    """
     seen = target.landmarks()
     places, window, marks = _texture_map(portrait, _points(portrait, target), _values(portrait, target))
     _move_irises(portrait, target, seen, places, window, marks)
     layer = cv2.remap(portrait.texture, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    picture = _over(layer, portrait.background)
+    picture = _over(layer, portrait.background if behind is None else behind)
     _shade(picture[window.slices], marks)
     _soften_edges(picture[window.slices], places[window.slices], EDGE * portrait.crop.texels)
     mouth.draw(picture, portrait.mouth, target, driver)

@@ -125,7 +125,7 @@ def aim(rest: Rest, cue: Cue) -> Target:
         face, neutral = cue.motion.face, cue.reference
         shape = shape + np.float32(share) * _expression(shape, face.shape, neutral.shape, options)
         openness = _openness(face.eye_ratio, neutral.eye_open, share * options.expression * options.eyes)
-        change = _pose_change(face.pose, neutral.pose, share * options.head)
+        change = _pose_change(face.pose, neutral.pose, share * options.head, options)
     openness = (openness[0] * (1 - idle.blink), openness[1] * (1 - idle.blink))
     shape, eyeballs = with_lids(shape, openness)
     return Target(shape, posed(rest, change, idle), openness, eyeballs, idle.breath)
@@ -143,11 +143,13 @@ class PoseChange:
     growth: float = 1.0
 
 
-def _pose_change(driver: HeadPose, neutral: HeadPose, gain: float) -> PoseChange:
+def _pose_change(driver: HeadPose, neutral: HeadPose, gain: float, options: AnimateOptions) -> PoseChange:
     yaw, pitch, roll = euler(driver.rotation @ neutral.rotation.T)
-    right, down, _ = (driver.translation - neutral.translation) * np.float32(gain / neutral.scale)
-    growth = float(np.clip((driver.scale / neutral.scale) ** gain, *SCALE_LIMITS))
-    return PoseChange((gain * yaw, gain * pitch, gain * roll), (float(right), float(down)), growth)
+    turn = gain * options.yaw * yaw, gain * options.pitch * pitch, gain * options.roll * roll
+    far = gain * options.position
+    right, down, _ = (driver.translation - neutral.translation) * np.float32(far / neutral.scale)
+    growth = float(np.clip((driver.scale / neutral.scale) ** far, *SCALE_LIMITS))
+    return PoseChange(turn, (float(right), float(down)), growth)
 
 
 def posed(rest: Rest, change: PoseChange, idle: Idle) -> HeadPose:

@@ -6,6 +6,7 @@ Packages are imported by the command that needs them, so that `doctor` can tell 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import dataclasses
 import errno
 import json
@@ -13,22 +14,28 @@ import logging
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast
 
+from realtime.framing import Framing
 from realtime.settings import MediaSettings, address_for
 from web.arguments import MODEL_SETS, parse
 from web.settings import Settings
 
 if TYPE_CHECKING:
     from pipeline.animate import Report
-    from pipeline.animator import AnimateOptions, Animator, Progress
+    from pipeline.animator import AnimateOptions, Animator, Picture, Progress
+    from pipeline.doctor import Finding
     from pipeline.liveportrait.animator import LivePortrait
     from pipeline.load import Loaded
     from pipeline.weights import FaceModels, Row
+    from realtime.camera import Camera
+    from realtime.local import LocalSession
+    from realtime.output import Output
+    from web.engine import Engine
 
 INTERRUPTED = 130  # what a shell reports of a program that Ctrl-C ended
 
@@ -71,7 +78,8 @@ def _serve(parsed: argparse.Namespace) -> int:
     sys.setswitchinterval(0.001)  # the thread that moves packets may not wait 5 ms for one that computes
     _single_threaded()
     address = parsed.media_address or address_for(parsed.host)
-    media = MediaSettings(address, parsed.media_ports, tuple(parsed.ice_server))
+    servers, advertise = tuple(parsed.ice_server), parsed.advertise_address
+    media = MediaSettings(address, parsed.media_ports, servers, advertise=advertise)
     names = {field.name for field in dataclasses.fields(Settings)} - {"media", "allow_origins"}
     chosen = {name: getattr(parsed, name) for name in names}
     _face_models()  # here, where a bar can show the download; the server finds them in the cache
@@ -85,6 +93,78 @@ def _log(verbose: bool) -> None:
     logging.basicConfig(format="%(message)s")
     for layer in ("pipeline", "realtime", "web"):
         logging.getLogger(layer).setLevel(logging.DEBUG if verbose else logging.INFO)
+
+
+def _camera(parsed: argparse.Namespace) -> int:
+    from pipeline.animate import read_source
+    from pipeline.portrait import BUILTIN
+    from realtime.local import opened, perform
+    from web.engine import load_engine
+
+    if parsed.list:
+        return _list_cameras()
+    _log(parsed.verbose)
+    sys.setswitchinterval(0.001)  # the thread that keeps the virtual camera's pace may not wait 5 ms
+    _single_threaded()
+    sources, options = [*(parsed.source or BUILTIN.values())], _options(parsed.set)
+    pictures = [read_source(path) for path in sources]  # a mistyped name is told before anything is opened
+    chosen = {name: getattr(parsed, name) for name in ("animator", "precision", "weights", "size", "backend")}
+    with closing(_opened_camera(parsed)) as camera, opened(_outputs(parsed)) as outputs:
+        with _bar("Warming up", "step") as progress:
+            engine = load_engine(Settings(source=sources[0], **chosen), progress)
+        with closing(engine):
+            _refuse(engine.loaded.animator, {"--save-motion": parsed.save_motion})
+            doubts = engine.portraits.first.portrait.warnings if parsed.source else ()
+            for note in (*_ineffective(parsed.set, engine.loaded.animator), *doubts):
+                print(f"Note: {note}")
+            local = _local_session(engine, pictures[1:], options, camera)
+            perform(local, outputs, lambda: print(f"{_about(engine.loaded)} Ctrl-C ends it.", flush=True))
+    return 0
+
+
+def _local_session(engine: Engine, others: Sequence[Picture], options: AnimateOptions, camera: Camera) -> LocalSession:
+    from realtime.local import LocalSession
+    from realtime.session import Studio
+
+    animator, first = engine.loaded.animator, engine.portraits.first.portrait
+    portraits = [first, *map(animator.prepare, others)]
+    return LocalSession(Studio(animator, engine.new_tracker, first, MediaSettings()), portraits, options, camera)
+
+
+def _opened_camera(parsed: argparse.Namespace) -> Camera:
+    from pipeline.weights import cache_folder
+    from realtime.camera import Camera, open_frames
+    from web.demo_driver import DemoClip
+
+    name: str = parsed.camera
+    if name == "demo":
+        name = str(asyncio.run(DemoClip(cache_folder()).path()))
+    return Camera(lambda: open_frames(name, parsed.fps))
+
+
+def _list_cameras() -> int:
+    from pipeline.doctor import cameras, virtual_camera
+
+    _print_findings([*cameras(), *virtual_camera()])
+    return 0
+
+
+def _outputs(parsed: argparse.Namespace) -> Iterator[Callable[[], Output]]:
+    """How to make those that were asked for; the window where none was."""
+    from realtime.motion_recorder import MotionRecorder
+    from realtime.preview import Preview
+    from realtime.recorder import Recorder
+    from realtime.virtual_camera import VirtualCamera
+
+    if parsed.preview or (parsed.virtual_camera is None and parsed.record is None):
+        yield lambda: Preview(not parsed.no_mirror)
+    if parsed.record:
+        yield lambda: Recorder(parsed.record, fps=parsed.fps)
+    if parsed.save_motion:
+        yield lambda: MotionRecorder(parsed.save_motion, parsed.fps)
+    if parsed.virtual_camera is not None:
+        framing = Framing(parsed.width, parsed.height, parsed.fit, parsed.fps)
+        yield lambda: VirtualCamera("this program", parsed.virtual_camera, framing)
 
 
 def _animate(parsed: argparse.Namespace) -> int:
@@ -172,16 +252,20 @@ def _doctor(_: argparse.Namespace) -> int:
     from pipeline.doctor import examine
 
     findings = list(examine(Settings.host, Settings.port))
-    for remedy, group in groupby(findings, key=lambda finding: finding.remedy):
-        for finding in group:
-            print(f"{finding.state:8} {finding.subject}: {finding.detail}")
-        if remedy:
-            print(f"         -> {remedy}")
+    _print_findings(findings)
     blocking = [finding.subject for finding in findings if finding.blocks]
     print(
         f"\nThe puppet cannot run yet: {', '.join(blocking)}." if blocking else "\nThe puppet can run on this machine."
     )
     return int(bool(blocking))
+
+
+def _print_findings(findings: Sequence[Finding]) -> None:
+    for remedy, group in groupby(findings, key=lambda finding: finding.remedy):
+        for finding in group:
+            print(f"{finding.state:8} {finding.subject}: {finding.detail}")
+        if remedy:
+            print(f"         -> {remedy}")
 
 
 def _benchmark(parsed: argparse.Namespace) -> int:
@@ -310,8 +394,12 @@ def _load(parsed: argparse.Namespace) -> tuple[FaceModels, Loaded]:
     loaded = load_animator(parsed.animator, models, parsed.size, parsed.precision, parsed.weights, parsed.backend)
     with _bar("Warming up", "step") as progress:
         loaded = loaded.warmed_up(progress)
-    print(f"Animator: {loaded.animator.name} on {loaded.device} ({loaded.reason}).", file=sys.stderr)
+    print(_about(loaded), file=sys.stderr)
     return models, loaded
+
+
+def _about(loaded: Loaded) -> str:
+    return f"Animator: {loaded.animator.name} on {loaded.device} ({loaded.reason})."
 
 
 def _face_models() -> FaceModels:
@@ -376,6 +464,7 @@ def _write_json(path: Path | None, content: dict[str, Any]) -> None:
 
 COMMANDS = {
     "serve": _serve,
+    "camera": _camera,
     "animate": _animate,
     "benchmark": _benchmark,
     "compare": _compare,

@@ -12,11 +12,14 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.staticfiles import StaticFiles
 
 from pipeline.weights import cache_folder
+from realtime.mux import one_port
 from realtime.sessions import Sessions
+from realtime.settings import MediaSettings
 from realtime.tuning import self_check
-from web import demo_driver, metrics, panel, signalling
+from web import demo_driver, files, metrics, panel, recordings, signalling, view, virtual_camera, whip
 from web.engine import Engine
 from web.guard import Guard
+from web.jobs import Jobs
 from web.pages import Pages
 from web.settings import Settings
 
@@ -44,10 +47,15 @@ def create_app(settings: Settings, engine: Engine, *routers: APIRouter) -> FastA
     app.state.pages = Pages(app.state.sessions)
     app.state.registry = metrics.registry(app.state.sessions, engine)
     app.state.demo_clip = demo_driver.DemoClip(cache_folder())
+    app.state.recordings = recordings.Recordings.of(settings)
+    app.state.jobs = Jobs()
     app.add_middleware(Guard, settings=settings)
     _allow_origins(app, settings.origins)
     signalling.add_refusals(app)
-    for router in (signalling.router, metrics.router, demo_driver.router, *routers):
+    files.add_refusals(app)
+    whip.add_refusals(app)
+    own = (signalling.router, whip.router, metrics.router, demo_driver.router, recordings.router, virtual_camera.router)
+    for router in (*own, files.router, view.router, *routers):
         app.include_router(router)
     app.mount("/client", StaticFiles(directory=STATIC))
     panel.mount(app, settings, engine)
@@ -56,13 +64,16 @@ def create_app(settings: Settings, engine: Engine, *routers: APIRouter) -> FastA
 
 @asynccontextmanager
 async def _live(app: FastAPI) -> AsyncIterator[None]:
-    for warning in await self_check(app.state.settings.media):
+    media: MediaSettings = app.state.settings.media
+    for warning in await self_check(media):
         logger.warning(warning)
-    try:
-        yield
-    finally:
-        await app.state.sessions.close_all()
-        app.state.engine.close()
+    async with one_port(media):
+        try:
+            yield
+        finally:
+            await app.state.sessions.close_all()
+            await app.state.jobs.close()
+            app.state.engine.close()
 
 
 def _allow_origins(app: FastAPI, origins: tuple[str, ...]) -> None:
@@ -71,7 +82,7 @@ def _allow_origins(app: FastAPI, origins: tuple[str, ...]) -> None:
         CORSMiddleware,
         allow_origins=list(origins),
         allow_methods=["*"],
-        allow_headers=["authorization", "content-type"],
-        expose_headers=["location", "retry-after"],
+        allow_headers=["authorization", "content-type", "if-match"],
+        expose_headers=["accept-patch", "etag", "link", "location", "retry-after"],
         allow_credentials=True,
     )

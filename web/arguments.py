@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
-from web.settings import Settings
+from realtime.framing import FITS, Framing
+from web.settings import Driver, Settings
 
 ANIMATORS = ("auto", "liveportrait", "meshwarp")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
@@ -34,6 +36,9 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         return added
 
     _add_serve(command("serve", "the web page with the live puppet (what `run.py` alone does)"))
+    _add_camera(
+        command("camera", "this machine's camera to a virtual camera for calls, a window or a file; no browser")
+    )
     _add_animate(command("animate", "animate a picture with a video, file to file"))
     _add_benchmark(command("benchmark", "measure speed and quality on this machine"))
     _add_compare(command("compare", "original against optimized: speed, memory and quality, measured"))
@@ -49,11 +54,32 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
 def _add_serve(parser: argparse.ArgumentParser) -> None:
     _add_animator(parser)
     parser.add_argument("--source", type=Path, metavar="PICTURE", help="the first portrait")
+    parser.add_argument("--portraits", type=Path, metavar="FOLDER", help="show these, too, and remember uploads there")
+    parser.add_argument(
+        "--driver",
+        choices=get_args(Driver),
+        default=Settings.driver,
+        help="whom the page shows: whoever opens it, or the stream that OBS, GStreamer or FFmpeg sends to /whip",
+    )
+    parser.add_argument("--whip-token", metavar="TEXT", help="streams and their viewers must show it (Bearer)")
     parser.add_argument("--host", default=Settings.host, help="address of the page")
     parser.add_argument("--port", type=_port, default=Settings.port, help="port of the page; 0 takes any free one")
     parser.add_argument("--max-sessions", type=_positive, default=Settings.max_sessions, help="users at a time")
+    parser.add_argument("--recordings", type=Path, metavar="FOLDER", help="of recordings (in your folder for videos)")
+    parser.add_argument(
+        "--recordings-limit",
+        type=_positive,
+        default=Settings.recordings_limit,
+        metavar="GB",
+        help="of all recordings there; none is deleted by itself",
+    )
     parser.add_argument("--media-address", metavar="ADDR", help="address of audio and video (that of the page)")
-    parser.add_argument("--media-ports", type=_port_range, metavar="LOW-HIGH", help="UDP ports of the media")
+    parser.add_argument(
+        "--media-ports", type=_port_range, metavar="LOW-HIGH", help="UDP ports of the media; a single one is for all"
+    )
+    parser.add_argument(
+        "--advertise-address", metavar="ADDR", help="where browsers reach the media, if not at --media-address"
+    )
     parser.add_argument("--ice-server", action="extend", nargs="+", default=[], metavar="URL", help="STUN or TURN")
     parser.add_argument("--ssl-certfile", type=Path, metavar="FILE", help="certificate: serves https")
     parser.add_argument("--ssl-keyfile", type=Path, metavar="FILE", help="its key")
@@ -61,6 +87,55 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow-origin", action="append", default=[], metavar="ORIGIN", help="a page elsewhere that may start sessions"
     )
+
+
+def _add_camera(parser: argparse.ArgumentParser) -> None:
+    _add_animator(parser)
+    parser.add_argument(
+        "--source",
+        type=Path,
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="PICTURE",
+        help="the portrait (the built-in one), and those that the key N goes on to",
+    )
+    parser.add_argument(
+        "--camera",
+        default="0",
+        metavar="WHICH",
+        help="its number or /dev path, a video file, the URL of a stream, or demo: a clip that needs none",
+    )
+    parser.add_argument("--list", action="store_true", help="name the cameras of this machine, and end")
+    parser.add_argument(
+        "--virtual-camera",
+        nargs="?",
+        const="",
+        metavar="DEVICE",
+        help="show the puppet there, for calls and OBS (the first one that there is)",
+    )
+    parser.add_argument(
+        "--preview",
+        action="store_true",
+        help="show it in a window, which takes keys: C calibrate, N next portrait, Space pause, M mirror, O overlay, "
+        "Q quit (also where nothing else is asked for)",
+    )
+    parser.add_argument(
+        "--no-mirror",
+        action="store_true",
+        help="the window shows what others see; else it is a mirror, as in calls. Others never see it mirrored",
+    )
+    parser.add_argument("--record", type=Path, metavar="FILE", help="write it there (.mp4)")
+    parser.add_argument("--save-motion", type=Path, metavar="FILE", help="keep the motion (.npz); LivePortrait only")
+    parser.add_argument(
+        "--fps", type=_rate, default=Framing.fps, help="frames per second, of the camera and what it moves"
+    )
+    parser.add_argument("--width", type=_even, default=Framing.width, help="of the virtual camera, in pixels")
+    parser.add_argument("--height", type=_even, default=Framing.height, help="of the virtual camera, in pixels")
+    parser.add_argument(
+        "--fit", choices=FITS, default=Framing.fit, help="all of the puppet between black borders, or cropped to fill"
+    )
+    _add_set(parser)
 
 
 def _add_animate(parser: argparse.ArgumentParser) -> None:
@@ -77,9 +152,7 @@ def _add_animate(parser: argparse.ArgumentParser) -> None:
         "--output", type=Path, metavar="VIDEO", required=True, help=".mp4, .mov or .mkv; of two pictures .png or .jpg"
     )
     parser.add_argument("--save-motion", type=Path, metavar="FILE", help="keep the driver's motion; LivePortrait only")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="OPTION=VALUE", help="as in head=0.5 or badge=false"
-    )
+    _add_set(parser)
     _add_json(parser)
 
 
@@ -154,6 +227,12 @@ def _add_animator(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", type=_size, default=Settings.size, help="side of the animated picture in pixels")
 
 
+def _add_set(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="OPTION=VALUE", help="as in head=0.5 or badge=false"
+    )
+
+
 def _add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
 
@@ -178,6 +257,13 @@ def _size(text: str) -> int:
     return _integer(text, 128, 1024)
 
 
+def _even(text: str) -> int:
+    number = _integer(text, 128, 4096)
+    if number % 2:
+        raise argparse.ArgumentTypeError(f"must be even, not {text!r}")
+    return number
+
+
 def _integer(text: str, low: int, high: int) -> int:
     if not text.isdecimal() or not low <= int(text) <= high:
         raise argparse.ArgumentTypeError(f"must be a whole number from {low} to {high}, not {text!r}")
@@ -185,8 +271,8 @@ def _integer(text: str, low: int, high: int) -> int:
 
 
 def _port_range(text: str) -> tuple[int, int]:
-    low, _, high = text.partition("-")
-    first, last = _port(low), _port(high)
+    low, dash, high = text.partition("-")
+    first, last = _port(low), _port(high if dash else low)
     if not 0 < first <= last:
-        raise argparse.ArgumentTypeError(f"must be like 40000-40100, not {text!r}")
+        raise argparse.ArgumentTypeError(f"must be like 40000-40100 or 40000, not {text!r}")
     return first, last

@@ -18,13 +18,17 @@ RENDER = "import sys, pathlib, pipeline.demo; pipeline.demo.write_demo(pathlib.P
 router = APIRouter()
 
 
+class DemoError(RuntimeError):
+    """The clip cannot be made; the text is a sentence with the remedy."""
+
+
 @router.get("/demo.mp4")
 async def demo(request: Request) -> FileResponse:
     """The clip; the first request ever renders it, which takes some seconds."""
     clip: DemoClip = request.app.state.demo_clip
     try:
         return FileResponse(await clip.path(), media_type="video/mp4")
-    except RuntimeError as error:
+    except DemoError as error:
         raise HTTPException(503, str(error)) from error
 
 
@@ -36,7 +40,7 @@ class DemoClip:
         self._turn = asyncio.Lock()
 
     async def path(self) -> Path:
-        """The finished file. RuntimeError where it cannot be made."""
+        """The finished file. DemoError where it cannot be made."""
         async with self._turn:
             if not self._path.exists():
                 unfinished = self._path.with_stem(f"demo-{os.getpid()}")
@@ -59,4 +63,4 @@ async def _render(path: Path) -> None:
             process.kill()
     if process.returncode != 0:
         last = complaint.decode(errors="replace").strip().rpartition("\n")[2]
-        raise RuntimeError(f"The demo driver could not be rendered ({last}); use a camera instead.")
+        raise DemoError(f"The demo driver could not be rendered ({last}); use a camera instead.")

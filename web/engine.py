@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from pipeline.animate import read_source
 from pipeline.animator import Animator, Progress
 from pipeline.face.tracker import FaceTracker
 from pipeline.load import Loaded, load_animator
@@ -15,6 +16,7 @@ from pipeline.weights import face_models
 from realtime.worker import Worker
 from web.portraits import Portraits
 from web.settings import Settings
+from web.shelf import Shelf
 
 if TYPE_CHECKING:
     from pipeline.liveportrait.animator import LivePortrait
@@ -37,7 +39,9 @@ class Engine:
 
 def load_engine(settings: Settings, progress: Progress) -> Engine:
     """Raises WeightsError, AnimatorError or PortraitError, each one sentence."""
-    named = _named(settings.source)
+    named, shelf = _named(settings.source), _shelf(settings.portraits)
+    if settings.source:
+        read_source(settings.source)  # a mistyped name is told before the models are loaded
     models = face_models()
     loaded = load_animator(
         settings.animator, models, settings.size, settings.precision, settings.weights, settings.backend
@@ -47,7 +51,7 @@ def load_engine(settings: Settings, progress: Progress) -> Engine:
         worker = _own_thread(loaded.animator)
         loaded = replace(loaded, animator=worker)
     loaded = loaded.warmed_up(progress)
-    return Engine(loaded, lambda: FaceTracker(models), Portraits(loaded.animator, named), worker)
+    return Engine(loaded, lambda: FaceTracker(models), Portraits(loaded.animator, named, shelf), worker)
 
 
 def _own_thread(animator: Animator) -> Worker[Any]:
@@ -56,13 +60,12 @@ def _own_thread(animator: Animator) -> Worker[Any]:
     return own_thread(cast("LivePortrait", animator))
 
 
-def _named(source: Path | None) -> dict[str, bytes]:
-    builtin = {name: path.read_bytes() for name, path in BUILTIN.items()}
-    return builtin if source is None else {source.stem: _read(source)} | builtin
+def _named(source: Path | None) -> dict[str, Path]:
+    return BUILTIN if source is None else {source.stem: source, **BUILTIN}
 
 
-def _read(source: Path) -> bytes:
+def _shelf(folder: Path | None) -> Shelf | None:
     try:
-        return source.read_bytes()
+        return Shelf(folder) if folder else None
     except OSError as error:
-        raise PortraitError(f"{source} cannot be read ({error.strerror}); name a picture file in --source.") from error
+        raise PortraitError(f"{folder} cannot be used ({error.strerror}); name a folder in --portraits.") from error

@@ -1,4 +1,4 @@
-"""The panel, and the only file that knows Gradio: the page and its sliders. `static/client.js` moves the media."""
+"""The panel, and the only file that knows Gradio: the tabs and the controls. `static/client.js` moves the media."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ import gradio as gr
 from fastapi import FastAPI
 
 from pipeline.animator import AnimateOptions
+from realtime.settings import IceServer
+from web.advice import better
 from web.engine import Engine
 from web.pages import Pages
 from web.settings import Settings
@@ -24,20 +26,31 @@ STATIC = Path(__file__).parent / "static"
 
 GROUPS = {
     "Face": ("expression", "mouth", "eyes", "brows", "gaze"),
-    "Head": ("head", "smoothing"),
-    "Picture": ("mirror", "badge", "driver_mouth", "paste_back"),
+    "Head": ("head", "yaw", "pitch", "roll", "position"),
+    "Smoothness": ("smoothing",),
+    "Look": (
+        *("mirror", "badge", "driver_mouth", "stitching", "paste_back"),
+        *("background", "background_colour"),
+    ),
     "Driving": (
-        *("relative", "region", "driving_multiplier", "stitching", "normalize_lip"),
+        *("relative", "region", "driving_multiplier", "normalize_lip"),
         *("eye_retargeting", "lip_retargeting"),
     ),
     "The portrait's own look": tuple(name for name in AnimateOptions.__dataclass_fields__ if name.startswith("edit_")),
 }
 
-# Gradio evaluates this in a function of its own, where a relative import would start from Gradio's scripts.
-ON_LOAD = """
-import(new URL("client/client.js", document.baseURI).href).then((client) => client.start(element, props.config));
-"""
+PRESETS: dict[str, dict[str, float]] = {
+    "As I am": {},
+    "Lively": {"expression": 1.35, "brows": 1.3, "head": 1.15, "smoothing": 0.4},
+    "Calm": {"expression": 0.75, "head": 0.6, "position": 0.5, "smoothing": 0.8},
+    "Newsreader": {"head": 0.5, "roll": 0.4, "position": 0.0, "smoothing": 0.7},
+}
+"""What differs from the defaults, by name."""
 
+# Gradio evaluates this in a function of its own, where a relative import would start from Gradio's scripts.
+START = """
+import(new URL("client/{module}.js", document.baseURI).href).then((module) => module.start(element, props.config));
+"""
 
 TELL_PAGE = "(page) => { window.page = page; }"
 
@@ -59,20 +72,23 @@ def mount(app: FastAPI, settings: Settings, engine: Engine) -> None:
             font=["ui-sans-serif", "system-ui", "sans-serif"],
             font_mono=["ui-monospace", "monospace"],
         ),
-        css_paths=[STATIC / "style.css"],
+        css_paths=[STATIC / name for name in ("style.css", "stage.css", "controls.css", "files.css")],
     )
 
 
 def _panel(settings: Settings, engine: Engine, pages: Pages) -> gr.Blocks:
     panel = gr.Blocks(title="Portrait puppet", analytics_enabled=False, fill_width=True)
-    with panel, gr.Row(elem_id="page"):
-        with gr.Column(elem_id="stage", min_width=0):
-            gr.HTML(_stage(engine), js_on_load=ON_LOAD, apply_default_css=False, config=_config(settings, engine))
-        with gr.Column(elem_id="controls", min_width=0):
-            for title, names in GROUPS.items():
-                _group(title, [name for name in names if name in engine.loaded.animator.supports])
+    with panel:
+        gr.HTML("<h1>Portrait puppet</h1>", elem_id="brand", apply_default_css=False)
+        with gr.Tabs(elem_id="tabs"):
+            with gr.Tab("Live", render_children=True):
+                _live(settings, engine)
+            with gr.Tab("File"):
+                _page("files", {"motion": engine.loaded.animator.name == "liveportrait"})
+            with gr.Tab("Compare"):
+                _page("compare", {})
         page = gr.Textbox(visible=False)
-        told = panel.load(_page, None, [page], queue=False, show_progress="hidden", api_visibility="private")
+        told = panel.load(_hash, None, [page], queue=False, show_progress="hidden", api_visibility="private")
         told.then(None, [page], None, js=TELL_PAGE, queue=False, api_visibility="private")
 
         async def leave(request: gr.Request) -> None:
@@ -82,8 +98,34 @@ def _panel(settings: Settings, engine: Engine, pages: Pages) -> gr.Blocks:
     return panel
 
 
-def _page(request: gr.Request) -> str:
+def _hash(request: gr.Request) -> str:
     return str(request.session_hash)
+
+
+def _live(settings: Settings, engine: Engine) -> None:
+    supported = engine.loaded.animator.supports
+    groups = {title: [name for name in names if name in supported] for title, names in GROUPS.items()}
+    order = [name for names in groups.values() for name in names]
+    with gr.Row(elem_id="page"):
+        with gr.Column(elem_id="stage", min_width=0):
+            config = _config(settings, engine, order)
+            gr.HTML(_stage(engine), js_on_load=START.format(module="client"), apply_default_css=False, config=config)
+        with gr.Column(elem_id="controls", min_width=0):
+            gr.HTML(_text("presets.html"), apply_default_css=False)
+            controls = [control for title, names in groups.items() for control in _group(title, names)]
+            apply = gr.Button("Apply", elem_id="apply", visible="hidden")
+            values = "() => window.puppet.values()"
+            apply.click(None, None, controls, js=values, show_progress="hidden", queue=False, api_visibility="private")
+
+
+def _page(module: str, config: dict[str, Any]) -> None:
+    """A tab that is a page of our own: `static/{module}.html`, started by `static/{module}.js`."""
+    start = START.format(module=module)
+    gr.HTML(_text(f"{module}.html"), js_on_load=start, apply_default_css=False, config=config)
+
+
+def _text(name: str) -> str:
+    return (STATIC / name).read_text(encoding="utf-8")
 
 
 def _stage(engine: Engine) -> str:
@@ -92,41 +134,64 @@ def _stage(engine: Engine) -> str:
         "animator": loaded.animator.name,
         "device": loaded.device,
         "reason": loaded.reason,
+        "better": better(loaded),
         "portrait": quote(engine.portraits.first.id),
     }
-    template = Template((STATIC / "stage.html").read_text(encoding="utf-8"))
-    return template.substitute({name: escape(word) for name, word in words.items()})
+    return Template(_text("stage.html")).substitute({name: escape(word) for name, word in words.items()})
 
 
-def _config(settings: Settings, engine: Engine) -> dict[str, Any]:
+def _config(settings: Settings, engine: Engine, order: list[str]) -> dict[str, Any]:
     """What client.js is told."""
     return {
         "portraits": engine.portraits.names,
-        "iceServers": list(settings.media.ice_servers),
+        "iceServers": [dataclasses.asdict(IceServer.parse(text)) for text in settings.media.ice_servers],
         "options": dataclasses.asdict(AnimateOptions()),
+        "controls": order,
+        "presets": PRESETS,
+        "whip": settings.driver == "whip",
     }
 
 
-def _group(title: str, names: list[str]) -> None:
-    if names:
-        with gr.Column(elem_classes="group", min_width=0):
-            gr.Markdown(f"### {title}")
-            for name in names:
-                _control(name)
+def _group(title: str, names: list[str]) -> list[gr.components.Component]:
+    """Gradio's controls of a group."""
+    if not names:
+        return []
+    with gr.Column(elem_classes="group", min_width=0):
+        if len(names) > 1:
+            gr.Markdown(f"## {title}")
+        controls = [_control(name) for name in names if not name.endswith("colour")]
+        for name in names:
+            if name.endswith("colour"):
+                _colour(name)
+    return controls
 
 
-def _control(name: str) -> None:
+def _colour(name: str) -> None:
+    """The browser's own choice of a colour: Gradio's would open outside a column that scrolls."""
+    told = AnimateOptions.__dataclass_fields__[name]
+    label = f'<label class="colour" title="{told.metadata["hint"]}">{told.metadata["label"]}'
+    gr.HTML(
+        f'{label}<input type="color" value="{told.default}"></label>',
+        elem_id=f"option-{name}",
+        apply_default_css=False,
+    )
+
+
+def _control(name: str) -> gr.components.Component:
     """A slider or a switch that tells client.js, which tells the server over the data channel: no queue between."""
-    default: float | bool | str = getattr(AnimateOptions, name)
+    default: Any = getattr(AnimateOptions, name)
     told = AnimateOptions.__dataclass_fields__[name].metadata
     words = {"label": told["label"], "info": told["hint"], "elem_id": f"option-{name}"}
-    control: gr.components.FormComponent
+    control: Any
     if isinstance(default, bool):
         control = gr.Checkbox(default, **words)
     elif isinstance(default, str):
-        control = gr.Dropdown(list(told["choices"]), value=default, **words)
+        control = gr.Dropdown(list(told["choices"]), value=default, filterable=False, **words)
     else:
         step = float(f"{(told['high'] - told['low']) / 40:.1g}")
-        control = gr.Slider(told["low"], told["high"], default, step=step, **words)
+        unit = {"×": "times", "°": "degrees"}.get(told["unit"], "bare")
+        control = gr.Slider(told["low"], told["high"], default, step=step, elem_classes=unit, **words)
     tell = f"(value) => {{ window.puppet?.set({{ {name}: value }}); }}"
     control.change(None, [control], None, js=tell, show_progress="hidden", queue=False, api_visibility="private")
+    made: gr.components.Component = control
+    return made

@@ -16,6 +16,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from pipeline.animator import Progress
+from realtime.settings import MediaSettings
 from web.app import create_app
 from web.engine import Engine, load_engine
 from web.settings import Settings, is_loopback
@@ -35,6 +36,7 @@ def serve(settings: Settings, progress: Progress) -> None:
     Raises ServeError (port, certificate), PortraitError (source), AnimatorError or WeightsError: each one sentence.
     """
     _check_certificate(settings)
+    _check_media_port(settings.media)
     with listen(settings) as listener:
         engine = load_engine(settings, progress)
         for warning in _warnings(settings, engine):
@@ -43,6 +45,10 @@ def serve(settings: Settings, progress: Progress) -> None:
         loaded = engine.loaded
         config = uvicorn_config(create_app(settings, engine), settings)
         line = f"Portrait puppet: {url} ({loaded.animator.name} on {loaded.device}: {loaded.reason})"
+        if settings.driver == "whip":
+            line += (
+                f"\nStreams (WHIP) go to {url}/whip, viewers to {url}/client/watch.html, and WHEP to {url}/whep/whip"
+            )
         gc.freeze()  # what is loaded stays: a collection over it would stop the pictures for 0.1 s, and the end for 1 s
         _Server(config, partial(print, line, flush=True)).run(sockets=[listener])
 
@@ -116,6 +122,21 @@ def listen(settings: Settings) -> socket.socket:
             "choose another --port, or end the program that uses it."
         ) from error
     return listener
+
+
+def _check_media_port(media: MediaSettings) -> None:
+    """Told before the models load: that the one port of all connections is in use."""
+    if not media.ports or not media.one_port:
+        return
+    family = socket.AF_INET6 if ":" in media.address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((media.address, media.ports[0]))
+        except OSError as error:
+            raise ServeError(
+                f"Media cannot use UDP port {media.ports[0]} of {media.address} ({_reason(error)}); "
+                "choose another in --media-ports, or end the program that uses it."
+            ) from error
 
 
 def _check_certificate(settings: Settings) -> None:

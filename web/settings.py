@@ -5,13 +5,16 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from realtime.settings import MediaSettings
 
 if TYPE_CHECKING:
     from pipeline.backends.names import BackendName
     from pipeline.load import AnimatorName, Precision
+
+
+Driver = Literal["browser", "whip"]  # whip: streams, too
 
 
 @dataclass(frozen=True)
@@ -22,13 +25,18 @@ class Settings:
     port: int = 7860  # 0: any free port
     animator: AnimatorName = "auto"
     source: Path | None = None
+    portraits: Path | None = None  # the folder in which uploads are remembered
     size: int = 512  # pixels: the animated picture is size x size
     precision: Precision = "auto"  # of LivePortrait's networks
     backend: BackendName = "compiled"  # how they run
     weights: Path | None = None  # the folder of LivePortrait's checkpoints, where they are not the fetched ones
     max_sessions: int = 4
+    recordings: Path | None = None  # the folder that sessions are recorded into; None: in the user's for videos
+    recordings_limit: int = 10  # GB of recordings in it
     media: MediaSettings = field(default_factory=MediaSettings)
+    driver: Driver = "browser"
     password: str | None = None
+    whip_token: str | None = None  # that streams and their viewers must show (WHIP, WHEP); None: as the rest
     allow_origins: tuple[str, ...] = ()  # pages of other origins that may start sessions: "https://host[:port]"
     ssl_certfile: Path | None = None
     ssl_keyfile: Path | None = None

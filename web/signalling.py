@@ -114,6 +114,11 @@ async def _chosen(request: Request) -> Prepared:
     return await _portraits(request).add(await read_body(request, MAX_BYTES))
 
 
+@router.get("/session/{id}/options")
+async def options(request: Request, id: str) -> dict[str, Any]:
+    return dataclasses.asdict(_sessions(request).get(id).options)
+
+
 @router.patch("/session/{id}/options")
 async def set_options(request: Request, id: str) -> dict[str, Any]:
     session: Session = _sessions(request).get(id)
@@ -126,21 +131,39 @@ async def calibrate(request: Request, id: str) -> dict[str, str]:
     return {"state": "calibrating"}
 
 
+@router.put("/session/{id}/freeze")
+async def freeze(request: Request, id: str) -> dict[str, bool]:
+    on = (await read_json(request)).get("on")
+    if not isinstance(on, bool):
+        raise HTTPException(422, "'on' must be true or false.")
+    _sessions(request).get(id).freeze(on)
+    return {"on": on}
+
+
 @router.get("/session/{id}/stats")
 async def stats(request: Request, id: str) -> Mapping[str, Any]:
     return _sessions(request).get(id).stats()
 
 
 @router.post("/portraits", status_code=201)
-async def add_portrait(request: Request) -> dict[str, Any]:
-    """Make a picture ready before it is shown: its id, and what may look wrong."""
-    prepared = await _portraits(request).add(await read_body(request, MAX_BYTES))
+async def add_portrait(request: Request, name: str = "") -> dict[str, Any]:
+    """Make a picture ready before it is shown: its id, and what may look wrong. `name` is that of its file."""
+    prepared = await _portraits(request).add(await read_body(request, MAX_BYTES), name)
     return {"id": prepared.id, "warnings": list(prepared.portrait.warnings)}
 
 
 @router.get("/portraits/{id}")
 async def portrait_at_rest(request: Request, id: str) -> Response:
     return Response((await _portraits(request).get(id)).rest, media_type="image/jpeg")
+
+
+@router.get("/portraits/{id}/idle.mp4")
+async def idling_portrait(request: Request, id: str) -> Response:
+    """It breathes and blinks; 404 where the animator is too slow to draw that beforehand."""
+    loop = await _portraits(request).idle_loop(id)
+    if loop is None:
+        raise HTTPException(404, "This animator is too slow for an idle loop; show the picture at rest.")
+    return Response(loop, media_type="video/mp4")
 
 
 @router.get("/health")

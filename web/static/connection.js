@@ -10,6 +10,9 @@ const FIRST_PATIENCE = 8000; // before the first: finding a path may take a whil
 /** A failure in words for the user. */
 export class Trouble extends Error {}
 
+/** The connection must be made anew: it was begun for pictures only. */
+export class Anew extends Trouble {}
+
 export class Connection {
   #end;
   #pc;
@@ -18,9 +21,10 @@ export class Connection {
   #answered; // resolves once there is a session to tell candidates to
   #onAnswered;
   #rate = null; // of the driver's pictures, where it is limited
+  #voice = null; // what sends the driver's voice, where there is one
 
-  /** `onMessage` gets what the control channel brings, parsed. */
-  constructor(iceServers, driver, onMessage) {
+  /** `onMessage` gets what the control channel brings, parsed; `voice` is the microphone's track, or null. */
+  constructor(iceServers, driver, voice, onMessage) {
     this.ended = new Promise((_, reject) => (this.#end = reject));
     this.ended.catch(() => {}); // it may end before anyone waits
     this.#answered = new Promise((resolve) => (this.#onAnswered = resolve));
@@ -31,7 +35,8 @@ export class Connection {
     if (iceServers.length) this.#pc.onicecandidate = ({ candidate }) => this.#trickle(candidate);
     const transceiver = this.#pc.addTransceiver(driver.getVideoTracks()[0], { direction: "sendrecv", streams: [driver] });
     preferH264(transceiver);
-    this.stream = new MediaStream([transceiver.receiver.track]);
+    if (voice) this.#voice = this.#pc.addTransceiver(voice, { direction: "sendrecv", streams: [driver] }).sender;
+    this.stream = new MediaStream(this.#pc.getReceivers().map(({ track }) => track));
     transceiver.receiver.track.onended = () => this.end(new Trouble(ENDED));
     this.#channel = this.#pc.createDataChannel("control");
     this.#channel.onclose = () => this.end(new Trouble(ENDED));
@@ -58,27 +63,34 @@ export class Connection {
     if (this.#channel.readyState === "open") this.#channel.send(JSON.stringify(message));
   }
 
+  /** Send this voice from now on; null: none. Ends with Anew where the connection was begun without one. */
+  speak(voice) {
+    if (this.#voice) this.#voice.replaceTrack(voice);
+    else if (voice) this.end(new Anew("The voice needs a new connection."));
+  }
+
   /** Change the portrait of the running session. */
   async wear(id) {
-    await ask(`${this.#url}/portrait`, {
+    await this.ask("portrait", {
       method: "PUT",
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify({ id }),
     });
   }
 
-  /** What the browser counted since the start: {decoded, dropped, receivedBytes, encoded, encodeSeconds, sentBytes}. */
+  /** Something else of the running session, as `ask`. */
+  ask(path, request) {
+    return ask(`${this.#url}/${path}`, request);
+  }
+
+  /** Of the session, once it is open: "session/ID". */
+  get url() {
+    return this.#url;
+  }
+
+  /** As `countsOf`, now. */
   async counts() {
-    const reports = [...(await this.#pc.getStats()).values()];
-    const [inbound, outbound] = ["inbound-rtp", "outbound-rtp"].map((type) => reports.find((report) => report.type === type) ?? {});
-    return {
-      decoded: inbound.framesDecoded ?? 0,
-      dropped: inbound.framesDropped ?? 0,
-      receivedBytes: inbound.bytesReceived ?? 0,
-      encoded: outbound.framesEncoded ?? 0,
-      encodeSeconds: outbound.totalEncodeTime ?? 0,
-      sentBytes: outbound.bytesSent ?? 0,
-    };
+    return countsOf(await this.#pc.getStats());
   }
 
   /** Send at most `rate` of the driver's pictures a second, no larger than usual; null: all. */
@@ -132,6 +144,30 @@ export class Connection {
       body: `a=ice-ufrag:${candidate.usernameFragment}\r\na=mid:${candidate.sdpMid}\r\na=${candidate.candidate}\r\n`,
     }).catch(() => {});
   }
+}
+
+/**
+ * What the browser counted since the start. Of the pictures: {decoded, dropped, receivedBytes, encoded, encodeSeconds,
+ * sentBytes}. Of the voice: {heldSeconds, heard} in its buffer, {playedSeconds, played} on the way to the loudspeaker.
+ */
+export function countsOf(stats) {
+  const reports = [...stats.values()];
+  const video = (type) => reports.find((report) => report.type === type && report.kind === "video") ?? {};
+  const [inbound, outbound] = [video("inbound-rtp"), video("outbound-rtp")];
+  const voice = reports.find((report) => report.type === "inbound-rtp" && report.kind === "audio") ?? {};
+  const playout = reports.find((report) => report.type === "media-playout") ?? {};
+  return {
+    heldSeconds: voice.jitterBufferDelay ?? 0,
+    heard: voice.jitterBufferEmittedCount ?? 0,
+    playedSeconds: playout.totalPlayoutDelay ?? 0,
+    played: playout.totalSamplesCount ?? 0,
+    decoded: inbound.framesDecoded ?? 0,
+    dropped: inbound.framesDropped ?? 0,
+    receivedBytes: inbound.bytesReceived ?? 0,
+    encoded: outbound.framesEncoded ?? 0,
+    encodeSeconds: outbound.totalEncodeTime ?? 0,
+    sentBytes: outbound.bytesSent ?? 0,
+  };
 }
 
 /** fetch, or Trouble with the server's own sentence. */

@@ -31,6 +31,11 @@ export async function openCamera(signal) {
   };
 }
 
+/** Somebody else drives: a stream that the server gets by WHIP. */
+export async function openStream() {
+  return { stream: null, close: () => {}, gone: () => null, onGone: () => {} };
+}
+
 /** The clip goes through a canvas: not every browser can capture a video element. */
 export async function openDemo(signal) {
   const clip = await (await ask("demo.mp4", { signal })).blob();

@@ -3,6 +3,7 @@
 const MINUTE = 60_000;
 const [WIDTH, HEIGHT] = [240, 48]; // of the graph, in its own units
 const STEP = 50; // ms: the graph's top is a multiple of it
+const STAGES = ["decode", "wait", "track", "motion", "animate", "encode"];
 
 export class Figures {
   #page;
@@ -21,13 +22,22 @@ export class Figures {
   }
 
   /** `latencies` are those of the pictures since the last call, `words` what to write into the element of each name. */
-  show(latencies, words, warnings) {
+  show(latencies, words, warnings, stages) {
     const now = performance.now();
     this.#note(now, latencies);
     if (this.#page.figures.hidden) return;
     for (const [name, text] of Object.entries(words)) this.#page.figures.querySelector(`[data-figure="${name}"]`).textContent = text;
     this.#page.figures.querySelector(".warnings").textContent = warnings.join(" ");
+    this.#bars(stages);
     this.#draw(now);
+  }
+
+  /** What the server does with a picture: a bar for each stage's median. */
+  #bars(stages) {
+    const medians = STAGES.map((name) => stages?.[name]?.p50 ?? 0);
+    const longest = Math.max(1, ...medians);
+    const rows = STAGES.map((name, i) => `<dt>${name}</dt><dd><i style="width:${(100 * medians[i]) / longest}%"></i></dd><dd>${medians[i].toFixed(1)}</dd>`);
+    this.#page.figures.querySelector(".stages").innerHTML = rows.join("");
   }
 
   #toggle() {

@@ -6,6 +6,7 @@ import { Glass } from "./glass.js";
 const LIVE_MS = 500; // between looks while live
 const EARLY_MS = 100; // until the first picture
 const FREEZE_INTERVALS = 3; // a picture shown for longer is a freeze
+const LONGEST_MS = 1000; // that a voice is told to be held
 const SETTLED = 15; // pictures until the interval is known
 
 /** The last few values of something. */
@@ -55,6 +56,7 @@ export class Meters {
     this.#connection = null;
     this.#page.fps.textContent = "– fps";
     this.#page.latency.textContent = "– ms";
+    this.#page.drops.textContent = "– dropped";
     this.#page.fps.classList.remove("warned");
     this.#figures.clear();
   }
@@ -120,8 +122,9 @@ export class Meters {
   }
 
   /** What the server is told. */
-  #view({ fps = 0, up = 0, down = 0, dropped = 0 }) {
-    return { latencies: this.#measured.splice(0).map((ms) => Math.max(0, ms)), freezes: this.#freezes, fps, up, down, dropped };
+  #view({ fps = 0, up = 0, down = 0, dropped = 0, held = 0 }) {
+    const voice = held && Math.min(Math.max(0, held - (this.parts.screen.median ?? 0)), LONGEST_MS);
+    return { latencies: this.#measured.splice(0).map((ms) => Math.max(0, ms)), freezes: this.#freezes, fps, up, down, dropped, voice };
   }
 
   #show(rates) {
@@ -132,7 +135,9 @@ export class Meters {
     this.#page.fps.classList.toggle("warned", warnings.length > 0);
     const measured = this.#stats?.page?.glass_to_glass_ms;
     measured ? this.#showMeasured(measured) : this.#showEstimated();
-    this.#figures.show(this.#measured, this.#words(rates, measured), warnings);
+    const words = this.#words(rates, measured);
+    this.#page.drops.textContent = `${words.drops.split(" ")[0]} dropped`;
+    this.#figures.show(this.#measured, words, warnings, this.#stats?.stages_ms);
   }
 
   #showMeasured({ p50, p95 }) {
@@ -172,7 +177,7 @@ export class Meters {
 
 const sum = (parts) => `${Object.entries(parts).map(([name, { median = 0 }]) => `${name} ${median.toFixed(0)}`).join(" + ")} ms`;
 
-/** From two counts: {fps, up, down (bit/s), dropped (so far), encoding (ms a picture)}. */
+/** From two counts: {fps, up, down (bit/s), dropped (so far), encoding (ms a picture), held (ms, the voice until it is heard)}. */
 function ratesBetween(before, after) {
   const seconds = (after.time - before.time) / 1000;
   const since = (name) => Math.max(0, after[name] - before[name]);
@@ -182,5 +187,6 @@ function ratesBetween(before, after) {
     down: (8 * since("receivedBytes")) / seconds,
     dropped: after.dropped,
     encoding: (1000 * since("encodeSeconds")) / since("encoded"),
+    held: since("heard") && (1000 * since("heldSeconds")) / since("heard") + (1000 * since("playedSeconds")) / (since("played") || 1),
   };
 }

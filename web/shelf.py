@@ -1,0 +1,44 @@
+"""Portraits that are remembered: a folder of pictures. What users call them is only part of a file's name."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from pathlib import Path
+
+from PIL import Image
+
+SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"))
+LONGEST_NAME = 40
+
+
+class Shelf:
+    """Made with its folder, where that is not there. OSError where it cannot be."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+
+    def pictures(self) -> dict[str, Path]:
+        """Id -> file, by name."""
+        files = (path for path in self._folder.iterdir() if path.suffix.lower() in SUFFIXES)
+        return {path.stem: path for path in sorted(files)}
+
+    def find(self, data: bytes) -> str | None:
+        """The id under which this file was stored before."""
+        return next((id for id in self.pictures() if id.endswith(_mark(data))), None)
+
+    def store(self, name: str, data: bytes) -> tuple[str, Path]:
+        """Keep a file that is known to be a picture: its id, and where it lies. OSError."""
+        with Image.open(io.BytesIO(data)) as picture:
+            suffix = str(picture.format).lower()
+        words = re.sub(r"[^\w -]+", "", Path(name).stem).strip()[:LONGEST_NAME] or "portrait"
+        id = words + _mark(data)
+        path = self._folder / f"{id}.{suffix}"
+        path.write_bytes(data)
+        return id, path
+
+
+def _mark(data: bytes) -> str:
+    return "-" + hashlib.sha256(data).hexdigest()[:8]

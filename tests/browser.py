@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import cv2
 import httpx
@@ -30,16 +31,17 @@ from realtime.settings import MediaSettings
 from web.serve import serve
 from web.latency_clients import FLAGS
 from web.settings import Settings
-serve(Settings(port={port}, max_sessions={max_sessions}, media=MediaSettings(strict=True)), lambda done, total: None)
+settings = dict(port={port}, max_sessions={max_sessions}, media=MediaSettings(strict=True)) | {settings}
+serve(Settings(**settings), lambda done, total: None)
 """
 
 
 class Server:
     """The program, serving on a free port of loopback until stopped."""
 
-    def __init__(self, max_sessions: int = Settings.max_sessions, before: str = "") -> None:
+    def __init__(self, max_sessions: int = Settings.max_sessions, before: str = "", **settings: Any) -> None:
         """`before` is Python that its process runs first."""
-        code = before + SERVE.format(port=0, max_sessions=max_sessions)
+        code = before + SERVE.format(port=0, max_sessions=max_sessions, settings=settings)
         self._process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         self.line = self._process.stdout.readline()

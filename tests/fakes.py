@@ -18,6 +18,7 @@ from pipeline.face.face import Face
 from pipeline.planes import laid_out
 from realtime import tuning
 from realtime.ice import AddressRule
+from realtime.offer import PUPPETEER, VIEWER, Role
 from realtime.peer import hang_up, ice_transports
 from realtime.settings import MediaSettings
 from tests.faces import make_face
@@ -52,6 +53,8 @@ def portrait(colour: tuple[int, int, int] = (90, 90, 90)) -> Portrait:
 
 class FakeTracker:
     """Sees a face in every picture but those of number 0; its score carries the number."""
+
+    faces = 1
 
     def track(self, picture: Picture, time: float, smoothing: float = 0.5) -> Face | None:
         number = number_of(picture)
@@ -113,7 +116,11 @@ class FakePeer:
     """A browser's end of a connection, on loopback only."""
 
     def __init__(
-        self, camera: MediaStreamTrack | None = None, codec: str = "H264", settings: MediaSettings = LOOPBACK
+        self,
+        camera: MediaStreamTrack | None = None,
+        codec: str = "H264",
+        settings: MediaSettings = LOOPBACK,
+        role: Role = PUPPETEER,
     ) -> None:
         self.camera = camera or NumberedCamera()
         self.pictures: asyncio.Queue[Picture] = asyncio.Queue()
@@ -122,7 +129,8 @@ class FakePeer:
         self._settings = settings
         self._codec = codec
         self.connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        self.transceiver = self.connection.addTransceiver(self.camera)
+        source = "video" if role is VIEWER else self.camera
+        self.transceiver = self.connection.addTransceiver(source, direction=role.offered[0])
         self.channel = self.connection.createDataChannel("control")
         self.channel.on("message", self.messages.put_nowait)
         self.opened = asyncio.Event()

@@ -33,6 +33,10 @@ def test_changed_is_a_copy():
         ("edit_gaze_y", -64, "edit_gaze_y must be a number from -63.0 to 63.0, not -64."),
         ("head", True, "head must be a number from 0.0 to 2.0, not True."),
         ("head", float("nan"), "head must be a number"),
+        ("background", "beach", "background must be one of keep, blur, colour, transparent, not 'beach'."),
+        ("background_colour", "red", "background_colour must be a colour like #30475e, not 'red'."),
+        ("background_colour", "#12345", "background_colour must be a colour like"),
+        ("background_colour", 7, "background_colour must be a colour like"),
         ("headd", 1, "There is no option 'headd'; the options are head, expression"),
     ],
 )
@@ -40,6 +44,10 @@ def test_what_does_not_fit_is_named(name, value, sentence):
     with pytest.raises(OptionError) as error:
         OPTIONS.changed({name: value})
     assert str(error.value).startswith(sentence)
+
+
+def test_colours_are_written_one_way():
+    assert OPTIONS.changed({"background_colour": "#AbCdEf"}).background_colour == "#abcdef"
 
 
 def test_every_default_is_within_its_range():

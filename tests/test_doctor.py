@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import socket
+from types import SimpleNamespace
 
+import av
 import pytest
 
 from pipeline import doctor
@@ -101,10 +103,13 @@ def test_no_cameras(tmp_path):
     assert "v4l2loopback" in finding(doctor.virtual_camera(tmp_path, "linux"), "Virtual camera").remedy
 
 
-@pytest.mark.parametrize("platform", ["darwin", "win32"])
-def test_cameras_elsewhere(tmp_path, platform):
-    (found,) = doctor.cameras(tmp_path, tmp_path, platform)
-    assert found.state == "ok"
+@pytest.mark.parametrize(("platform", "lister"), [("darwin", "avfoundation"), ("win32", "dshow")])
+def test_cameras_elsewhere(tmp_path, monkeypatch, platform, lister):
+    devices = [("FaceTime", ["video"]), ("Microphone", ["audio"]), ("Webcam", ["video", "audio"])]
+    listed = {lister: [SimpleNamespace(description=name, media_types=types) for name, types in devices]}
+    monkeypatch.setattr(av, "enumerate_input_devices", listed.__getitem__)
+    found = list(doctor.cameras(tmp_path, tmp_path, platform))
+    assert [(f.state, f.detail) for f in found] == [("ok", "0: FaceTime"), ("ok", "1: Webcam")]
     assert "OBS" in finding(doctor.virtual_camera(tmp_path, platform), "Virtual camera").remedy
 
 

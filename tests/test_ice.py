@@ -11,7 +11,7 @@ import pytest
 from aioice import Connection
 
 from realtime.ice import AddressRule, NoPort, allowed_candidate, filter_candidates, open_port
-from realtime.settings import MediaSettings
+from realtime.settings import IceServer, MediaSettings
 
 LOCAL = AddressRule(loopback_only=True, own=frozenset({"192.168.1.5"}))
 STRICT = AddressRule(loopback_only=True, own=frozenset())
@@ -137,8 +137,33 @@ def free_ports(count: int) -> tuple[int, int]:
         {"ports": (9, 8)},
         {"ports": (9, 70000)},
         {"ice_servers": ("http://example.org",)},
+        {"advertise": "puppet.example"},
+        {"advertise": "0.0.0.0"},
+        {"address": "", "advertise": "192.0.2.1"},
     ],
 )
 def test_settings_that_cannot_be_meant(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"\.$"):
         MediaSettings(**wrong)
+
+
+def test_with_an_advertised_address_all_may_be_bound() -> None:
+    settings = MediaSettings("0.0.0.0", advertise="192.0.2.1")
+    assert AddressRule.of(settings).loopback_only is False
+
+
+@pytest.mark.parametrize(
+    ("text", "server"),
+    [
+        ("stun:a.example:3478", IceServer("stun:a.example:3478")),
+        ("turn:me:secret@a.example", IceServer("turn:a.example", "me", "secret")),
+        ("turns:me:p@ss:w@a.example:5349", IceServer("turns:a.example:5349", "me", "p@ss:w")),
+    ],
+)
+def test_the_credentials_of_an_ice_server(text: str, server: IceServer) -> None:
+    assert IceServer.parse(text) == server
+
+
+def test_one_port_is_a_range_of_one() -> None:
+    ranges = (None, (40000, 40001), (40000, 40000))
+    assert [MediaSettings(ports=ports).one_port for ports in ranges] == [False, False, True]

@@ -232,6 +232,8 @@ def test_the_report_is_whole_and_needs_nothing_from_elsewhere():
 class Steady:
     """A tracker that always holds the same face."""
 
+    faces = 1
+
     def track(self, picture, time, smoothing=0.5):
         return FACE
 

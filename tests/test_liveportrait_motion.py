@@ -113,6 +113,13 @@ def test_the_head_turns_twice_as_far():
     assert editing.head_pose(doubled.rotation)[0].tolist() == pytest.approx([0, 24, 0], abs=1e-4)
 
 
+def test_a_head_that_turns_and_stays_in_place():
+    still = motion.amplify(DRIVING, REFERENCE, Gains(position=0))
+    assert torch.equal(still.rotation, motion.amplify(DRIVING, REFERENCE, Gains()).rotation)
+    assert torch.equal(still.translation, REFERENCE.translation.expand(4, 3))
+    assert torch.equal(still.scale, REFERENCE.scale.expand(4, 1))
+
+
 def test_gains_of_the_parts_of_the_face():
     moved = motion.amplify(DRIVING, REFERENCE, Gains(mouth=0, gaze=3))
     difference, before = moved.expression - REFERENCE.expression, DRIVING.expression - REFERENCE.expression

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,7 +25,7 @@ from aiortc.sdp import SessionDescription
 
 from realtime import tuning
 from realtime.offer import BadOffer, video_section
-from realtime.peer import Listener, Peer
+from realtime.peer import Listener, Peer, ice_transports
 from realtime.settings import MediaSettings
 from tests.fakes import LOOPBACK, FakePeer
 
@@ -180,6 +182,29 @@ def test_feedback_reaches_who_encodes() -> None:
         return [*heard, peer.bitrate]
 
     assert with_peer(tell) == [False, True, False, True, False, 1_000_000]
+
+
+def test_a_client_whose_checks_have_no_priority_connects() -> None:
+    """FFmpeg 8.0 is one (RFC 8445, 7.1.1 wants it); it also comes from an address that its offer did not name."""
+
+    async def connect(peer: Peer) -> None:
+        client = FakePeer()
+        offer = await client.offer()
+        await client.accept(await peer.answer(re.sub("a=candidate.*\r\n", "", offer)))
+        for transport in ice_transports(client.connection):
+            connection = transport.iceGatherer._connection
+            connection.build_request = partial(without_priority, connection.build_request)
+        async with asyncio.timeout(5):
+            while not peer.connected:
+                await asyncio.sleep(0.02)
+        await client.close()
+
+    def without_priority(build: Callable[..., Any], pair: Any, nominate: bool) -> Any:
+        message = build(pair, nominate)
+        del message.attributes["PRIORITY"]
+        return message
+
+    with_peer(connect)
 
 
 def test_every_packet_says_that_it_is_to_be_shown_at_once() -> None:

@@ -44,15 +44,24 @@ def test_every_setting_can_be_given(served, tmp_path):
     words = (
         f"--host 0.0.0.0 --port 8000 --animator meshwarp --source {tmp_path} --size 256 --max-sessions 2 "
         "--media-address 192.0.2.1 --media-ports 40000-40100 --ice-server stun:a stun:b --ice-server stun:c "
+        "--driver whip --whip-token word --advertise-address 203.0.113.7 "
         "--password secret --ssl-certfile c.pem --ssl-keyfile k.pem --allow-origin https://a.example"
     )
     assert run.main(words.split()) == 0
     (settings,) = served
     assert (settings.host, settings.port, settings.animator, settings.source) == ("0.0.0.0", 8000, "meshwarp", tmp_path)
-    assert settings.media == MediaSettings("192.0.2.1", (40000, 40100), ("stun:a", "stun:b", "stun:c"))
+    assert settings.media == MediaSettings(
+        "192.0.2.1", (40000, 40100), ("stun:a", "stun:b", "stun:c"), advertise="203.0.113.7"
+    )
+    assert (settings.driver, settings.whip_token) == ("whip", "word")
     assert (settings.size, settings.max_sessions, settings.password) == (256, 2, "secret")
     assert settings.allow_origins == ("https://a.example",)
     assert [path.name for path in (settings.ssl_certfile, settings.ssl_keyfile)] == ["c.pem", "k.pem"]
+
+
+def test_a_single_media_port_is_for_all(served):
+    run.main(["--media-ports", "40000"])
+    assert served[0].media == MediaSettings(ports=(40000, 40000))
 
 
 @pytest.mark.parametrize(
@@ -73,7 +82,9 @@ def test_media_settings_that_cannot_be_meant_are_a_sentence(served, capsys):
     [
         "--port 70000",
         "--port x",
-        "--media-ports 5",
+        "--media-ports x",
+        "--media-ports 40000-",
+        "--driver camera",
         "--media-ports 9-5",
         "--size 7",
         "--max-sessions 0",

@@ -108,7 +108,8 @@ def test_stats_tell_what_happened() -> None:
         return session.stats()
 
     stats = play(scene)
-    about = {"state", "animator", "rate", "target_mbps", "viewers", "virtual_camera", "recording"}
+    about = {"state", "animator", "rate", "hint", "frozen", "target_mbps", "viewers", "audio"}
+    about |= {"virtual_camera", "recording"}
     assert set(stats) == about | {"fps", "frames", "drops", "stages_ms", "page", "warnings"}
     assert (stats["state"], stats["animator"], stats["warnings"]) == ("live", "fake", [])
     assert (stats["rate"], stats["page"]) == (None, None)

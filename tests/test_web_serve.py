@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.portrait import PortraitError
+from realtime.settings import MediaSettings
 from web.serve import ServeError, serve
 from web.settings import Settings
 
@@ -25,6 +26,14 @@ def test_a_taken_port():
 def test_an_address_that_cannot_be(settings):
     with pytest.raises(ServeError, match="cannot listen on"):
         serve(Settings(**{"port": 0, **settings}), untold)
+
+
+def test_the_one_media_port_is_in_use():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        with pytest.raises(ServeError, match=f"UDP port {port} of 127.0.0.1 .*--media-ports"):
+            serve(Settings(port=0, media=MediaSettings(ports=(port, port))), untold)
 
 
 def test_a_bad_certificate(tmp_path: Path):

@@ -208,7 +208,18 @@ def test_json_needs_its_content_type(web, session):
 def test_calibrate_and_stats(web, session):
     assert web.post(f"{session}/calibrate").status_code == 200
     stats = web.get(f"{session}/stats").json()
-    about = ["state", "animator", "rate", "target_mbps", "viewers", "virtual_camera", "recording"]
+    about = [
+        "state",
+        "animator",
+        "rate",
+        "hint",
+        "frozen",
+        "target_mbps",
+        "viewers",
+        "audio",
+        "virtual_camera",
+        "recording",
+    ]
     assert list(stats) == [*about, "fps", "frames", "drops", "stages_ms", "page", "warnings"]
     assert (stats["state"], stats["animator"]) == ("connecting", "fake")
     assert set(stats["frames"]) == {"received", "animated", "sent", "dropped"}
@@ -283,3 +294,19 @@ def test_the_page_is_there(web):
 @pytest.mark.parametrize("path", ["/docs", "/redoc"])
 def test_no_page_that_loads_from_elsewhere(web, path):
     assert web.get(path).status_code == 404
+
+
+def test_freeze_and_options(web, session):
+    assert web.put(f"{session}/freeze", json={"on": True}).json() == {"on": True}
+    assert web.get(f"{session}/stats").json()["frozen"] is True
+    assert "'on' must be" in sentence(web.put(f"{session}/freeze", json={"on": "yes"}))
+    assert web.patch(f"{session}/options", json={"head": 0.5}).status_code == 200
+    told = web.get(f"{session}/options").json()
+    assert (told["head"], told["background"]) == (0.5, "keep")
+    assert web.get("/session/nobody/options").status_code == 404
+
+
+def test_the_output_page_is_there_for_every_session(web):
+    page = web.get("/view/whip")
+    assert page.status_code == 200 and "../client/view.js" in page.text and "<button" not in page.text
+    assert web.get("/client/view.js").status_code == web.get("/client/whep.js").status_code == 200

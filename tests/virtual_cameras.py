@@ -1,0 +1,81 @@
+"""A driver of virtual cameras that keeps what is sent there, in the place of this machine's."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import pyvirtualcam
+from numpy.typing import NDArray
+from pyvirtualcam.util import decode_fourcc
+
+Sent = NDArray[np.uint8]
+
+
+class Recording:
+    """What reached the device, as pyvirtualcam hands it over: one row of bytes a picture, and when."""
+
+    def __init__(self, formats: tuple[str, ...] = ("I420", "RGB")) -> None:
+        self.formats = formats  # that the device takes
+        self.opened: dict[str, Any] = {}
+        self.pictures: list[Sent] = []
+        self.times: list[float] = []
+        self.closed = 0
+        self.unplugged = False
+        self._news = threading.Condition()
+
+    def backend(self, *, width: int, height: int, fps: float, fourcc: int, device: str | None) -> _Backend:
+        form = pyvirtualcam.PixelFormat(decode_fourcc(fourcc)).name
+        if form not in self.formats:
+            raise RuntimeError("Unsupported image format.")
+        if device == "none":
+            raise RuntimeError("Device none does not exist.")
+        self.opened = {"size": (width, height), "fps": fps, "format": form, "device": device}
+        return _Backend(self)
+
+    def add(self, picture: Sent) -> None:
+        if self.unplugged:
+            raise OSError("no such device")
+        with self._news:
+            self.pictures.append(picture.copy())
+            self.times.append(time.monotonic())
+            self._news.notify_all()
+
+    def wait(self, done: Callable[[list[Sent]], Any], seconds: float = 20.0) -> None:
+        """Until `done` says so of the pictures."""
+        with self._news:
+            assert self._news.wait_for(lambda: done(self.pictures), seconds), f"{len(self.pictures)} pictures came"
+
+    def wait_for_more(self, count: int) -> None:
+        """Until so many more have come."""
+        wanted = len(self.pictures) + count
+        self.wait(lambda pictures: len(pictures) >= wanted)
+
+
+class _Backend:
+    def __init__(self, recording: Recording) -> None:
+        self._recording = recording
+
+    def send(self, picture: Sent) -> None:
+        self._recording.add(picture)
+
+    def device(self) -> str:
+        return self._recording.opened["device"] or "recording"
+
+    def native_fourcc(self) -> None:
+        return None
+
+    def close(self) -> None:
+        self._recording.closed += 1
+
+
+def installed(monkeypatch: pytest.MonkeyPatch, *formats: str) -> Recording:
+    """The only virtual camera of this machine; it takes these formats, or all."""
+    recording = Recording(*[formats] if formats else [])
+    monkeypatch.setattr(pyvirtualcam.camera, "BACKENDS", {})
+    pyvirtualcam.register_backend("recording", recording.backend)
+    return recording

@@ -1,12 +1,13 @@
 """The driver's voice, sent on with the picture of its moment. Opus packets go through as they came; none is kept.
 
 A voice is faster than its picture: nothing has to be drawn. So it waits until the picture of its moment leaves, less
-the time by which browsers play a voice later than they show a picture. Pictures never wait for the voice.
+the time by which the listener plays voices later than it shows pictures. The page tells that of its browser, which
+counts how long it holds both. Pictures never wait for the voice.
 
 The pictures' way, from capture to departure, is known by their sender's reports (realtime/capture.py). The voice is
 dated by its packets themselves: they leave when their last sample was spoken, so the fastest of them give a line from
 RTP timestamps to this machine's clock that is late by one packet and by the shortest way up. By that way the pictures'
-line is late, too, so it cancels out. The delays of camera, microphone, screen and loudspeaker are in none of this.
+line is late, too, so it cancels out. The delays of camera and microphone are in none of this.
 """
 
 from __future__ import annotations

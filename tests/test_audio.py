@@ -35,7 +35,7 @@ from realtime.audio import (
     VoiceTrack,
     _to_send,
 )
-from realtime.offer import DRIVER, PUPPETEER, VIEWER, voice_section, with_short_packets
+from realtime.offer import DRIVER, PUPPETEER, VIEWER, Role, voice_section, with_short_packets
 from realtime.sessions import Sessions
 from tests.fakes import LOOPBACK, FakeAnimator, FakePeer, FakeTracker, NumberedCamera, number_of, portrait
 
@@ -412,22 +412,30 @@ def test_a_voice_that_goes_one_way_is_left_alone() -> None:
     assert converse(scene, "sendonly") == (None, [], ["inactive"])
 
 
-def test_viewers_hear_the_voice_too() -> None:
-    async def scene(peer: SpeakingPeer, session: Any, answer: str) -> tuple[int, int]:
-        viewer = SpeakingPeer("recvonly")
-        viewer.transceiver.direction = "recvonly"
+@pytest.mark.parametrize(("role", "direction"), [(PUPPETEER, "sendrecv"), (DRIVER, "sendonly")])
+def test_viewers_hear_the_voice_too(role: Role, direction: str) -> None:
+    async def run() -> tuple[list[str], int]:
+        sessions = Sessions(FakeAnimator(), FakeTracker, portrait(), LOOPBACK)
+        driver, viewer = SpeakingPeer(direction), SpeakingPeer("recvonly")
+        driver.transceiver.direction, viewer.transceiver.direction = direction, "recvonly"
         try:
-            await viewer.accept((await session.viewers.open(await viewer.offer())).answer)
-            peer.camera.number = CLICK
+            opened = await sessions.open(await driver.offer(), role=role)
+            await driver.accept(opened.answer)
+            await viewer.accept((await opened.session.viewers.open(await viewer.offer())).answer)
+            driver.camera.number = CLICK
             await viewer.number(CLICK)
             while not viewer.loudness or viewer.loudness[-1][1] < 5000:
                 await viewer.picture()
-            return viewer.loudness[-1][1], len(session.viewers)
+            media = SessionDescription.parse(opened.answer).media
+            return [section.direction for section in media if section.kind == "audio"], len(driver.loudness)
         finally:
+            await driver.close()
             await viewer.close()
+            await sessions.close_all()
 
-    loudest, viewers = converse(scene)
-    assert loudest >= 5000 and viewers == 1
+    [answered], returned = asyncio.run(run())
+    assert answered == role.ours
+    assert bool(returned) is (role is PUPPETEER)
 
 
 def test_the_page_tells_how_long_it_holds_the_voice() -> None:

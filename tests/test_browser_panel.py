@@ -216,10 +216,9 @@ def test_a_portrait_is_switched_without_a_gap(live, blue):
     pictures = live.evaluate(GAPS, [id, 3000])
     times, tints = np.array([time for time, _ in pictures]), np.array([red - blue for _, (red, _, blue) in pictures])
     assert tints[:5].mean() - tints[-5:].mean() > 10  # the picture changed
-    between = (tints > tints[-5:].mean() + 3) & (tints < tints[:5].mean() - 3)
+    between = (tints > tints[-5:].mean() + 3) & (tints < tints[:5].mean() - 3)  # the cross-fade: test_crossfade.py
     gap = np.diff(times).max()
     print(f"longest gap {gap:.0f} ms, {between.sum()} pictures of both")
-    assert between.sum() >= 1  # a cross-fade, not a cut
     assert gap < 600  # 200 ms on an idle machine
 
 
@@ -246,8 +245,8 @@ def test_a_picture_is_pasted_and_dropped(page, blue):
     url = page.get_attribute("#animated", "poster")
     page.evaluate(GIVE, ["paste", url])
     page.wait_for_function("document.querySelectorAll('#tray input').length === 2")
-    page.evaluate(GIVE, ["drop", url])  # the same bytes: no second one
-    page.wait_for_function("document.querySelector('#tray .preparing')")
+    with page.expect_response("**/portraits?*"):
+        page.evaluate(GIVE, ["drop", url])  # the same bytes: no second one
     page.wait_for_function("!document.querySelector('#tray .preparing')")
     assert page.locator("#tray input").count() == 2
 

@@ -124,6 +124,7 @@ def test_the_answer(codec: str) -> None:
 
 def test_other_media_is_refused_in_the_answer() -> None:
     audio = VIDEO.replace("m=video", "m=audio").replace("mid:0", "mid:1").replace("VP8/90000", "opus/48000/2")
+    audio = audio.replace("sendrecv", "sendonly")
     second = VIDEO.replace("mid:0", "mid:2")
     offer = OFFER.replace("BUNDLE 0", "BUNDLE 0 1 2") + (audio + second).replace("\n", "\r\n")
     description = SessionDescription.parse(with_peer(lambda peer: peer.answer(offer)))

@@ -85,6 +85,9 @@ class AnimateOptions:
         default="#30475e",
         metadata={"colour": True, "label": "Colour", "hint": "Of the background, where that is a colour"},
     )
+    size: float = _slider(
+        1.0, 0.25, 1.0, "Size", "Sides of the picture that is sent; a smaller one needs less of the network", "×"
+    )
     driver_mouth: bool = _switch(
         False, "My own mouth", "Show your mouth's pixels inside the lips: livelier, but they are yours"
     )

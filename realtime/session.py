@@ -23,6 +23,7 @@ import av
 from pipeline.animator import AnimateOptions, Animator, Cue, DrivingFrame, Motion, Picture, Planes, Portrait
 from pipeline.face.face import Face
 from pipeline.performance import Performance
+from pipeline.planes import reduced
 from realtime import control, events
 from realtime.audio import Voice
 from realtime.broadcast import Broadcast
@@ -49,6 +50,7 @@ QUIET_SECONDS = 0.2  # without a frame: from here on the portrait idles
 IDLE_SECONDS = 1 / 25  # between idle pictures
 SEARCH_SECONDS = 1.0  # the first face may take this long before "lost" is said
 
+OPTIONS = frozenset({"size"})  # that the session carries out, whatever the animator
 OUTPUTS: tuple[OutputName, ...] = ("virtual_camera", "recording")  # that the statistics always name
 State = Literal["idle", "connecting", "live", "lost", "error"]
 Reason = Literal["asked to", "hung up", "silent", "never connected", "refused", "failed", "server ended"]
@@ -362,7 +364,7 @@ class Session:
         stamps.mark("motion")
         shown = self._crossfade.draw(self._held(cue), stamps.now)
         stamps.mark("animate")
-        packet = self._broadcast.encode(shown)
+        packet = self._broadcast.encode(reduced(shown, options.size))
         stamps.mark("encode")
         trace = None
         if frame and seen:

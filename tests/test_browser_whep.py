@@ -59,7 +59,7 @@ def test_pages_watch_what_ffmpeg_sends(server: browser.Server, driver: Path, tmp
     ):
         pages = [context.new_page() for _ in range(2)]
         for page in pages:
-            page.goto(f"{server.url}/client/watch.html#token=secret")
+            page.goto(f"{server.url}/view/whip#token=secret")
             page.wait_for_function(PLAYS, timeout=30_000)
         seen = pages[0].evaluate(LOOK)
         assert seen["side"] == 512

@@ -28,7 +28,17 @@ from realtime.sessions import Sessions, SessionsFull, UnknownSession
 from realtime.settings import MediaSettings
 from realtime.stats import STAGES
 from realtime.view import View
-from tests.fakes import AT_REST, LOOPBACK, FakeAnimator, FakePeer, FakeTracker, NumberedCamera, number_of, portrait
+from tests.fakes import (
+    AT_REST,
+    LOOPBACK,
+    SIZE,
+    FakeAnimator,
+    FakePeer,
+    FakeTracker,
+    NumberedCamera,
+    number_of,
+    portrait,
+)
 
 RED = (200, 60, 60)
 Scene = Callable[[Sessions, FakePeer, Session], Awaitable[Any]]
@@ -603,3 +613,17 @@ def test_nothing_is_left_after_close(seconds: float | None) -> None:
 
     threads = threading.active_count()
     assert asyncio.run(run()) == (0, threads, 0)
+
+
+@pytest.mark.parametrize("codec", ["H264", "VP8"])
+def test_a_smaller_picture_is_sent_and_a_whole_one_again(codec: CodecName) -> None:
+    async def scene(sessions: Sessions, peer: FakePeer, session: Session) -> list[int]:
+        sides = []
+        for size in (1.0, 0.5, 1.0):
+            session.set_options({"size": size})
+            while (side := len(await peer.picture())) != SIZE * size:
+                pass
+            sides.append(side)
+        return sides
+
+    assert play(scene, codec=codec) == [SIZE, SIZE // 2, SIZE]

@@ -16,6 +16,7 @@ import gradio as gr
 from fastapi import FastAPI
 
 from pipeline.animator import AnimateOptions
+from realtime.session import OPTIONS
 from realtime.settings import IceServer
 from web.advice import better
 from web.engine import Engine
@@ -30,7 +31,7 @@ GROUPS = {
     "Smoothness": ("smoothing",),
     "Look": (
         *("mirror", "badge", "driver_mouth", "stitching", "paste_back"),
-        *("background", "background_colour"),
+        *("background", "background_colour", "size"),
     ),
     "Driving": (
         *("relative", "region", "driving_multiplier", "normalize_lip"),
@@ -103,7 +104,7 @@ def _hash(request: gr.Request) -> str:
 
 
 def _live(settings: Settings, engine: Engine) -> None:
-    supported = engine.loaded.animator.supports
+    supported = engine.loaded.animator.supports | OPTIONS
     groups = {title: [name for name in names if name in supported] for title, names in GROUPS.items()}
     order = [name for names in groups.values() for name in names]
     with gr.Row(elem_id="page"):

@@ -47,7 +47,7 @@ def serve(settings: Settings, progress: Progress) -> None:
         line = f"Portrait puppet: {url} ({loaded.animator.name} on {loaded.device}: {loaded.reason})"
         if settings.driver == "whip":
             line += (
-                f"\nStreams (WHIP) go to {url}/whip, viewers to {url}/client/watch.html, and WHEP to {url}/whep/whip"
+                f"\nStreams (WHIP) go to {url}/whip; they are shown at {url}/view/whip, and by WHEP at {url}/whep/whip"
             )
         gc.freeze()  # what is loaded stays: a collection over it would stop the pictures for 0.1 s, and the end for 1 s
         _Server(config, partial(print, line, flush=True)).run(sockets=[listener])

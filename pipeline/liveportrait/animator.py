@@ -48,7 +48,7 @@ class LivePortrait:
 
     name = "liveportrait"
     supports = frozenset(AnimateOptions.__dataclass_fields__) - {
-        *("driver_mouth", "smoothing"),
+        *("driver_mouth", "smoothing", "size"),
         *("yaw", "pitch", "roll", "background", "background_colour"),
     }
 

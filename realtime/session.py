@@ -13,7 +13,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from logging import DEBUG
 from typing import Any, Literal, Protocol, cast
@@ -25,6 +25,7 @@ from pipeline.face.face import Face
 from pipeline.performance import Performance
 from pipeline.planes import reduced
 from realtime import control, events
+from realtime.attendance import Absence, Attendance
 from realtime.audio import Voice
 from realtime.broadcast import Broadcast
 from realtime.capture import CaptureClock
@@ -32,6 +33,7 @@ from realtime.codec import Packet, decoded
 from realtime.crossfade import CrossFade
 from realtime.frame import Frame, Reception, Stamps, Trace
 from realtime.hints import Hint, hint
+from realtime.hold import Hold
 from realtime.offer import PUPPETEER, Role
 from realtime.output import Output, OutputName, Shown
 from realtime.pacing import Pacer
@@ -43,9 +45,6 @@ from realtime.tally import Tally
 from realtime.view import View
 from realtime.viewers import Viewers
 
-CONNECT_SECONDS = 15.0  # from the answer to the connection
-SILENCE_SECONDS = 5.0  # without a frame or a message: whoever was there is gone
-WATCH_SECONDS = 0.5  # between looks at both
 QUIET_SECONDS = 0.2  # without a frame: from here on the portrait idles
 IDLE_SECONDS = 1 / 25  # between idle pictures
 SEARCH_SECONDS = 1.0  # the first face may take this long before "lost" is said
@@ -53,7 +52,7 @@ SEARCH_SECONDS = 1.0  # the first face may take this long before "lost" is said
 OPTIONS = frozenset({"size"})  # that the session carries out, whatever the animator
 OUTPUTS: tuple[OutputName, ...] = ("virtual_camera", "recording")  # that the statistics always name
 State = Literal["idle", "connecting", "live", "lost", "error"]
-Reason = Literal["asked to", "hung up", "silent", "never connected", "refused", "failed", "server ended"]
+Reason = Absence | Literal["asked to", "hung up", "refused", "failed", "server ended"]
 
 logger = logging.getLogger(__name__)
 
@@ -90,8 +89,7 @@ class Session:
         self._crossfade = CrossFade(studio.animator)
         self._calibration_wanted = False
         self._hint: Hint | None = None
-        self._frozen: Cue | None = None
-        self._freeze_wanted = False
+        self._hold = Hold()
         self._failing = False
         self._on_end = on_end
         self._inbox: LatestSlot[Frame] = LatestSlot()
@@ -106,10 +104,10 @@ class Session:
         self.viewers = Viewers(self._broadcast, studio.media)
         self._thread = threading.Thread(target=self._run, name=f"session-{self.id[:6]}")
         self._thread_ended = asyncio.Event()
-        self._watch: asyncio.Task[None] | None = None
+        self._attendance = Attendance(self.leave)
         self._closing: asyncio.Task[None] | None = None
         self._reason: Reason | None = None
-        self._start = self._heard = time.monotonic()
+        self._start = time.monotonic()
 
     async def open(self, offer: str, role: Role = PUPPETEER) -> str:
         """Answer the SDP `offer` of a driver, and go on by itself from there. BadOffer where it cannot be answered."""
@@ -124,7 +122,7 @@ class Session:
             self._broadcast.codec = peer.codec
             self._broadcast.add(peer)
         self._thread.start()
-        self._watch = asyncio.create_task(self._watch_over(peer))
+        self._attendance.begin(peer)
         return answer
 
     def open_here(self) -> None:
@@ -173,7 +171,7 @@ class Session:
 
     def freeze(self, on: bool) -> None:
         """Hold the portrait as it is, from the next picture on, or let it follow again."""
-        self._freeze_wanted = on
+        self._hold.wanted = on
 
     @property
     def state(self) -> State:
@@ -193,7 +191,7 @@ class Session:
         """The numbers of GET /session/{id}/stats; stage times in milliseconds."""
         report = self._stats.report(time.monotonic(), self._inbox.dropped)
         about = {"state": self.state, "animator": self._studio.animator.name, "rate": self._pacer.pace.rate}
-        about |= {"hint": self._hint, "frozen": self._freeze_wanted}
+        about |= {"hint": self._hint, "frozen": self._hold.wanted}
         sent = {"target_mbps": round(self.target_bitrate / 1e6, 2), "viewers": len(self.viewers)}
         outputs: dict[str, Any] = {output.name: output.report() for output in self._outputs}
         return {**about, **sent, "audio": self._voice.report(), **dict.fromkeys(OUTPUTS), **outputs, **report}
@@ -259,8 +257,7 @@ class Session:
         await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
-        if self._watch is not None:
-            self._watch.cancel()
+        self._attendance.end()
         self._inbox.close()
         await self.viewers.close()
         if self._peer:
@@ -271,32 +268,18 @@ class Session:
         for output in self._outputs:
             await output.close()
 
-    async def _watch_over(self, peer: Peer) -> None:
-        """End the session when nobody connects, or nobody is there any more."""
-        opened = time.monotonic()
-        while self._somebody_there(peer, opened):
-            await asyncio.sleep(WATCH_SECONDS)
-        self.leave("silent" if peer.connected else "never connected")
-
-    def _somebody_there(self, peer: Peer, opened: float) -> bool:
-        now = time.monotonic()
-        if peer.connected:
-            return now - self._heard < SILENCE_SECONDS
-        self._heard = now
-        return now - opened < CONNECT_SECONDS
-
     def _searched_long(self) -> bool:
         first = self._stats.first_frame
         return first is not None and time.monotonic() - first > SEARCH_SECONDS
 
     def _on_frame(self, video: av.VideoFrame) -> None:
-        self._heard = time.monotonic()
-        self._stats.receive(self._heard)
-        unknown = Reception(None, arrived=self._heard, released=self._heard)
-        self._inbox.put(Frame(video, self._heard, cast(Reception, video.opaque or unknown)))
+        now = self._attendance.hear()
+        self._stats.receive(now)
+        unknown = Reception(None, arrived=now, released=now)
+        self._inbox.put(Frame(video, now, cast(Reception, video.opaque or unknown)))
 
     def _on_message(self, message: str) -> str:
-        self._heard = time.monotonic()
+        self._attendance.hear()
         return control.reply(self, message)
 
     def _on_report(self, timestamp: int) -> None:
@@ -362,7 +345,7 @@ class Session:
             self._performance.calibrate()
         cue = self._performance.cue(portrait, options, motion, stamps.now, seen.picture if seen else None)
         stamps.mark("motion")
-        shown = self._crossfade.draw(self._held(cue), stamps.now)
+        shown = self._crossfade.draw(self._hold.held(cue), stamps.now)
         stamps.mark("animate")
         packet = self._broadcast.encode(reduced(shown, options.size))
         stamps.mark("encode")
@@ -372,11 +355,6 @@ class Session:
             trace = Trace(frame.reception, frame.decoded, seen.time, stamps.now, stamps.spent, pts=pts)
             self._stats.animate(stamps.spent)
         self._show(shown, packet, trace, frame.video if frame else None, motion)
-
-    def _held(self, cue: Cue) -> Cue:
-        """The cue, or while frozen the first one since, of the portrait and with the options of now."""
-        self._frozen = (self._frozen or cue) if self._freeze_wanted else None
-        return replace(self._frozen, portrait=cue.portrait, options=cue.options) if self._frozen else cue
 
     def _see(self, frame: Frame, tracker: Tracker, smoothing: float, stamps: Stamps) -> DrivingFrame:
         stamps.mark("decode", frame.decoded)

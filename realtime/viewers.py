@@ -6,13 +6,13 @@ import asyncio
 import secrets
 from dataclasses import dataclass
 
+from realtime.attendance import CONNECT_SECONDS
 from realtime.broadcast import Broadcast
 from realtime.offer import VIEWER
 from realtime.peer import Listener, Peer
 from realtime.settings import MediaSettings
 
 MOST = 16  # of one session: each costs its share of encrypting and sending
-CONNECT_SECONDS = 15.0  # from the answer to the connection
 ONLY_WATCHING = '{"type": "error", "detail": "A viewer only watches."}'
 
 

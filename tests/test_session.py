@@ -18,7 +18,7 @@ from aiortc import RTCPeerConnection
 
 from pipeline.animator import Cue, DrivingFrame, OptionError, Picture, Planes
 from pipeline.face.face import Face
-from realtime import pacing
+from realtime import attendance, pacing
 from realtime import session as session_module
 from realtime.codec import CodecName, Packet
 from realtime.offer import BadOffer
@@ -498,8 +498,8 @@ def test_without_a_free_port_the_register_is_full() -> None:
 
 def test_nobody_connects(monkeypatch: pytest.MonkeyPatch) -> None:
     async def run() -> bool:
-        monkeypatch.setattr(session_module, "CONNECT_SECONDS", 0.05)
-        monkeypatch.setattr(session_module, "WATCH_SECONDS", 0.02)
+        monkeypatch.setattr(attendance, "CONNECT_SECONDS", 0.05)
+        monkeypatch.setattr(attendance, "WATCH_SECONDS", 0.02)
         sessions = Sessions(FakeAnimator(), FakeTracker, portrait(), LOOPBACK)
         peer = FakePeer()
         session = (await sessions.open(await peer.offer())).session
@@ -512,8 +512,8 @@ def test_nobody_connects(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_silence_ends_a_session_and_messages_alone_keep_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session_module, "SILENCE_SECONDS", 0.6)
-    monkeypatch.setattr(session_module, "WATCH_SECONDS", 0.02)
+    monkeypatch.setattr(attendance, "SILENCE_SECONDS", 0.6)
+    monkeypatch.setattr(attendance, "WATCH_SECONDS", 0.02)
 
     async def scene(sessions: Sessions, peer: FakePeer, session: Session) -> list[int]:
         await peer.ask('{"type": "ping"}')

@@ -17,7 +17,9 @@ MAX_PIXELS: Final = 50_000_000
 MAX_SIDE: Final = 4096  # a larger picture is reduced to this: no face needs more
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 
-BUILTIN: Final = {"astronaut": Path(__file__).parent / "assets" / "astronaut.jpg"}
+BUILTIN: Final = {
+    name: Path(__file__).parent / "assets" / f"{name}.jpg" for name in ("astronaut", "painting", "sepia", "moonlight")
+}
 """Portraits that come with the program: name -> file."""
 
 

@@ -53,7 +53,8 @@ async def compare(request: Request) -> dict[str, Any]:
     """`run.py compare --quick`, whose report is a page."""
     with _jobs(request).folder() as folder:
         output = folder / "report.html"
-    job = Job("compare", folder, ("compare", "--quick", "--report", str(output)), output)
+    weights = _weights(request.app.state.settings)
+    job = Job("compare", folder, ("compare", "--quick", "--report", str(output), *weights), output)
     _jobs(request).add(job)
     return job.report()
 
@@ -97,6 +98,10 @@ def _machine(settings: Settings, engine: Engine) -> Iterator[str]:
     """The live sessions' animator, and how it runs."""
     yield from ("--animator", engine.loaded.animator.name, "--size", str(settings.size))
     yield from ("--precision", settings.precision, "--backend", settings.backend)
+    yield from _weights(settings)
+
+
+def _weights(settings: Settings) -> Iterator[str]:
     if settings.weights:
         yield from ("--weights", str(settings.weights))
 

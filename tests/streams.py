@@ -8,6 +8,7 @@ import itertools
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from fractions import Fraction
@@ -57,7 +58,9 @@ def stream(url: str, clip: Path, options: dict[str, str]) -> None:
     """Send until it is interrupted; says "connected" when it is."""
     with av.open(str(clip)) as file:
         pictures = [frame.reformat(format="yuv420p") for frame in file.decode(video=0)]
-    with av.open(url, "w", format="whip", options=options) as container, contextlib.suppress(KeyboardInterrupt):
+    stopping = threading.Event()  # an interrupt that PyAV's callbacks meet would be lost
+    signal.signal(signal.SIGINT, lambda *_: stopping.set())
+    with av.open(url, "w", format="whip", options=options) as container:
         video = container.add_stream("libx264", rate=RATE, options={"preset": "ultrafast", "tune": "zerolatency"})
         video.codec_context.profile = "Baseline"
         video.codec_context.gop_size = RATE
@@ -69,7 +72,8 @@ def stream(url: str, clip: Path, options: dict[str, str]) -> None:
         for count, frame in enumerate(itertools.cycle(pictures)):
             frame.pts, frame.time_base = count, Fraction(1, RATE)
             container.mux(video.encode(frame))
-            time.sleep(max(0.0, start + count / RATE - time.monotonic()))
+            if stopping.wait(max(0.0, start + count / RATE - time.monotonic())):
+                break
 
 
 if __name__ == "__main__":

@@ -196,7 +196,7 @@ def test_sources_without_a_face_or_too_large(animator, astronaut):
 
 def test_supports_all_but_what_is_about_landmarks(animator):
     assert set(AnimateOptions.__dataclass_fields__) - animator.supports == {
-        *("driver_mouth", "smoothing"),
+        *("driver_mouth", "smoothing", "size"),
         *("yaw", "pitch", "roll", "background", "background_colour"),
     }
 

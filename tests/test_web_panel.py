@@ -78,7 +78,7 @@ def test_the_promised_elements(config):
     assert len(re.findall(r"<video[^>]*playsinline muted autoplay", html)) == 2
 
 
-def test_only_what_the_animator_supports(monkeypatch):
+def test_only_what_the_animator_or_the_session_supports(monkeypatch):
     monkeypatch.setattr("tests.web_app.PickyAnimator.supports", frozenset({"head"}))
     with client() as web:
-        assert re.findall(r'"elem_id":"option-(\w+)"', web.get("/config").text) == ["head"]
+        assert re.findall(r'"elem_id":"option-(\w+)"', web.get("/config").text) == ["head", "size"]

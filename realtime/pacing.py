@@ -38,7 +38,7 @@ class Pace:
         if self.rate is None:
             return None
         return (
-            f"Only {self.drawn:.0f} pictures a second could be drawn, so the camera is asked for {self.rate}, not "
+            f"Only {self.drawn:.2g} pictures a second could be drawn, so the camera is asked for {self.rate}, not "
             f"{self.offered:.0f}; close other programs, or start with a smaller --size."
         )
 

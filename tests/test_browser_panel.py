@@ -18,7 +18,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, Page, Playwright, sync_playwright
 
 from pipeline.demo import write_demo
-from pipeline.portrait import default_portrait
+from pipeline.portrait import BUILTIN, default_portrait
 from tests import browser
 from tests.browser import chromium, grab, opened, wait_for, webcam
 from tests.streams import streaming
@@ -229,7 +229,7 @@ def test_number_keys_switch(live, blue):
     assert first - second > 10
     live.keyboard.press("1")
     assert red_over_blue(shown(live, 800)) == pytest.approx(first, abs=4)
-    live.keyboard.press("2")
+    live.keyboard.press(str(len(BUILTIN) + 1))
     assert red_over_blue(shown(live, 800)) == pytest.approx(second, abs=4)
 
 
@@ -237,23 +237,24 @@ def test_uploads_stay_with_the_tab(page, blue):
     id = add(page, blue)
     page.reload()
     page.wait_for_function("window.puppet")
-    assert page.locator("#tray input").count() == 2 and page.locator("#tray input").last.get_attribute("value") == id
+    assert page.locator("#tray input").count() == len(BUILTIN) + 1
+    assert page.locator("#tray input").last.get_attribute("value") == id
     assert page.locator("#tray img").last.get_attribute("alt") == "blue.png"
 
 
 def test_a_picture_is_pasted_and_dropped(page, blue):
     url = page.get_attribute("#animated", "poster")
     page.evaluate(GIVE, ["paste", url])
-    page.wait_for_function("document.querySelectorAll('#tray input').length === 2")
+    page.wait_for_function(f"document.querySelectorAll('#tray input').length === {len(BUILTIN) + 1}")
     with page.expect_response("**/portraits?*"):
         page.evaluate(GIVE, ["drop", url])  # the same bytes: no second one
     page.wait_for_function("!document.querySelector('#tray .preparing')")
-    assert page.locator("#tray input").count() == 2
+    assert page.locator("#tray input").count() == len(BUILTIN) + 1
 
 
 def test_a_snapshot_becomes_a_portrait(page, server):
     page.click("#snapshot")
-    page.wait_for_function("document.querySelectorAll('#tray input').length === 2", timeout=30_000)
+    page.wait_for_function(f"document.querySelectorAll('#tray input').length === {len(BUILTIN) + 1}", timeout=30_000)
     assert page.locator("#tray img").last.get_attribute("alt") == "snapshot.png"
     assert server.sessions == 0
 

@@ -4,6 +4,7 @@ export class Outputs {
   #page;
   #say;
   #connection = null;
+  #problem = null; // of the recording, as told
 
   /** `say(words, bad)` tells the performer; `words` may be an element. */
   constructor(page, say) {
@@ -29,6 +30,9 @@ export class Outputs {
   hear({ recording, virtual_camera }) {
     this.#press(this.#page.record, recording, recording ? `Stop · ${Math.round(recording.seconds)} s` : "Record");
     this.#press(this.#page["virtual-camera"], virtual_camera, "Virtual camera");
+    const problem = recording?.problem ?? null; // it ended by itself; what was written can still be had
+    if (problem && problem !== this.#problem) this.#say(problem, true);
+    this.#problem = problem;
   }
 
   record() {
@@ -38,7 +42,7 @@ export class Outputs {
   async #switchRecording() {
     if (this.#page.record.getAttribute("aria-pressed") === "true") {
       const { url, seconds } = await this.#ask("recording", "DELETE");
-      this.hear({ recording: null, virtual_camera: null });
+      this.#press(this.#page.record, false, "Record");
       this.#say(link(url, `Download the recording (${Math.round(seconds)} s)`));
     } else {
       await this.#ask("recording", "PUT", { side_by_side: false });

@@ -15,7 +15,7 @@ from playwright.sync_api import BrowserContext, Page, Playwright, sync_playwrigh
 
 from pipeline.demo import write_demo
 from pipeline.face.tracker import FaceTracker
-from pipeline.portrait import default_portrait
+from pipeline.portrait import BUILTIN, default_portrait
 from realtime import timecode
 from tests import browser
 from tests.browser import chromium, grab, opened, wait_for, webcam
@@ -272,8 +272,8 @@ def test_the_portrait_is_switched_live(live, tmp_path):
     [(_, before)] = grab(live)
     live.evaluate("window.still = document.getElementById('animated').srcObject")
     live.set_input_files("#upload", tmp_path / "blue.png")
-    live.wait_for_function("document.querySelectorAll('#tray input').length === 2")
-    live.wait_for_function("document.querySelectorAll('#tray input')[1].checked")
+    live.wait_for_function(f"document.querySelectorAll('#tray input').length === {len(BUILTIN) + 1}")
+    live.wait_for_function("[...document.querySelectorAll('#tray input')].at(-1).checked")
     live.wait_for_timeout(500)
     [(_, after)] = grab(live)
     assert difference(before, after) > 10
@@ -288,7 +288,7 @@ def test_a_file_that_is_no_picture(live, tmp_path):
     (tmp_path / "words.png").write_text("not a picture")
     live.set_input_files("#upload", tmp_path / "words.png")
     live.wait_for_function("document.getElementById('note').textContent.includes('not a picture')")
-    assert live.locator("#tray input").count() == 1
+    assert live.locator("#tray input").count() == len(BUILTIN)
     assert wait_for(live, "live")
 
 

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -104,6 +105,14 @@ def wait_for(page: Page, state: str, seconds: float = 20) -> str:
     except Exception:
         pytest.fail(f"{state} never came: {page.get_attribute('#status', 'data-state')}, {page.inner_text('#status')}")
     return page.inner_text("#status")
+
+
+def settle(server: Server, count: int = 0, seconds: float = 6) -> None:
+    """Wait until the server has so many sessions."""
+    end = time.monotonic() + seconds
+    while server.sessions != count and time.monotonic() < end:
+        time.sleep(0.05)
+    assert server.sessions == count
 
 
 GRAB = """async ([count, pause]) => {

@@ -1,7 +1,8 @@
-"""What several tests need: the face models (fetched once, then cached) and the built-in portrait."""
+"""What several tests need: the face models (fetched once, then cached), the built-in portrait, and a browser."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,10 @@ from numpy.typing import NDArray
 from pipeline.weights import FaceModels, face_models
 
 if TYPE_CHECKING:
+    from playwright.sync_api import BrowserContext, Page, Playwright
+
     from pipeline.liveportrait.checkpoint import Networks
+    from tests.browser import Server
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -50,3 +54,55 @@ def astronaut() -> NDArray[np.uint8]:
     picture = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
     picture.flags.writeable = False
     return picture
+
+
+@pytest.fixture(scope="module")
+def playwright() -> Iterator[Playwright]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the browsers' webcam shows, over and over."""
+    from pipeline.demo import write_demo
+
+    path = tmp_path_factory.mktemp("webcam") / "driver.mjpeg"
+    write_demo(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def context(playwright: Playwright, clip: Path) -> Iterator[BrowserContext]:
+    from tests.browser import chromium, webcam
+
+    with chromium(playwright, *webcam(clip)) as running:
+        yield running
+
+
+@pytest.fixture
+def page(context: BrowserContext, server: Server) -> Iterator[Page]:
+    """The page of the module's server, freshly opened; it must ask nobody else and complain about nothing."""
+    from tests.browser import opened, settle
+
+    hosts, complaints = set(), []
+    page = context.new_page()
+    page.on("request", lambda request: hosts.add(request.url.split("/")[2]) if "//" in request.url[:8] else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    yield opened(page, server.url)
+    page.evaluate("() => localStorage.clear()")
+    page.close()
+    assert hosts == {server.url.removeprefix("http://")}
+    assert complaints == []
+    settle(server)
+
+
+@pytest.fixture
+def live(page: Page) -> Page:
+    from tests.browser import wait_for
+
+    page.click("#start")
+    wait_for(page, "live")
+    return page

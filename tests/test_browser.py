@@ -1,8 +1,6 @@
 """The page in a real Chromium, against the real server and animator, driven by a clip that the project makes."""
 
-import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import cv2
 import httpx
@@ -11,14 +9,14 @@ import pytest
 
 pytest.importorskip("playwright", reason="Playwright is missing: `python -m pip install -r tests/requirements.txt`.")
 
-from playwright.sync_api import BrowserContext, Page, Playwright, sync_playwright
+from playwright.sync_api import Page
 
 from pipeline.demo import write_demo
 from pipeline.face.tracker import FaceTracker
 from pipeline.portrait import BUILTIN, default_portrait
 from realtime import timecode
 from tests import browser
-from tests.browser import chromium, grab, opened, wait_for, webcam
+from tests.browser import chromium, grab, opened, settle, wait_for, webcam
 
 pytestmark = [
     pytest.mark.browser,
@@ -74,65 +72,10 @@ STILL = ("head", "expression", "mouth", "eyes", "brows", "gaze")
 
 
 @pytest.fixture(scope="module")
-def playwright() -> Iterator[Playwright]:
-    with sync_playwright() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def server() -> Iterator[browser.Server]:
     running = browser.Server(max_sessions=2)
     yield running
     running.stop()
-
-
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("webcam") / "driver.mjpeg"
-    write_demo(path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def camera(clip: Path) -> tuple[str, ...]:
-    return webcam(clip)
-
-
-@pytest.fixture(scope="module")
-def context(playwright: Playwright, camera: tuple[str, ...]) -> Iterator[BrowserContext]:
-    with chromium(playwright, *camera) as running:
-        yield running
-
-
-@pytest.fixture
-def page(context: BrowserContext, server: browser.Server) -> Iterator[Page]:
-    """The page, freshly opened; it must ask nobody but the server and complain about nothing."""
-    hosts, complaints = set(), []
-    page = context.new_page()
-    page.on("request", lambda request: hosts.add(request.url.split("/")[2]) if "//" in request.url[:8] else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    yield opened(page, server.url)
-    page.close()
-    assert hosts == {server.url.removeprefix("http://")}
-    assert complaints == []
-    settle(server)
-
-
-@pytest.fixture
-def live(page: Page) -> Page:
-    page.click("#start")
-    wait_for(page, "live")
-    return page
-
-
-def settle(server: browser.Server, seconds: float = 6) -> None:
-    """Wait until the server has no session."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if server.sessions == 0:
-            return
-        time.sleep(0.05)
-    pytest.fail(f"{server.sessions} sessions are left.")
 
 
 def yaw_and_gap(models, pictures) -> np.ndarray:
@@ -383,8 +326,8 @@ def test_an_insecure_page_says_so(page):
     assert "--ssl-certfile" in wait_for(page, "error")
 
 
-def test_no_permission(playwright, server, camera):
-    with chromium(playwright, camera[0], camera[2], "--deny-permission-prompts") as context:
+def test_no_permission(playwright, server, clip):
+    with chromium(playwright, webcam(clip)[0], webcam(clip)[2], "--deny-permission-prompts") as context:
         page = opened(context.pages[0], server.url)
         page.click("#start")
         assert "camera is blocked" in wait_for(page, "error")
@@ -398,10 +341,10 @@ def test_no_camera(playwright, server):
         assert "No camera was found" in wait_for(page, "error")
 
 
-def test_ctrl_c_with_an_open_session(playwright, camera):
+def test_ctrl_c_with_an_open_session(playwright, clip):
     server = browser.Server()
     assert server.line.startswith("Portrait puppet: http://127.0.0.1:") and "meshwarp" in server.line
-    with chromium(playwright, *camera) as context:
+    with chromium(playwright, *webcam(clip)) as context:
         page = opened(context.pages[0], server.url)
         page.click("#start")
         wait_for(page, "live")

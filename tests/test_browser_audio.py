@@ -10,11 +10,10 @@ import pytest
 
 pytest.importorskip("playwright", reason="Playwright is missing: `python -m pip install -r tests/requirements.txt`.")
 
-from playwright.sync_api import BrowserContext, Page, Playwright, sync_playwright
+from playwright.sync_api import BrowserContext, Page, Playwright
 
-from pipeline.demo import write_demo
 from tests import browser, lip_sync
-from tests.browser import chromium, opened, wait_for, webcam
+from tests.browser import opened, wait_for
 
 pytestmark = [
     pytest.mark.browser,
@@ -35,24 +34,10 @@ WATCH_ASKING = """() => {
 
 
 @pytest.fixture(scope="module")
-def playwright() -> Iterator[Playwright]:
-    with sync_playwright() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def server() -> Iterator[browser.Server]:
     running = browser.Server()
     yield running
     running.stop()
-
-
-@pytest.fixture(scope="module")
-def context(playwright: Playwright, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserContext]:
-    clip = tmp_path_factory.mktemp("webcam") / "driver.mjpeg"
-    write_demo(clip, seconds=3)
-    with chromium(playwright, *webcam(clip)) as running:
-        yield running
 
 
 @pytest.fixture

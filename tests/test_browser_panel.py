@@ -15,14 +15,14 @@ import pytest
 pytest.importorskip("playwright", reason="Playwright is missing: `python -m pip install -r tests/requirements.txt`.")
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import BrowserContext, Page, Playwright, sync_playwright
+from playwright.sync_api import Page
 
 from pipeline.demo import write_demo
 from pipeline.portrait import BUILTIN, default_portrait
 from tests import browser
-from tests.browser import chromium, grab, opened, wait_for, webcam
+from tests.browser import chromium, grab, opened, settle, wait_for, webcam
 from tests.streams import streaming
-from tests.test_browser import difference, set_slider, set_switch, settle
+from tests.test_browser import difference, set_slider, set_switch
 
 pytestmark = [
     pytest.mark.browser,
@@ -73,12 +73,6 @@ GIVE = """async ([event, url]) => {
 
 
 @pytest.fixture(scope="module")
-def playwright() -> Iterator[Playwright]:
-    with sync_playwright() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[browser.Server]:
     folder = tmp_path_factory.mktemp("recordings")
     running = browser.Server(before="from pathlib import PosixPath\n", recordings=folder)
@@ -87,46 +81,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[browser.Server]
 
 
 @pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("webcam") / "driver.mjpeg"
-    write_demo(path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def context(playwright: Playwright, clip: Path) -> Iterator[BrowserContext]:
-    with chromium(playwright, *webcam(clip)) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def blue(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The built-in portrait with red and blue exchanged."""
     path = tmp_path_factory.mktemp("portraits") / "blue.png"
     cv2.imwrite(str(path), cv2.imdecode(np.frombuffer(default_portrait(), np.uint8), cv2.IMREAD_COLOR)[..., ::-1])
     return path
-
-
-@pytest.fixture
-def page(context: BrowserContext, server: browser.Server) -> Iterator[Page]:
-    """The page, freshly opened; it must ask nobody but the server and complain about nothing."""
-    hosts, complaints = set(), []
-    page = context.new_page()
-    page.on("request", lambda request: hosts.add(request.url.split("/")[2]) if "//" in request.url[:8] else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    yield opened(page, server.url)
-    page.evaluate("() => localStorage.clear()")
-    page.close()
-    assert hosts == {server.url.removeprefix("http://")}
-    assert complaints == []
-    settle(server)
-
-
-@pytest.fixture
-def live(page: Page) -> Page:
-    page.click("#start")
-    wait_for(page, "live")
-    return page
 
 
 def shown(page: Page, pause: int = 500) -> np.ndarray:
@@ -270,14 +229,7 @@ def test_two_browsers_never_mix(playwright, server, clip, blue, live):
             assert red_over_blue(ours) - red_over_blue(theirs) > 10
         set_switch(page, "mirror", True)
         assert not live.evaluate("window.puppet.options.mirror")
-    settle_to(server, 1)
-
-
-def settle_to(server: browser.Server, count: int) -> None:
-    end = time.monotonic() + 8
-    while server.sessions != count and time.monotonic() < end:
-        time.sleep(0.05)
-    assert server.sessions == count
+    settle(server, 1)
 
 
 def test_presets_set_save_export_and_import(page, tmp_path):
@@ -368,7 +320,7 @@ def test_words_over_the_picture(playwright, server, tmp_path):
         page.click("#start")
         wait_for(page, "live")
         page.wait_for_function("document.getElementById('hint').textContent.includes('Too dark')")
-    settle_to(server, 0)
+    settle(server)
 
 
 def test_the_output_page_shows_the_portrait_alone_and_lets_the_background_through(live, context, server):

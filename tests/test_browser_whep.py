@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("playwright", reason="Playwright is missing: `python -m pip install -r tests/requirements.txt`.")
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Playwright
 
 from pipeline.portrait import default_portrait, read_picture
 from realtime.settings import MediaSettings
@@ -51,10 +51,11 @@ def server() -> Iterator[browser.Server]:
     running.stop()
 
 
-def test_pages_watch_what_ffmpeg_sends(server: browser.Server, driver: Path, tmp_path: Path) -> None:
+def test_pages_watch_what_ffmpeg_sends(
+    server: browser.Server, driver: Path, playwright: Playwright, tmp_path: Path
+) -> None:
     with (
         streaming(f"{server.url}/whip", driver, tmp_path, authorization="secret"),
-        sync_playwright() as playwright,
         chromium(playwright) as context,
     ):
         pages = [context.new_page() for _ in range(2)]

@@ -63,6 +63,7 @@ export class Watched {
   }
 
   close() {
+    this.#onMessage = () => {}; // answers that are still on their way are nobody's
     this.#viewer?.close();
   }
 

@@ -6,7 +6,6 @@ Packages are imported by the command that needs them, so that `doctor` can tell 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import dataclasses
 import errno
 import json
@@ -20,22 +19,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast
 
-from realtime.framing import Framing
 from realtime.settings import MediaSettings, address_for
 from web.arguments import MODEL_SETS, parse
 from web.settings import Settings
 
 if TYPE_CHECKING:
     from pipeline.animate import Report
-    from pipeline.animator import AnimateOptions, Animator, Picture, Progress
+    from pipeline.animator import AnimateOptions, Animator, Progress
     from pipeline.doctor import Finding
     from pipeline.liveportrait.animator import LivePortrait
     from pipeline.load import Loaded
     from pipeline.weights import FaceModels, Row
-    from realtime.camera import Camera
-    from realtime.local import LocalSession
-    from realtime.output import Output
-    from web.engine import Engine
 
 INTERRUPTED = 130  # what a shell reports of a program that Ctrl-C ended
 
@@ -100,6 +94,7 @@ def _camera(parsed: argparse.Namespace) -> int:
     from pipeline.portrait import BUILTIN
     from realtime.local import opened, perform
     from web.engine import load_engine
+    from web.local import local_session, opened_camera, outputs
 
     if parsed.list:
         return _list_cameras()
@@ -109,7 +104,7 @@ def _camera(parsed: argparse.Namespace) -> int:
     sources, options = [*(parsed.source or BUILTIN.values())], _options(parsed.set)
     pictures = [read_source(path) for path in sources]  # a mistyped name is told before anything is opened
     chosen = {name: getattr(parsed, name) for name in ("animator", "precision", "weights", "size", "backend")}
-    with closing(_opened_camera(parsed)) as camera, opened(_outputs(parsed)) as outputs:
+    with closing(opened_camera(parsed.camera, parsed.fps)) as camera, opened(outputs(parsed)) as shown:
         with _bar("Warming up", "step") as progress:
             engine = load_engine(Settings(source=sources[0], **chosen), progress)
         with closing(engine):
@@ -117,29 +112,9 @@ def _camera(parsed: argparse.Namespace) -> int:
             doubts = engine.portraits.first.portrait.warnings if parsed.source else ()
             for note in (*_ineffective(parsed.set, engine.loaded.animator), *doubts):
                 print(f"Note: {note}")
-            local = _local_session(engine, pictures[1:], options, camera)
-            perform(local, outputs, lambda: print(f"{_about(engine.loaded)} Ctrl-C ends it.", flush=True))
+            local = local_session(engine, pictures[1:], options, camera)
+            perform(local, shown, lambda: print(f"{_about(engine.loaded)} Ctrl-C ends it.", flush=True))
     return 0
-
-
-def _local_session(engine: Engine, others: Sequence[Picture], options: AnimateOptions, camera: Camera) -> LocalSession:
-    from realtime.local import LocalSession
-    from realtime.session import Studio
-
-    animator, first = engine.loaded.animator, engine.portraits.first.portrait
-    portraits = [first, *map(animator.prepare, others)]
-    return LocalSession(Studio(animator, engine.new_tracker, first, MediaSettings()), portraits, options, camera)
-
-
-def _opened_camera(parsed: argparse.Namespace) -> Camera:
-    from pipeline.weights import cache_folder
-    from realtime.camera import Camera, open_frames
-    from web.demo_driver import DemoClip
-
-    name: str = parsed.camera
-    if name == "demo":
-        name = str(asyncio.run(DemoClip(cache_folder()).path()))
-    return Camera(lambda: open_frames(name, parsed.fps))
 
 
 def _list_cameras() -> int:
@@ -147,24 +122,6 @@ def _list_cameras() -> int:
 
     _print_findings([*cameras(), *virtual_camera()])
     return 0
-
-
-def _outputs(parsed: argparse.Namespace) -> Iterator[Callable[[], Output]]:
-    """How to make those that were asked for; the window where none was."""
-    from realtime.motion_recorder import MotionRecorder
-    from realtime.preview import Preview
-    from realtime.recorder import Recorder
-    from realtime.virtual_camera import VirtualCamera
-
-    if parsed.preview or (parsed.virtual_camera is None and parsed.record is None):
-        yield lambda: Preview(not parsed.no_mirror)
-    if parsed.record:
-        yield lambda: Recorder(parsed.record, fps=parsed.fps)
-    if parsed.save_motion:
-        yield lambda: MotionRecorder(parsed.save_motion, parsed.fps)
-    if parsed.virtual_camera is not None:
-        framing = Framing(parsed.width, parsed.height, parsed.fit, parsed.fps)
-        yield lambda: VirtualCamera("this program", parsed.virtual_camera, framing)
 
 
 def _animate(parsed: argparse.Namespace) -> int:

@@ -182,3 +182,12 @@ class FakePeer:
                 assert isinstance(frame, av.VideoFrame)
                 self.timestamps.append(frame.opaque.timestamp)
                 self.pictures.put_nowait(frame.to_ndarray(format="rgb24"))
+
+
+async def offer_of(codec: str = "H264") -> str:
+    """The offer of a peer that is gone."""
+    peer = FakePeer(codec=codec)
+    try:
+        return await peer.offer()
+    finally:
+        await peer.close()

@@ -27,7 +27,7 @@ from realtime import tuning
 from realtime.offer import BadOffer, video_section
 from realtime.peer import Listener, Peer, ice_transports
 from realtime.settings import MediaSettings
-from tests.fakes import LOOPBACK, FakePeer
+from tests.fakes import LOOPBACK, FakePeer, offer_of
 
 QUIET = Listener(lambda video: None, lambda message: "", lambda: None)
 
@@ -54,14 +54,6 @@ def with_peer(work: Callable[[Peer], Awaitable[Any]], settings: MediaSettings = 
             await peer.close()
 
     return asyncio.run(run())
-
-
-async def offer_of(codec: str = "H264") -> str:
-    client = FakePeer(codec=codec)
-    try:
-        return await client.offer()
-    finally:
-        await client.close()
 
 
 @pytest.mark.parametrize(

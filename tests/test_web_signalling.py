@@ -8,26 +8,18 @@ from starlette.testclient import TestClient
 from pipeline.animator import AnimateOptions
 from pipeline.portrait import MAX_BYTES
 from realtime.sessions import Sessions
-from tests.fakes import FakePeer
-from tests.web_app import client, picture_file
+from tests.fakes import offer_of
+from tests.web_app import BAD_OFFERS, SDP, client, picture_file
 from web import __version__
 from web.signalling import MAX_TEXT
 
-SDP = {"content-type": "application/sdp"}
 FRAGMENT = {"content-type": "application/trickle-ice-sdpfrag"}
 UNKNOWN = "no-such-session"
 
 
 @pytest.fixture(scope="module")
 def offer() -> str:
-    async def make() -> str:
-        peer = FakePeer()
-        try:
-            return await peer.offer()
-        finally:
-            await peer.close()
-
-    return asyncio.run(make())
+    return asyncio.run(offer_of())
 
 
 @pytest.fixture(scope="module")
@@ -104,17 +96,7 @@ def test_a_session_starts_with_the_chosen_portrait(web, offer):
 
 @pytest.mark.parametrize(
     ("body", "headers", "status"),
-    [
-        ("", SDP, 400),
-        ("hello", SDP, 400),
-        ("v=0\r\n", SDP, 400),
-        (b"\xff\xfe\x00", SDP, 400),
-        ("v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=audio 9 RTP/AVP 0\r\n", SDP, 400),
-        ("v=0", {"content-type": "text/plain"}, 415),
-        ("v=0", {}, 415),
-        ("{}", {"content-type": "application/json"}, 415),
-        ("v" * (MAX_TEXT + 1), SDP, 413),
-    ],
+    BAD_OFFERS,
 )
 def test_bad_offers(web, body, headers, status):
     response = web.post("/session", content=body, headers=headers)

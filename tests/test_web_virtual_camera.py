@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from pipeline.planes import to_picture
 from realtime.framing import Framing
-from tests.fakes import FakePeer
+from tests.fakes import offer_of
 from tests.virtual_cameras import Recording, installed
 from tests.web_app import client
 
@@ -31,14 +31,7 @@ def web() -> Iterator[TestClient]:
 
 @pytest.fixture(scope="module")
 def offer() -> str:
-    async def make() -> str:
-        peer = FakePeer()
-        try:
-            return await peer.offer()
-        finally:
-            await peer.close()
-
-    return asyncio.run(make())
+    return asyncio.run(offer_of())
 
 
 @pytest.fixture

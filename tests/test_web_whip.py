@@ -19,13 +19,12 @@ from realtime.settings import MediaSettings
 from tests.clips import write_clip
 from tests.fakes import FakePeer, numbered
 from tests.streams import streaming
-from tests.web_app import LOOPBACK, URL, client, make_engine
+from tests.web_app import BAD_OFFERS, LOOPBACK, SDP, URL, client, make_engine
 from web.app import create_app
 from web.serve import Server, listen, uvicorn_config
 from web.settings import Settings
 from web.signalling import MAX_TEXT
 
-SDP = {"content-type": "application/sdp"}
 FRAGMENT = {"content-type": "application/trickle-ice-sdpfrag"}
 CANDIDATE = "a=mid:0\r\na=candidate:1 1 udp 2113937151 127.0.0.1 50000 typ host\r\n"
 RESTART = f"a=ice-ufrag:anew\r\na=ice-pwd:{'x' * 24}\r\n{CANDIDATE}"
@@ -121,17 +120,7 @@ def test_the_end_of_a_viewer(web: TestClient, stream: httpx.Response, watcher: h
 @pytest.mark.parametrize("endpoint", ["/whip", "/whep/whip"])
 @pytest.mark.parametrize(
     ("body", "headers", "status"),
-    [
-        ("", SDP, 400),
-        ("hello", SDP, 400),
-        ("v=0\r\n", SDP, 400),
-        (b"\xff\xfe\x00", SDP, 400),
-        ("v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=audio 9 RTP/AVP 0\r\n", SDP, 400),
-        ("v=0", {"content-type": "text/plain"}, 415),
-        ("v=0", {}, 415),
-        ("{}", {"content-type": "application/json"}, 415),
-        ("v" * (MAX_TEXT + 1), SDP, 413),
-    ],
+    BAD_OFFERS,
 )
 def test_bad_offers(
     web: TestClient,

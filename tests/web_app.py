@@ -19,9 +19,23 @@ from web.app import create_app
 from web.engine import Engine
 from web.portraits import Portraits
 from web.settings import Settings
+from web.signalling import MAX_TEXT
 
 URL = "http://127.0.0.1:7860"
 LOOPBACK = MediaSettings(strict=True)
+SDP = {"content-type": "application/sdp"}
+BAD_OFFERS = [
+    ("", SDP, 400),
+    ("hello", SDP, 400),
+    ("v=0\r\n", SDP, 400),
+    (b"\xff\xfe\x00", SDP, 400),
+    ("v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=audio 9 RTP/AVP 0\r\n", SDP, 400),
+    ("v=0", {"content-type": "text/plain"}, 415),
+    ("v=0", {}, 415),
+    ("{}", {"content-type": "application/json"}, 415),
+    ("v" * (MAX_TEXT + 1), SDP, 413),
+]
+"""(body, headers, status): what no endpoint that takes offers may accept."""
 
 
 class PickyAnimator(FakeAnimator):

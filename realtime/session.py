@@ -325,7 +325,7 @@ class Session:
             self._fail(error)
             with contextlib.suppress(Exception):  # the first failure was reported
                 [shown] = self._studio.animator.animate([Cue(self._portrait, self.options)], "i420")
-                self._show(shown, self._broadcast.encode(shown), None)
+                self._show(shown, self._encode(shown), None)
 
     def _adapt(self, began: float, ended: float) -> None:
         """Ask the driver for as many frames as can be drawn."""
@@ -347,7 +347,7 @@ class Session:
         stamps.mark("motion")
         shown = self._crossfade.draw(self._hold.held(cue), stamps.now)
         stamps.mark("animate")
-        packet = self._broadcast.encode(reduced(shown, options.size))
+        packet = self._encode(shown)
         stamps.mark("encode")
         trace = None
         if frame and seen:
@@ -365,6 +365,9 @@ class Session:
         self._hint = hint(picture, face, tracker.faces)
         stamps.mark("track")
         return DrivingFrame(picture, face, stamps.now, self._performance.motion, planes)
+
+    def _encode(self, shown: Planes) -> Packet | None:
+        return self._broadcast.encode(reduced(shown, self.options.size))
 
     def _show(
         self,

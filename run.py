@@ -19,17 +19,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast
 
-from realtime.settings import MediaSettings, address_for
-from web.arguments import MODEL_SETS, parse
-from web.settings import Settings
+from realtime.webrtc.settings import MediaSettings, address_for
+from web.cli.arguments import MODEL_SETS, parse
+from web.core.settings import Settings
 
 if TYPE_CHECKING:
-    from pipeline.animate import Report
-    from pipeline.animator import AnimateOptions, Animator, Progress
+    from pipeline.core.animator import AnimateOptions, Animator, Progress
     from pipeline.doctor import Finding
+    from pipeline.files.animate import AnimateReport
     from pipeline.liveportrait.animator import LivePortrait
     from pipeline.load import Loaded
-    from pipeline.weights import FaceModels, Row
+    from pipeline.models.face_models import FaceModels, WeightsRow
 
 INTERRUPTED = 130  # what a shell reports of a program that Ctrl-C ended
 
@@ -90,11 +90,11 @@ def _log(verbose: bool) -> None:
 
 
 def _camera(parsed: argparse.Namespace) -> int:
-    from pipeline.animate import read_source
-    from pipeline.portrait import BUILTIN
-    from realtime.local import opened, perform
-    from web.engine import load_engine
-    from web.local import local_session, opened_camera, outputs
+    from pipeline.files.animate import read_source
+    from pipeline.imaging.source_picture import BUILTIN
+    from realtime.local_session import opened, perform
+    from web.cli.camera import local_session, opened_camera, outputs
+    from web.services.engine import load_engine
 
     if parsed.list:
         return _list_cameras()
@@ -140,7 +140,7 @@ def _animate(parsed: argparse.Namespace) -> int:
 
 def _check_files(parsed: argparse.Namespace) -> None:
     """A mistyped name is told before the networks are loaded."""
-    from pipeline.animate import is_video, read_source
+    from pipeline.files.animate import is_video, read_source
 
     if not is_video(parsed.source):
         read_source(parsed.source)
@@ -150,15 +150,15 @@ def _check_files(parsed: argparse.Namespace) -> None:
 
 def _perform(
     parsed: argparse.Namespace, models: FaceModels, animator: Animator, options: AnimateOptions, progress: Progress
-) -> Report:
-    from pipeline.animate import Player, animate, is_video, read_source
+) -> AnimateReport:
     from pipeline.face.tracker import FaceTracker
+    from pipeline.files.animate import Player, animate, is_video, read_source
 
     if animator.name == "liveportrait":
-        from pipeline.liveportrait.files import Job, Performer
+        from pipeline.files.liveportrait_jobs import AnimateRequest, FileAnimator
 
-        job = Job(parsed.source, parsed.output, parsed.driving, parsed.motion, parsed.save_motion)
-        return Performer(cast("LivePortrait", animator), models, options).perform(job, progress)
+        job = AnimateRequest(parsed.source, parsed.output, parsed.driving, parsed.motion, parsed.save_motion)
+        return FileAnimator(cast("LivePortrait", animator), models, options).perform(job, progress)
     video = is_video(parsed.source)
     _refuse(animator, {"--motion": parsed.motion, "--save-motion": parsed.save_motion, "A video in --source": video})
     player = Player(animator, FaceTracker(models), animator.prepare(read_source(parsed.source)), options)
@@ -181,14 +181,14 @@ def _ineffective(assignments: list[str], animator: Animator) -> Iterator[str]:
 
 
 def _weights(parsed: argparse.Namespace) -> int:
-    from pipeline import weights
-    from pipeline.hub import ANIMALS, HUMAN
+    from pipeline.models import face_models
+    from pipeline.models.liveportrait_hub import ANIMALS, HUMAN
 
-    sets: dict[str, Any] = {"face": weights, HUMAN.name: HUMAN, ANIMALS.name: ANIMALS}
+    sets: dict[str, Any] = {"face": face_models, HUMAN.name: HUMAN, ANIMALS.name: ANIMALS}
     here = ["face", *(name for name in MODEL_SETS[1:] if sets[name].is_begun())]
     names = [parsed.models] if parsed.models else {"list": MODEL_SETS, "fetch": ["face"], "verify": here}[parsed.action]
     with _bar("Fetching the model files", "B") as progress:
-        actions: dict[str, Callable[[Any], list[Row]]] = {
+        actions: dict[str, Callable[[Any], list[WeightsRow]]] = {
             "list": lambda files: files.rows(),
             "fetch": lambda files: files.fetch(progress),
             "verify": lambda files: files.verify(),
@@ -230,7 +230,7 @@ def _benchmark(parsed: argparse.Namespace) -> int:
         return _networks(parsed)
     if parsed.device:
         return _device(parsed)
-    from pipeline.benchmark import benchmark
+    from pipeline.bench.animator import benchmark
 
     _single_threaded()
     models, loaded = _load(parsed)
@@ -242,7 +242,7 @@ def _benchmark(parsed: argparse.Namespace) -> int:
 
 
 def _device(parsed: argparse.Namespace) -> int:
-    from realtime.benchmark import contestant, effort, measure
+    from realtime.bench.device import contestant, effort, measure
 
     _single_threaded()
     chosen = contestant(parsed.device, parsed.backend, parsed.precision, parsed.weights)
@@ -258,11 +258,11 @@ def _device(parsed: argparse.Namespace) -> int:
 
 
 def _latency(parsed: argparse.Namespace) -> int:
-    from realtime.impairment import Impairment
-    from realtime.latency_report import page, table
-    from web.engine import load_engine
-    from web.latency import Plan, driver_pictures, measure
-    from web.latency_clients import choose
+    from realtime.bench.latency_report import page, table
+    from realtime.webrtc.impairment import Impairment
+    from web.cli.latency import Plan, driver_pictures, measure
+    from web.cli.latency_clients import choose
+    from web.services.engine import load_engine
 
     for flag, path in {"--json": parsed.json, "--report": parsed.report}.items():
         if path and not path.parent.is_dir():
@@ -290,13 +290,13 @@ def _latency(parsed: argparse.Namespace) -> int:
 
 
 def _compare(parsed: argparse.Namespace) -> int:
-    from pipeline.compare.measure import EFFORTS, QUICK, compare, wanted
-    from pipeline.compare.page import page
-    from pipeline.compare.prepare import chosen_device, sees_videos, stage
-    from pipeline.compare.rows import ROWS
-    from pipeline.compare.setup import served
-    from pipeline.compare.table import table
-    from realtime.device import use_streams
+    from pipeline.bench.compare.compare import EFFORTS, QUICK, compare, wanted
+    from pipeline.bench.compare.optimizations import ROWS
+    from pipeline.bench.compare.prepare import chosen_device, sees_videos, stage
+    from pipeline.bench.compare.report_html import page
+    from pipeline.bench.compare.report_text import table
+    from pipeline.bench.compare.setup import served
+    from realtime.gpu.start import use_streams
 
     _single_threaded()
     device = chosen_device(parsed.device)
@@ -318,8 +318,8 @@ def _compare(parsed: argparse.Namespace) -> int:
 
 
 def _export(parsed: argparse.Namespace) -> int:
-    from pipeline.backends.export import export_onnx
-    from pipeline.backends.tensorrt import export_tensorrt
+    from pipeline.liveportrait.backends.export import export_onnx
+    from pipeline.liveportrait.backends.tensorrt import export_tensorrt
     from pipeline.load import about_weights, best_device, load_liveportrait
 
     networks, device = load_liveportrait(parsed.weights), best_device()
@@ -332,9 +332,9 @@ def _export(parsed: argparse.Namespace) -> int:
 
 
 def _networks(parsed: argparse.Namespace) -> int:
-    from pipeline.liveportrait.costs import measure
+    from pipeline.bench.network_costs import measure
+    from pipeline.imaging.source_picture import default_portrait, read_picture
     from pipeline.load import about_weights, best_device, load_liveportrait
-    from pipeline.portrait import default_portrait, read_picture
 
     networks, device = load_liveportrait(parsed.weights), best_device()
     portrait = read_picture(default_portrait())
@@ -361,14 +361,14 @@ def _about(loaded: Loaded) -> str:
 
 def _face_models() -> FaceModels:
     """Fetched on the first use; a bar shows it."""
-    from pipeline.weights import face_models
+    from pipeline.models.face_models import face_models
 
     with _bar("Fetching the model files", "B") as progress:
         return face_models(progress)
 
 
 def _options(assignments: list[str]) -> AnimateOptions:
-    from pipeline.animator import AnimateOptions
+    from pipeline.core.animator import AnimateOptions
 
     pairs = (assignment.partition("=") for assignment in assignments)
     return AnimateOptions().changed({name: _value(text) for name, _, text in pairs})

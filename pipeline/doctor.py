@@ -112,18 +112,18 @@ def _package(name: str, pin: str) -> Iterator[Finding]:
 
 def model_files() -> Iterator[Finding]:
     """Whether the face models are in the cache, undamaged."""
-    from pipeline import weights
+    from pipeline.models import face_models
 
-    bad = [row for row in weights.rows() if row.state != "present"]
+    bad = [row for row in face_models.rows() if row.state != "present"]
     if not bad:
-        yield Finding("Model files", "ok", f"verified in {weights.cache_folder()}")
+        yield Finding("Model files", "ok", f"verified in {face_models.cache_folder()}")
     for row in bad:
         yield Finding("Model files", "missing", f"{row.file} is {row.state}", "python run.py weights fetch")
 
 
 def liveportrait() -> Iterator[Finding]:
     """Whether LivePortrait's checkpoints are where they are fetched to."""
-    from pipeline.hub import is_complete, weights_folder
+    from pipeline.models.liveportrait_hub import is_complete, weights_folder
 
     if is_complete(weights_folder()):
         yield Finding("LivePortrait", "ok", f"its weights are in {weights_folder()}")

@@ -8,14 +8,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pipeline.animator import Animator, Progress
-from pipeline.hub import is_complete, strangers, weights_folder
-from pipeline.weights import FaceModels, cache_folder
+from pipeline.core.animator import Animator, Progress
+from pipeline.models.face_models import FaceModels, cache_folder
+from pipeline.models.liveportrait_hub import is_complete, strangers, weights_folder
 
 if TYPE_CHECKING:
     import torch
 
-    from pipeline.backends.names import BackendName
+    from pipeline.liveportrait.backends.registry import BackendName
     from pipeline.liveportrait.checkpoint import Networks
 
 AnimatorName = Literal["auto", "liveportrait", "meshwarp"]
@@ -114,8 +114,8 @@ def _liveportrait(
 ) -> Loaded:
     import torch
 
-    from pipeline.backends.names import builder
     from pipeline.liveportrait.animator import LivePortrait
+    from pipeline.liveportrait.backends.registry import builder
 
     device = best_device()
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None

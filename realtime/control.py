@@ -6,8 +6,8 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
 
-from pipeline.animator import OptionError
-from realtime.view import BadView, View
+from pipeline.core.animator import OptionError
+from realtime.metrics.page_report import BadView, PageReport
 
 if TYPE_CHECKING:
     from realtime.session import Session
@@ -52,7 +52,7 @@ def _answer(session: Session, message: dict[str, Any]) -> dict[str, Any]:
         case {"type": "ping"}:
             return {"type": "pong", "id": message.get("id")}
         case {"type": "view"}:
-            session.see(View.parse(message))
+            session.see(PageReport.parse(message))
             return {"type": "frames", "id": message.get("id"), **session.frames(_time(message.get("since", 0)))}
         case _:
             raise BadMessage("The message's 'type' must be options, calibrate, freeze ('on'), stats, ping or view.")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pipeline.animator import Cue
+from pipeline.core.animator import Cue
 
 
-class Hold:
+class Freeze:
     """Used in one thread, but for `wanted`."""
 
     def __init__(self) -> None:

@@ -20,30 +20,31 @@ from typing import Any, Literal, Protocol, cast
 
 import av
 
-from pipeline.animator import AnimateOptions, Animator, Cue, DrivingFrame, Motion, Picture, Planes, Portrait
+from pipeline.core.animator import AnimateOptions, Animator, Cue, DrivingFrame, Motion, Picture, Planes, Portrait
+from pipeline.driving.driver_state import DriverState
 from pipeline.face.face import Face
-from pipeline.performance import Performance
-from pipeline.planes import reduced
-from realtime import control, events
-from realtime.attendance import Absence, Attendance
-from realtime.audio import Voice
-from realtime.broadcast import Broadcast
-from realtime.capture import CaptureClock
-from realtime.codec import Packet, decoded
-from realtime.crossfade import CrossFade
-from realtime.frame import Frame, Reception, Stamps, Trace
-from realtime.hints import Hint, hint
-from realtime.hold import Hold
-from realtime.offer import PUPPETEER, Role
-from realtime.output import Output, OutputName, Shown
-from realtime.pacing import Pacer
-from realtime.peer import Listener, Peer
-from realtime.settings import MediaSettings
-from realtime.slot import LatestSlot
-from realtime.stats import SessionStats
-from realtime.tally import Tally
-from realtime.view import View
-from realtime.viewers import Viewers
+from pipeline.imaging.i420 import reduced
+from realtime import control
+from realtime.core.frame import Frame, Reception, Stamps, Trace
+from realtime.core.slot import LatestSlot
+from realtime.driver.effects import CrossFade
+from realtime.driver.frame_rate import FrameRateController
+from realtime.driver.hints import Hint, hint
+from realtime.driver.presence import Absence, Presence
+from realtime.endpoints.output import Output, OutputName, ShownPicture
+from realtime.hold import Freeze
+from realtime.metrics import event_log
+from realtime.metrics.counters import Counters
+from realtime.metrics.page_report import PageReport
+from realtime.metrics.session_stats import SessionStats
+from realtime.voice import Voice
+from realtime.webrtc.broadcast import Broadcast
+from realtime.webrtc.capture_clock import CaptureClock
+from realtime.webrtc.codec import Packet, decoded
+from realtime.webrtc.peer import Listener, Peer
+from realtime.webrtc.sdp import PUPPETEER, Role
+from realtime.webrtc.settings import MediaSettings
+from realtime.webrtc.viewers import Viewers
 
 QUIET_SECONDS = 0.2  # without a frame: from here on the portrait idles
 IDLE_SECONDS = 1 / 25  # between idle pictures
@@ -67,7 +68,7 @@ class Tracker(Protocol):
 
 
 @dataclass(frozen=True)
-class Studio:
+class SessionContext:
     """What every session works with."""
 
     animator: Animator
@@ -79,23 +80,23 @@ class Studio:
 class Session:
     """One user's puppet. Made and used on the event loop."""
 
-    def __init__(self, studio: Studio, on_end: Callable[[], None]) -> None:
+    def __init__(self, studio: SessionContext, on_end: Callable[[], None]) -> None:
         self.id = secrets.token_urlsafe(16)
         self.options = AnimateOptions()
         self.role: Role | None = None  # of its driver; None where that is no peer
         self._studio = studio
         self._portrait = studio.portrait
-        self._performance = Performance()
+        self._performance = DriverState()
         self._crossfade = CrossFade(studio.animator)
         self._calibration_wanted = False
         self._hint: Hint | None = None
-        self._hold = Hold()
+        self._hold = Freeze()
         self._failing = False
         self._on_end = on_end
         self._inbox: LatestSlot[Frame] = LatestSlot()
         self._stats = SessionStats()
         self._capture = CaptureClock()
-        self._pacer = Pacer()
+        self._pacer = FrameRateController()
         self._loop = asyncio.get_running_loop()
         self._peer: Peer | None = None
         self._broadcast = Broadcast()
@@ -104,7 +105,7 @@ class Session:
         self.viewers = Viewers(self._broadcast, studio.media)
         self._thread = threading.Thread(target=self._run, name=f"session-{self.id[:6]}")
         self._thread_ended = asyncio.Event()
-        self._attendance = Attendance(self.leave)
+        self._attendance = Presence(self.leave)
         self._closing: asyncio.Task[None] | None = None
         self._reason: Reason | None = None
         self._start = time.monotonic()
@@ -170,7 +171,7 @@ class Session:
         self._calibration_wanted = True
 
     def freeze(self, on: bool) -> None:
-        """Hold the portrait as it is, from the next picture on, or let it follow again."""
+        """Freeze the portrait as it is, from the next picture on, or let it follow again."""
         self._hold.wanted = on
 
     @property
@@ -200,7 +201,7 @@ class Session:
         """Of the last frames whose pictures were sent, the oldest first."""
         return self._stats.traces()
 
-    def see(self, view: View) -> None:
+    def see(self, view: PageReport) -> None:
         """The page tells what it was shown."""
         self._stats.see(view)
         if view.voice:
@@ -208,7 +209,7 @@ class Session:
 
     def frames(self, since: float) -> dict[str, Any]:
         """For the page: this machine's `time` in seconds and, of each driver's frame whose picture was sent after
-        `since`, [the picture's RTP timestamp, captured, received, sent]. See realtime/capture.py."""
+        `since`, [the picture's RTP timestamp, captured, received, sent]. See realtime/webrtc/capture_clock.py."""
         rows = map(self._row, self._stats.traces(since))
         return {"time": time.monotonic(), "frames": [row for row in rows if row]}
 
@@ -223,7 +224,7 @@ class Session:
         timestamp = trace.reception.timestamp
         return None if timestamp is None else self._capture.captured(timestamp)
 
-    def tally(self) -> Tally:
+    def tally(self) -> Counters:
         """All that it did, for /metrics."""
         return self._stats.tally(self._inbox.dropped)
 
@@ -332,7 +333,7 @@ class Session:
         if self._pacer.add(ended - began, self._stats.rate_in(ended), ended):
             pace = self._pacer.pace
             self._stats.advise("pace", pace.warning)
-            events.tell("pace", DEBUG, rate=pace.rate, drawn=round(pace.drawn, 1), offered=round(pace.offered, 1))
+            event_log.tell("pace", DEBUG, rate=pace.rate, drawn=round(pace.drawn, 1), offered=round(pace.offered, 1))
 
     def _perform(self, frame: Frame | None, tracker: Tracker) -> None:
         """A frame's way, from the decoder to the sender. Without a frame, the portrait idles."""
@@ -383,7 +384,7 @@ class Session:
         else:
             self._on_sent(0, trace)
         for output in self._outputs:
-            output.show(Shown(shown, time.monotonic(), driver, motion))
+            output.show(ShownPicture(shown, time.monotonic(), driver, motion))
 
     def _fail(self, error: Exception) -> None:
         self._failing = True

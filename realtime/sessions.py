@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from logging import DEBUG, INFO
 
-from pipeline.animator import Animator, Portrait
-from realtime import events
-from realtime.ice import NoPort
-from realtime.offer import DRIVER, PUPPETEER, Role
-from realtime.session import Session, Studio, Tracker
-from realtime.settings import MediaSettings
-from realtime.tally import Tally, total
+from pipeline.core.animator import Animator, Portrait
+from realtime.metrics import event_log
+from realtime.metrics.counters import Counters, total
+from realtime.session import Session, SessionContext, Tracker
+from realtime.webrtc.ice import NoPort
+from realtime.webrtc.sdp import DRIVER, PUPPETEER, Role
+from realtime.webrtc.settings import MediaSettings
 
 RETRY_SECONDS = 5  # when a refused client may ask again
 NEWEST = "whip"  # in place of an id: the newest session that a stream drives (WHIP)
@@ -52,11 +52,11 @@ class Sessions:
         limit: int = 4,
     ) -> None:
         """`new_tracker` is called in each session's thread; with `portrait` a session begins, unless told otherwise."""
-        self._studio = Studio(animator, new_tracker, portrait, media)
+        self._studio = SessionContext(animator, new_tracker, portrait, media)
         self._limit = limit
         self._sessions: dict[str, Session] = {}
         self._leaving: set[Session] = set()
-        self._ended = Tally()
+        self._ended = Counters()
         self._ending: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
@@ -71,9 +71,9 @@ class Sessions:
             opened = await self._open(offer, portrait, role)
         except Exception as error:
             self._ended.errors[type(error).__name__] += 1
-            events.tell("offer refused", DEBUG, kind=type(error).__name__)
+            event_log.tell("offer refused", DEBUG, kind=type(error).__name__)
             raise
-        events.tell("session began", DEBUG, sessions=len(self))
+        event_log.tell("session began", DEBUG, sessions=len(self))
         return opened
 
     async def _open(self, offer: str, portrait: Portrait | None, role: Role) -> Opened:
@@ -104,7 +104,7 @@ class Sessions:
         session.leave("asked to")
         await session.close()
 
-    def tally(self) -> Tally:
+    def tally(self) -> Counters:
         """What all sessions did so far, those that ended too."""
         return total([self._ended, *(session.tally() for session in (*self, *self._leaving))])
 
@@ -130,4 +130,4 @@ class Sessions:
         self._leaving.discard(session)
         self._ended += session.tally()
         self._ended.ends[str(summary["reason"])] += 1
-        events.tell("session ended", INFO, **summary)
+        event_log.tell("session ended", INFO, **summary)

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline.weights import FaceModels, face_models
+from pipeline.models.face_models import FaceModels, face_models
 
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Page, Playwright
 
     from pipeline.liveportrait.checkpoint import Networks
-    from tests.browser import Server
+    from tests.support.browser import Server
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -42,7 +42,7 @@ def models() -> FaceModels:
 @pytest.fixture(scope="session")
 def stand_in_networks() -> Networks:
     """LivePortrait's networks in full size, of seed 0, float32. The vectors' test folds them."""
-    from tests.stand_in_weights import stand_in_networks
+    from tests.support.stand_in_weights import stand_in_networks
 
     return stand_in_networks(0)
 
@@ -67,7 +67,7 @@ def playwright() -> Iterator[Playwright]:
 @pytest.fixture(scope="session")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the browsers' webcam shows, over and over."""
-    from pipeline.demo import write_demo
+    from pipeline.files.demo_clip import write_demo
 
     path = tmp_path_factory.mktemp("webcam") / "driver.mjpeg"
     write_demo(path)
@@ -76,7 +76,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def context(playwright: Playwright, clip: Path) -> Iterator[BrowserContext]:
-    from tests.browser import chromium, webcam
+    from tests.support.browser import chromium, webcam
 
     with chromium(playwright, *webcam(clip)) as running:
         yield running
@@ -85,7 +85,7 @@ def context(playwright: Playwright, clip: Path) -> Iterator[BrowserContext]:
 @pytest.fixture
 def page(context: BrowserContext, server: Server) -> Iterator[Page]:
     """The page of the module's server, freshly opened; it must ask nobody else and complain about nothing."""
-    from tests.browser import opened, settle
+    from tests.support.browser import opened, settle
 
     hosts, complaints = set(), []
     page = context.new_page()
@@ -101,7 +101,7 @@ def page(context: BrowserContext, server: Server) -> Iterator[Page]:
 
 @pytest.fixture
 def live(page: Page) -> Page:
-    from tests.browser import wait_for
+    from tests.support.browser import wait_for
 
     page.click("#start")
     wait_for(page, "live")

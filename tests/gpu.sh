@@ -29,9 +29,9 @@ benchmark() {
     step "$name" "$limit" python3 run.py benchmark --device cuda --weights "$work/weights" --json "$out/$name.json" "$@"
 }
 
-step weights 60 python3 tests/stand_in_weights.py "$work/weights"
+step weights 60 python3 -m tests.support.stand_in_weights "$work/weights"
 benchmark benchmark 300 "$@"
 benchmark warm_start 80 --frames 1 "$@" # its first picture comes as soon as on every day but the first
-mapfile -t tests < <(grep -l "mark\.gpu" tests/test_*.py) # the others need packages that may not be here
+mapfile -t tests < <(grep -rl "mark\.gpu" tests --include="test_*.py") # the others need packages that may not be here
 step tests 140 python3 -m pytest -m gpu -q -p no:cacheprovider "${tests[@]}"
 exit "$failed"

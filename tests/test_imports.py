@@ -19,16 +19,27 @@ HOMES = {  # package -> where alone it may be imported
     "gradio": ("web/panel.py",),
     "fastapi": ("web/",),
     "uvicorn": ("web/",),
-    "prometheus_client": ("web/metrics.py",),
+    "prometheus_client": ("web/routes/metrics.py",),
     "aiortc": ("realtime/",),
     "aioice": ("realtime/",),
     "tqdm": ("run.py",),
     "torch": (
         *("pipeline/liveportrait/", "pipeline/backends/", "pipeline/load.py", "pipeline/doctor.py"),
-        *("pipeline/compare/", "pipeline/memory.py"),
-        *("pipeline/laps.py", "pipeline/rivals.py", "pipeline/roofline.py", "pipeline/speed.py", "pipeline/stages.py"),
-        *("realtime/device.py", "realtime/gpu.py", "realtime/ring.py", "realtime/transfer.py"),
-        "realtime/benchmark.py",
+        *("pipeline/compare/", "pipeline/bench/memory.py"),
+        *(
+            "pipeline/bench/device_timer.py",
+            "pipeline/bench/baselines.py",
+            "pipeline/bench/roofline.py",
+            "pipeline/bench/networks.py",
+            "pipeline/bench/stages.py",
+        ),
+        *(
+            "realtime/gpu/start.py",
+            "pipeline/liveportrait/cuda/device.py",
+            "pipeline/liveportrait/cuda/ring.py",
+            "pipeline/liveportrait/cuda/pixels.py",
+        ),
+        "realtime/bench/device.py",
     ),
     "ai_edge_litert": ("pipeline/face/", "pipeline/meshwarp/"),
 }
@@ -69,7 +80,7 @@ def test_every_package_is_pinned():
 
 
 def test_the_mesh_warp_path_loads_nothing_heavy():
-    code = "import pipeline.animate, pipeline.load, pipeline.meshwarp.animator, sys; print(*sys.modules)"
+    code = "import pipeline.files.animate, pipeline.load, pipeline.meshwarp.animator, sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert not {"torch", "gradio", "fastapi", "aiortc"} & set(done.stdout.split())
 

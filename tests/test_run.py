@@ -7,10 +7,10 @@ from types import SimpleNamespace
 import pytest
 
 import run
-from pipeline.portrait import BUILTIN
-from realtime.settings import MediaSettings
-from tests.clips import gradient, write_clip
-from web.settings import Settings
+from pipeline.imaging.source_picture import BUILTIN
+from realtime.webrtc.settings import MediaSettings
+from tests.support.clips import gradient, write_clip
+from web.core.settings import Settings
 
 PORTRAIT = str(BUILTIN["astronaut"])
 
@@ -107,7 +107,7 @@ def test_usage_errors_exit_with_2(words, capsys):
 
 
 def test_an_error_of_the_project_is_its_sentence(monkeypatch, capsys):
-    from pipeline.video import VideoError
+    from pipeline.files.video import VideoError
 
     raising(monkeypatch, VideoError("It has no video in it; choose another."))
     assert run.main([]) == 1
@@ -177,7 +177,7 @@ def test_doctor_exit_code_follows_what_blocks(monkeypatch, capsys):
 
 
 def test_animate_writes_video_and_report(tmp_path, capsys):
-    from pipeline.animate import read_source
+    from pipeline.files.animate import read_source
 
     clip = write_clip(tmp_path / "d.mp4", [read_source(BUILTIN["astronaut"])] * 3)
     output, report = tmp_path / "o.mp4", tmp_path / "r.json"

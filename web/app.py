@@ -11,17 +11,18 @@ from fastapi import APIRouter, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.staticfiles import StaticFiles
 
-from pipeline.weights import cache_folder
-from realtime.mux import one_port
+from pipeline.models.face_models import cache_folder
 from realtime.sessions import Sessions
-from realtime.settings import MediaSettings
-from realtime.tuning import self_check
-from web import demo_driver, files, metrics, panel, recordings, signalling, view, virtual_camera, whip
-from web.engine import Engine
-from web.guard import Guard
-from web.jobs import Jobs
-from web.pages import Pages
-from web.settings import Settings
+from realtime.webrtc.aiortc_patches import self_check
+from realtime.webrtc.port_mux import one_port
+from realtime.webrtc.settings import MediaSettings
+from web import panel
+from web.core.guard import Guard
+from web.core.settings import Settings
+from web.routes import demo_clip, jobs, metrics, output_page, recordings, sessions, virtual_camera, whip
+from web.services.engine import Engine
+from web.services.job_queue import Jobs
+from web.services.page_sessions import Pages
 
 logger = logging.getLogger(__name__)
 
@@ -46,16 +47,16 @@ def create_app(settings: Settings, engine: Engine, *routers: APIRouter) -> FastA
     )
     app.state.pages = Pages(app.state.sessions)
     app.state.registry = metrics.registry(app.state.sessions, engine)
-    app.state.demo_clip = demo_driver.DemoClip(cache_folder())
+    app.state.demo_clip = demo_clip.DemoClip(cache_folder())
     app.state.recordings = recordings.Recordings.of(settings)
     app.state.jobs = Jobs()
     app.add_middleware(Guard, settings=settings)
     _allow_origins(app, settings.origins)
-    signalling.add_refusals(app)
-    files.add_refusals(app)
+    sessions.add_refusals(app)
+    jobs.add_refusals(app)
     whip.add_refusals(app)
-    own = (signalling.router, whip.router, metrics.router, demo_driver.router, recordings.router, virtual_camera.router)
-    for router in (*own, files.router, view.router, *routers):
+    own = (sessions.router, whip.router, metrics.router, demo_clip.router, recordings.router, virtual_camera.router)
+    for router in (*own, jobs.router, output_page.router, *routers):
         app.include_router(router)
     app.mount("/client", StaticFiles(directory=STATIC))
     panel.mount(app, settings, engine)

@@ -1,4 +1,4 @@
-"""The panel, and the only file that knows Gradio: the tabs and the controls. `static/client.js` moves the media."""
+"""The panel, and the only file that knows Gradio: the tabs and the controls. `static/live/main.js` moves the media."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported
 import gradio as gr
 from fastapi import FastAPI
 
-from pipeline.animator import AnimateOptions
+from pipeline.core.animator import AnimateOptions
 from realtime.session import OPTIONS
-from realtime.settings import IceServer
-from web.advice import better
-from web.engine import Engine
-from web.pages import Pages
-from web.settings import Settings
+from realtime.webrtc.settings import IceServer
+from web.core.settings import Settings
+from web.services.advice import better
+from web.services.engine import Engine
+from web.services.page_sessions import Pages
 
 STATIC = Path(__file__).parent / "static"
+STYLES = ("shared/style.css", "live/live.css", "live/controls.css", "jobs/jobs.css")
 
 GROUPS = {
     "Face": ("expression", "mouth", "eyes", "brows", "gaze"),
@@ -73,7 +74,9 @@ def mount(app: FastAPI, settings: Settings, engine: Engine) -> None:
             font=["ui-sans-serif", "system-ui", "sans-serif"],
             font_mono=["ui-monospace", "monospace"],
         ),
-        css_paths=[STATIC / name for name in ("style.css", "stage.css", "controls.css", "files.css")],
+        css_paths=[
+            STATIC / name for name in ("shared/style.css", "live/live.css", "live/controls.css", "jobs/jobs.css")
+        ],
     )
 
 
@@ -85,9 +88,9 @@ def _panel(settings: Settings, engine: Engine, pages: Pages) -> gr.Blocks:
             with gr.Tab("Live", render_children=True):
                 _live(settings, engine)
             with gr.Tab("File"):
-                _page("files", {"motion": engine.loaded.animator.name == "liveportrait"})
+                _page("jobs/files", {"motion": engine.loaded.animator.name == "liveportrait"})
             with gr.Tab("Compare"):
-                _page("compare", {})
+                _page("jobs/compare", {})
         page = gr.Textbox(visible=False)
         told = panel.load(_hash, None, [page], queue=False, show_progress="hidden", api_visibility="private")
         told.then(None, [page], None, js=TELL_PAGE, queue=False, api_visibility="private")
@@ -110,9 +113,9 @@ def _live(settings: Settings, engine: Engine) -> None:
     with gr.Row(elem_id="page"):
         with gr.Column(elem_id="stage", min_width=0):
             config = _config(settings, engine, order)
-            gr.HTML(_stage(engine), js_on_load=START.format(module="client"), apply_default_css=False, config=config)
+            gr.HTML(_stage(engine), js_on_load=START.format(module="live/main"), apply_default_css=False, config=config)
         with gr.Column(elem_id="controls", min_width=0):
-            gr.HTML(_text("presets.html"), apply_default_css=False)
+            gr.HTML(_text("live/presets.html"), apply_default_css=False)
             controls = [control for title, names in groups.items() for control in _group(title, names)]
             apply = gr.Button("Apply", elem_id="apply", visible="hidden")
             values = "() => window.puppet.values()"
@@ -138,11 +141,11 @@ def _stage(engine: Engine) -> str:
         "better": better(loaded),
         "portrait": quote(engine.portraits.first.id),
     }
-    return Template(_text("stage.html")).substitute({name: escape(word) for name, word in words.items()})
+    return Template(_text("live/live.html")).substitute({name: escape(word) for name, word in words.items()})
 
 
 def _config(settings: Settings, engine: Engine, order: list[str]) -> dict[str, Any]:
-    """What client.js is told."""
+    """What live/main.js is told."""
     return {
         "portraits": engine.portraits.names,
         "iceServers": [dataclasses.asdict(IceServer.parse(text)) for text in settings.media.ice_servers],
@@ -179,7 +182,7 @@ def _colour(name: str) -> None:
 
 
 def _control(name: str) -> gr.components.Component:
-    """A slider or a switch that tells client.js, which tells the server over the data channel: no queue between."""
+    """A slider or a switch that tells live/main.js, which tells the server over the data channel: no queue between."""
     default: Any = getattr(AnimateOptions, name)
     told = AnimateOptions.__dataclass_fields__[name].metadata
     words = {"label": told["label"], "info": told["hint"], "elem_id": f"option-{name}"}

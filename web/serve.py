@@ -15,11 +15,11 @@ from functools import partial
 import uvicorn
 from fastapi import FastAPI
 
-from pipeline.animator import Progress
-from realtime.settings import MediaSettings
+from pipeline.core.animator import Progress
+from realtime.webrtc.settings import MediaSettings
 from web.app import create_app
-from web.engine import Engine, load_engine
-from web.settings import Settings, is_loopback
+from web.core.settings import Settings, is_loopback
+from web.services.engine import Engine, load_engine
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""Find, track and measure a face."""

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.face.network import Network
+from pipeline.face.litert import Network
 from pipeline.face.region import MARGIN, Region
-from pipeline.weights import FaceModels
+from pipeline.models.face_models import FaceModels
 
 Array = NDArray[np.float32]
 

@@ -12,7 +12,7 @@ from pipeline.face.detector import FaceDetector
 from pipeline.face.face import Face
 from pipeline.face.landmarks import FaceMesh
 from pipeline.face.region import Region
-from pipeline.weights import FaceModels
+from pipeline.models.face_models import FaceModels
 
 ZOOMS = (1, 2, 4)  # the detectors see faces down to a tenth of the side of the picture, or of a tile
 SMALLEST_WIDTH = 24  # pixels: below, the landmarks mean little

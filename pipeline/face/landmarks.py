@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.face.cut import REGIONS
 from pipeline.face.face import Face
 from pipeline.face.groups import NOSE_TIP
-from pipeline.face.network import Network
+from pipeline.face.litert import Network
 from pipeline.face.region import Region, around_landmarks
-from pipeline.weights import FaceModels
+from pipeline.models.attention_mesh import REGIONS
+from pipeline.models.face_models import FaceModels
 
 Array = NDArray[np.float32]
 

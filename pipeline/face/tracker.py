@@ -12,7 +12,7 @@ from pipeline.face.face import Face
 from pipeline.face.landmarks import FaceMesh
 from pipeline.face.one_euro import OneEuroFilter
 from pipeline.face.region import Region, around_landmarks
-from pipeline.weights import FaceModels
+from pipeline.models.face_models import FaceModels
 
 COUNT_SECONDS = 2.0  # between counts of the faces in the picture: each takes 1.4 ms
 

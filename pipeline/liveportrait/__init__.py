@@ -1,0 +1,1 @@
+"""The neural animator: crop, motion mathematics, checkpoints, and the seams `Backend` and `Pixels`."""

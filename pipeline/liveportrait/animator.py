@@ -13,21 +13,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.animator import AnimateOptions, Cue, DrivingFrame, Layout, Motion, Picture, Planes, Progress
-from pipeline.backends.backend import Backend, Source
+from pipeline.core.animator import AnimateOptions, Cue, DrivingFrame, Layout, Motion, Picture, Planes, Progress
 from pipeline.face.face import Face
 from pipeline.face.find import find_faces
+from pipeline.imaging.source_picture import choose_face
+from pipeline.liveportrait.backend import Backend, PreparedSource
 from pipeline.liveportrait.checkpoint import Networks
+from pipeline.liveportrait.corrections import Correctors, Perceptrons
 from pipeline.liveportrait.crop import CROP_SIZE, DRIVING, SOURCE, Box, face_box, fitted, follow
-from pipeline.liveportrait.driving import Drawing, DriverMotion, SourcePortrait, driven_keypoints, ratios_of
+from pipeline.liveportrait.driven_keypoints import Drawing, DriverMotion, SourcePortrait, driven_keypoints, ratios_of
+from pipeline.liveportrait.keypoint_motion import KeypointMotion, decode
 from pipeline.liveportrait.landmarks import mesh_outline
-from pipeline.liveportrait.motion import KeypointMotion, decode
-from pipeline.liveportrait.networks.motion import RawMotion
+from pipeline.liveportrait.networks.motion_extractor import RawMotion
 from pipeline.liveportrait.paste import Paster
-from pipeline.liveportrait.pixels import Finish, HostPixels, NotANumber, Pixels, View
-from pipeline.liveportrait.retargeting import Correctors, Perceptrons
-from pipeline.portrait import choose_face
-from pipeline.weights import FaceModels
+from pipeline.liveportrait.pixels import CropRequest, Finish, HostPixels, NotANumber, Pixels
+from pipeline.models.face_models import FaceModels
 
 Result = TypeVar("Result")
 
@@ -42,8 +42,8 @@ def at_once(function: Callable[[], Result]) -> Result:
 class LivePortrait:
     """Keeps nothing between calls but the networks and what they made of portraits that are still in use.
 
-    What touches the device runs through `execute`, so that one thread can do it for all (realtime/worker.py). What is
-    left, `compose` and finding faces, may run in several threads at once.
+    What touches the device runs through `execute`, so that one thread can do it for all (realtime/gpu/worker.py). What
+    is left, `compose` and finding faces, may run in several threads at once.
     """
 
     name = "liveportrait"
@@ -71,7 +71,7 @@ class LivePortrait:
         self.backend = build(networks, dtype)
         self.pixels: Pixels = HostPixels(self.backend.device)
         self.execute: Callable[[Callable[[], Any]], Any] = at_once
-        self._sources: weakref.WeakKeyDictionary[SourcePortrait, Source] = weakref.WeakKeyDictionary()
+        self._sources: weakref.WeakKeyDictionary[SourcePortrait, PreparedSource] = weakref.WeakKeyDictionary()
 
     def warm_up(self, progress: Progress) -> float:
         """Compile, capture, or load what the first frame would wait for; the seconds that a frame takes then."""
@@ -87,7 +87,7 @@ class LivePortrait:
     def portrait(self, picture: Picture, face: Face, warnings: tuple[str, ...] = ()) -> SourcePortrait:
         """As `prepare`, where the face of a picture of this size is known already."""
         box = face_box(mesh_outline(face), SOURCE)
-        feature, motion = self.execute(lambda: self._look(View(picture, None, box.matrix())))
+        feature, motion = self.execute(lambda: self._look(CropRequest(picture, None, box.matrix())))
         return SourcePortrait(
             key=hashlib.sha256(picture.tobytes() + f"liveportrait {self.size} {picture.shape}".encode()).hexdigest(),
             picture=picture,
@@ -113,7 +113,7 @@ class LivePortrait:
         """As `read_motion`, but only begun: call what comes back for the result, which waits for the device."""
         boxes = [_steady_box(frame, frame.face) if frame.face else None for frame in frames]
         seen = zip(frames, boxes, strict=True)
-        views = [View(frame.picture, frame.planes, box.matrix()) for frame, box in seen if box]
+        views = [CropRequest(frame.picture, frame.planes, box.matrix()) for frame, box in seen if box]
         if not views:
             return lambda: [None] * len(frames)
         numbers = self.pixels.numbers(self.backend.motion(self.pixels.views(views)).packed())
@@ -145,7 +145,7 @@ class LivePortrait:
         return finished
 
     @torch.inference_mode()
-    def _look(self, view: View) -> tuple[Tensor, KeypointMotion]:
+    def _look(self, view: CropRequest) -> tuple[Tensor, KeypointMotion]:
         crop = self.pixels.views([view])
         raw = self.pixels.numbers(self.backend.motion(crop).packed())
         return self.backend.appearance(crop), decode(RawMotion.unpacked(raw()))
@@ -155,7 +155,7 @@ class LivePortrait:
         sources = [self._source(drawing.portrait) for drawing in drawings]
         return self.backend.draw(sources, points.to(self.backend.device, non_blocking=True))
 
-    def _source(self, portrait: SourcePortrait) -> Source:
+    def _source(self, portrait: SourcePortrait) -> PreparedSource:
         """Made once for a portrait and the backend in use."""
         source = self._sources.get(portrait)
         if source is None:

@@ -17,14 +17,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from pipeline.hub import find
-from pipeline.liveportrait.networks.appearance import AppearanceFeatureExtractor
+from pipeline.liveportrait.networks.appearance_extractor import AppearanceFeatureExtractor
 from pipeline.liveportrait.networks.generator import SpadeGenerator
 from pipeline.liveportrait.networks.layers import fold
-from pipeline.liveportrait.networks.motion import MotionExtractor
-from pipeline.liveportrait.networks.retargeting import Perceptron, eye_retargeting, lip_retargeting, stitching
+from pipeline.liveportrait.networks.motion_extractor import MotionExtractor
+from pipeline.liveportrait.networks.stitching import Perceptron, eye_retargeting, lip_retargeting, stitching
 from pipeline.liveportrait.networks.warping import WarpingNetwork
-from pipeline.weights import WeightsError, digest
+from pipeline.models.face_models import WeightsError, digest
+from pipeline.models.liveportrait_hub import find
 
 State = dict[str, Tensor]
 
@@ -61,7 +61,7 @@ class Networks:
 
 
 @dataclass(frozen=True)
-class Part:
+class CheckpointPart:
     """One network in a checkpoint file."""
 
     field: str  # of Networks
@@ -69,15 +69,15 @@ class Part:
     prefixes: tuple[str, ...] = ("",)  # of its keys in the file, by kind of file; an entry's dots are nesting
 
 
-FILES: Mapping[str, tuple[Part, ...]] = {
-    "appearance_feature_extractor": (Part("appearance", AppearanceFeatureExtractor),),
-    "motion_extractor": (Part("motion", MotionExtractor),),
-    "warping_module": (Part("warping", WarpingNetwork),),
-    "spade_generator": (Part("generator", SpadeGenerator),),
+FILES: Mapping[str, tuple[CheckpointPart, ...]] = {
+    "appearance_feature_extractor": (CheckpointPart("appearance", AppearanceFeatureExtractor),),
+    "motion_extractor": (CheckpointPart("motion", MotionExtractor),),
+    "warping_module": (CheckpointPart("warping", WarpingNetwork),),
+    "spade_generator": (CheckpointPart("generator", SpadeGenerator),),
     "stitching_retargeting_module": (
-        Part("stitching", stitching, ("retarget_shoulder.module.", "retarget_shoulder_module.")),
-        Part("lip", lip_retargeting, ("retarget_mouth.module.", "retarget_mouth_module.")),
-        Part("eye", eye_retargeting, ("retarget_eye.module.", "retarget_eye_module.")),
+        CheckpointPart("stitching", stitching, ("retarget_shoulder.module.", "retarget_shoulder_module.")),
+        CheckpointPart("lip", lip_retargeting, ("retarget_mouth.module.", "retarget_mouth_module.")),
+        CheckpointPart("eye", eye_retargeting, ("retarget_eye.module.", "retarget_eye_module.")),
     ),
 }
 """Every checkpoint file, by its name without ending, and the networks in it."""
@@ -98,7 +98,7 @@ def load_networks(folder: Path, cache: Path) -> Networks:
     return Networks(**fields, digests=digests)  # type: ignore[arg-type]  # the parts are of the fields' types
 
 
-def read_networks(path: Path, parts: tuple[Part, ...]) -> dict[str, nn.Module]:
+def read_networks(path: Path, parts: tuple[CheckpointPart, ...]) -> dict[str, nn.Module]:
     """The networks of one checkpoint, by field and as stored: nothing is folded."""
     tensors = read_tensors(path)
     return {part.field: _fill(path, part, tensors) for part in parts}
@@ -131,7 +131,7 @@ def _flatten(tree: object, prefix: str = "") -> State:
     return {k: v for name, child in tree.items() for k, v in _flatten(child, f"{prefix}{separator}{name}").items()}
 
 
-def _fill(path: Path, part: Part, tensors: State) -> nn.Module:
+def _fill(path: Path, part: CheckpointPart, tensors: State) -> nn.Module:
     with torch.device("meta"):
         network = part.build().eval().requires_grad_(False)
     state = _take(part, tensors)
@@ -146,7 +146,7 @@ def _fill(path: Path, part: Part, tensors: State) -> nn.Module:
     return network
 
 
-def _take(part: Part, tensors: State) -> State:
+def _take(part: CheckpointPart, tensors: State) -> State:
     for prefix in part.prefixes:
         state = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
         if state:
@@ -177,7 +177,7 @@ def folded_file(path: Path, sha256: str, cache: Path) -> Path:
     return cache / f"{path.stem}.{sha256[:16]}.folded.safetensors"
 
 
-def _cached(path: Path, sha256: str, parts: tuple[Part, ...], cache: Path) -> State:
+def _cached(path: Path, sha256: str, parts: tuple[CheckpointPart, ...], cache: Path) -> State:
     folded = folded_file(path, sha256, cache)
     if not folded.exists():
         networks = read_networks(path, parts)
@@ -203,7 +203,7 @@ def _save(state: State, path: Path) -> None:
         ) from error
 
 
-def _restore(part: Part, states: State) -> nn.Module:
+def _restore(part: CheckpointPart, states: State) -> nn.Module:
     with torch.device("meta"):
         network = fold(part.build())
     prefix = f"{part.field}."

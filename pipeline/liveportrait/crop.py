@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.animator import Picture
+from pipeline.core.animator import Picture
 from pipeline.liveportrait.landmarks import Outline
 
 Vector = NDArray[np.float64]

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pipeline.animator import AnimateOptions
-from pipeline.liveportrait.motion import KeypointMotion, rotation_matrix
+from pipeline.core.animator import AnimateOptions
+from pipeline.liveportrait.keypoint_motion import KeypointMotion, rotation_matrix
 
 Offsets = dict[str, float]
 """By point and axis, as "20y": what one unit of a slider adds to the expression there."""

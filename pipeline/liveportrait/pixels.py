@@ -1,4 +1,4 @@
-"""Between pictures on the host and numbers on the device. `HostPixels` is the reference; realtime/transfer.py has the
+"""Between pictures on the host and numbers on the device. `HostPixels` is the reference; cuda/pixels.py has the
 same for CUDA, in which nothing waits."""
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline import badge
-from pipeline.animator import Layout, Picture, Planes
+from pipeline.core.animator import Layout, Picture, Planes
+from pipeline.imaging import badge
+from pipeline.imaging.i420 import laid_out
 from pipeline.liveportrait.crop import CROP_SIZE, Matrix, cut, halved
 from pipeline.liveportrait.paste import Paster, to_input, to_pixels
-from pipeline.planes import laid_out
 
 
 class NotANumber(ArithmeticError):
@@ -24,7 +24,7 @@ class NotANumber(ArithmeticError):
 
 
 @dataclass(frozen=True, eq=False)
-class View:
+class CropRequest:
     """A square of a driver's picture."""
 
     picture: Picture
@@ -45,7 +45,7 @@ class Finish:
 class Pixels(Protocol):
     """Moves pictures to and from the device; for one thread. What it returns to call waits, where there is to wait."""
 
-    def views(self, views: Sequence[View]) -> Tensor:
+    def views(self, views: Sequence[CropRequest]) -> Tensor:
         """(B, 3, 256, 256) float32 in 0..1 on the device."""
 
     def numbers(self, values: Tensor) -> Callable[[], Tensor]:
@@ -63,7 +63,7 @@ class HostPixels:
     def __init__(self, device: torch.device) -> None:
         self._device = device
 
-    def views(self, views: Sequence[View]) -> Tensor:
+    def views(self, views: Sequence[CropRequest]) -> Tensor:
         """As the protocol says; takes the pictures, not their planes."""
         return torch.cat([to_input(halved(cut(view.picture, view.matrix)), self._device) for view in views])
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline.liveportrait.motion import KeypointMotion
+from pipeline.liveportrait.keypoint_motion import KeypointMotion
 
 Array = NDArray[np.float32]
 

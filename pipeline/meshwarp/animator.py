@@ -11,20 +11,20 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import badge
-from pipeline.animator import KEY_COLOUR, AnimateOptions, Cue, DrivingFrame, Layout, Motion, Picture, Progress
+from pipeline.core.animator import KEY_COLOUR, AnimateOptions, Cue, DrivingFrame, Layout, Motion, Picture, Progress
 from pipeline.face import groups
 from pipeline.face.face import Face
 from pipeline.face.find import find_faces
+from pipeline.imaging import badge
+from pipeline.imaging.i420 import laid_out
+from pipeline.imaging.source_picture import choose_face
 from pipeline.meshwarp import light, mesh, mouth
 from pipeline.meshwarp.background import fill_behind, own_colours, plain
+from pipeline.meshwarp.canvas import Crop, crop_around, texture
 from pipeline.meshwarp.matte import Segmenter, refine
+from pipeline.meshwarp.motion_transfer import Rest, Target, aim
 from pipeline.meshwarp.render import Backdrop, MeshPortrait, render, still_map, vertex_values
-from pipeline.meshwarp.source import Crop, crop_around, texture
-from pipeline.meshwarp.transfer import Rest, Target, aim
-from pipeline.planes import laid_out
-from pipeline.portrait import choose_face
-from pipeline.weights import FaceModels
+from pipeline.models.face_models import FaceModels
 
 SURE = 0.25  # uncertainty of a matte from which the whole picture is moved as one layer
 MERGED = "The person cannot be told from the background here: both move together, and the background stays."

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.animator import Picture
+from pipeline.core.animator import Picture
 from pipeline.meshwarp.curves import smoothstep
 from pipeline.meshwarp.matte import Mask
 

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.animator import DrivingFrame, Picture
-from pipeline.meshwarp.raster import Window
+from pipeline.core.animator import DrivingFrame, Picture
+from pipeline.meshwarp.rasterizer import Window
 
 Array = NDArray[np.float32]
 

@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.animator import Picture
+from pipeline.core.animator import Picture
 from pipeline.meshwarp.curves import smoothstep
-from pipeline.meshwarp.raster import Window, around
-from pipeline.meshwarp.transfer import EYES, Eye
+from pipeline.meshwarp.motion_transfer import EYES, Eye
+from pipeline.meshwarp.rasterizer import Window, around
 
 Array = NDArray[np.float32]
 

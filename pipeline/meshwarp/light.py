@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.animator import Picture
+from pipeline.core.animator import Picture
 from pipeline.face import groups
 from pipeline.face.canonical import TRIANGLES, VERTICES
 from pipeline.meshwarp.curves import smoothstep
-from pipeline.meshwarp.transfer import LIPS, Rest, Target
+from pipeline.meshwarp.motion_transfer import LIPS, Rest, Target
 
 Array = NDArray[np.float32]
 

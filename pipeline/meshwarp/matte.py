@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.animator import Picture
-from pipeline.face.network import Network
+from pipeline.core.animator import Picture
+from pipeline.face.litert import Network
 from pipeline.meshwarp.curves import smoothstep
 
 Mask = NDArray[np.float32]

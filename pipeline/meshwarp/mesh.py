@@ -15,9 +15,9 @@ from pipeline.face import groups
 from pipeline.face.canonical import TRIANGLES
 from pipeline.face.pose import HeadPose
 from pipeline.meshwarp.background import nearest_outside
+from pipeline.meshwarp.canvas import Crop
 from pipeline.meshwarp.curves import smoothstep
-from pipeline.meshwarp.source import Crop
-from pipeline.meshwarp.transfer import Rest, lift
+from pipeline.meshwarp.motion_transfer import Rest, lift
 
 Array = NDArray[np.float32]
 Indices = NDArray[np.int32]

@@ -11,15 +11,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.animator import DrivingFrame, Picture
+from pipeline.core.animator import DrivingFrame, Picture
 from pipeline.face import groups
 from pipeline.face.pose import HeadPose
 from pipeline.meshwarp import driver_mouth
+from pipeline.meshwarp.canvas import Crop
 from pipeline.meshwarp.curves import smoothstep
 from pipeline.meshwarp.driver_mouth import CHEEKS, skin_colour
-from pipeline.meshwarp.raster import Window, around
-from pipeline.meshwarp.source import Crop
-from pipeline.meshwarp.transfer import Rest, Target, lift
+from pipeline.meshwarp.motion_transfer import Rest, Target, lift
+from pipeline.meshwarp.rasterizer import Window, around
 
 Array = NDArray[np.float32]
 

@@ -9,16 +9,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.animator import DrivingFrame, Picture, Portrait
+from pipeline.core.animator import DrivingFrame, Picture, Portrait
 from pipeline.meshwarp import eyes, mouth
 from pipeline.meshwarp.background import blurred
+from pipeline.meshwarp.canvas import Crop
 from pipeline.meshwarp.light import Light
 from pipeline.meshwarp.lips import INNER, RINGS
 from pipeline.meshwarp.mesh import FACE, LEFT_LIDS, RIGHT_LIDS, Mesh
+from pipeline.meshwarp.motion_transfer import EYES, Rest, Target
 from pipeline.meshwarp.mouth import Mouth
-from pipeline.meshwarp.raster import Window, around, rasterize
-from pipeline.meshwarp.source import Crop
-from pipeline.meshwarp.transfer import EYES, Rest, Target
+from pipeline.meshwarp.rasterizer import Window, around, rasterize
 
 Array = NDArray[np.float32]
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.liveportrait.networks.appearance import CHANNELS, DEPTH
+from pipeline.liveportrait.networks.appearance_extractor import CHANNELS, DEPTH
 from pipeline.liveportrait.networks.layers import ConvBlock2d, DownBlock3d, UpBlock3d, sample
-from pipeline.liveportrait.networks.motion import KEYPOINTS
+from pipeline.liveportrait.networks.motion_extractor import KEYPOINTS
 
 COMPRESSED = 4
 CANDIDATES = KEYPOINTS + 1  # "nothing moves" is the first

@@ -1,0 +1,1 @@
+"""Everything in pipeline that only measures."""

@@ -1,0 +1,150 @@
+"""`run.py compare`: the original against the settings that `serve` uses, and every optimization between them.
+
+Begin with `compare`. What one way of running is, says setup.py; which ones are compared, rows.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from pipeline.bench.compare.conditions import about
+from pipeline.bench.compare.figures import Judge, headline
+from pipeline.bench.compare.footage import Footage
+from pipeline.bench.compare.inputs import Inputs
+from pipeline.bench.compare.optimizations import Optimization
+from pipeline.bench.compare.result import NOT_USED, Ablation, Comparison, SamplePicture
+from pipeline.bench.compare.setup import ORIGINAL, Setup
+from pipeline.bench.compare.turns import Bench, Effort, Say, Trial
+from pipeline.bench.memory import peak, restart_peak, steady
+
+NO_LPIPS = "LPIPS is not measured: its weights are not at hand."
+NO_FACE = "The landmark error is not measured: no face is seen in the original's pictures, or no face models are here."
+
+EFFORTS = {"cpu": Effort(frames=3, together=4), "cuda": Effort(frames=100, together=4)}
+QUICK = {"cpu": Effort(frames=2, together=5), "cuda": Effort(frames=30, together=5)}
+
+
+class CompareError(RuntimeError):
+    """There is nothing to compare; the text says why and what to do."""
+
+
+@dataclass(frozen=True)
+class RequestedRow:
+    """A row, or the reason why it is not measured here."""
+
+    row: Optimization
+    reason: str | None = None
+
+
+def wanted(rows: Sequence[Optimization], device: torch.device, only: Sequence[str], quick: bool) -> list[RequestedRow]:
+    """What of the table is measured: `only` these where there are any. CompareError for a name that is not in it."""
+    names = [row.name for row in rows]
+    for name in only:
+        if name not in names:
+            raise CompareError(f"There is no row {name!r}; the rows are {', '.join(names)}.")
+    return [
+        RequestedRow(row, _left_out(row, device, quick and not only)) for row in rows if row.name in (only or names)
+    ]
+
+
+def _left_out(row: Optimization, device: torch.device, quick: bool) -> str | None:
+    if row.device == "cuda" != device.type:
+        needed = f" It also needs a package: `pip install {row.package}`." if row.package else ""
+        return f"It needs a CUDA device; none was found.{needed}"
+    if row.device == "cpu" != device.type:
+        return "It is for networks on a CPU; here they run on a CUDA device."
+    return "Left out by --quick." if quick and not row.quick else None
+
+
+def compare(
+    stage: Inputs, optimized: Setup, asked: Sequence[RequestedRow], effort: Effort, command: str, say: Say
+) -> Comparison:
+    """Everything, in one run. CompareError where not even the original can be measured."""
+    torch.backends.cudnn.benchmark = True  # for all, else the first backend that wants it would choose for the others
+    steady()
+    bench = Bench(stage, effort, say)
+    rows = [each.row for each in asked if each.reason is None]
+    alone = {optimized: "optimized"} | {row.added(): row.name for row in rows if not row.added().keeps_memory}
+    last = {row.added(): row.name for row in rows if row.added().keeps_memory}  # the allocator is not the same after it
+    removed = {row.name: row.removed(optimized) for row in rows}
+    without = {setup: f"without {name}" for name, setup in removed.items() if setup}
+    bench.total = sum(bench.frames(list(setups)) for setups in (alone, without, last) if setups)
+    original, added = bench.against(("original", ORIGINAL), alone)
+    if original.reason:
+        raise CompareError(f"The original cannot be measured: {original.reason}")
+    best, taken = added[optimized], dict[Setup, Trial]()
+    if without and best.reason is None:
+        _, taken = bench.against(("optimized", optimized), without)
+    if last:
+        added |= bench.against(("original", ORIGINAL), last)[1]
+    judge = Judge(stage, original)
+    table = []
+    for each in asked:
+        less = removed.get(each.row.name)
+        table.append(_ablation(each, added.get(each.row.added()), taken.get(less) if less else None, judge))
+    return Comparison(
+        machine=about(stage, optimized, effort),
+        weights=stage.weights,
+        command=command,
+        headline=tuple(headline(stage, original, best)),
+        ablation=tuple(_with_reading(table, stage.footage)),
+        notes=tuple(_notes(original, best, judge)),
+        samples=tuple(
+            SamplePicture(shot.crop, best.shots[n].crop) for n, shot in original.shots.items() if n in best.shots
+        ),
+    )
+
+
+def _ablation(each: RequestedRow, alone: Trial | None, without: Trial | None, judge: Judge) -> Ablation:
+    name, reason = each.row.name, each.reason or (alone.reason if alone else None)
+    if reason or alone is None:
+        return Ablation(name, "unavailable", reason)
+    said = None
+    if without is None:
+        said = NOT_USED
+    elif without.reason:
+        said = f"Without it: {without.reason}"
+    return Ablation(name, "measured", said, judge.figures(alone), judge.figures(without))
+
+
+def _with_reading(table: Sequence[Ablation], footage: Footage) -> Iterator[Ablation]:
+    """And how much memory the two ways of reading a video need."""
+    for row in table:
+        if row.name == "streaming" and row.status == "measured":
+            counts = (max(1, footage.count // 2), footage.count)
+            loaded, streamed = ([reading_memory(footage, streams, n) for n in counts] for streams in (False, True))
+            text = (
+                f"Reading alone takes for {counts[0]} and {counts[1]} frames {_mb(loaded)}, streamed {_mb(streamed)}."
+            )
+            row = replace(row, reason=f"{text} {row.reason or ''}".strip())
+        yield row
+
+
+def _mb(sizes: Sequence[float | None]) -> str:
+    return " and ".join("unknown" if size is None else f"{size:.0f} MB" for size in sizes)
+
+
+def reading_memory(footage: Footage, streams: bool, count: int) -> float | None:
+    """MB at most, above what was held before, while `count` frames of the video are read; None: not known."""
+    host = torch.device("cpu")
+    before = restart_peak(host)
+    frames = footage.frames(reduced=streams)
+    kept = [frame for _, frame in zip(range(count), frames, strict=False) if not streams]
+    after = peak(host)
+    del kept
+    return None if before is None or after is None else (after - before) / 1e6
+
+
+def _notes(original: Trial, best: Trial, judge: Judge) -> Iterator[str]:
+    if best.reason:
+        yield f"The optimized settings cannot be measured: {best.reason}"
+    first, last = (best.held[0], best.held[-1]) if best.held else (None, None)
+    if first is not None and last is not None:
+        sizes = f"{first / 1e6:.0f} and {last / 1e6:.0f} MB"
+        yield f"After the first and the last of {len(best.held)} optimized frames the process held {sizes}."
+    yield NO_LPIPS
+    if not judge.sees_faces:
+        yield NO_FACE

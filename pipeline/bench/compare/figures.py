@@ -1,0 +1,77 @@
+"""From trials to figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from pipeline.bench.compare.inputs import Inputs
+from pipeline.bench.compare.result import Figures, Metric
+from pipeline.bench.compare.turns import Trial
+from pipeline.bench.image_quality import landmark_error, psnr, ssim
+
+
+class Judge:
+    """Turns trials into figures, by comparing their pictures with the original's."""
+
+    def __init__(self, stage: Inputs, original: Trial) -> None:
+        self._find, self._reference = stage.find_face, original.shots
+        self._on_device = stage.device.type == "cuda"
+        self._faces = {number: stage.find_face(shot.crop) for number, shot in original.shots.items()}
+        self.sees_faces = any(self._faces.values())
+
+    def figures(self, trial: Trial | None) -> Figures:
+        """All None where there is no trial, or it could not be measured."""
+        if trial is None or trial.reason:
+            return Figures()
+        shared = [number for number in trial.shots if number in self._reference]
+        ours, theirs = ([shots[number] for number in shared] for shots in (trial.shots, self._reference))
+        pairs = list(zip(ours, theirs, strict=True))
+        memory = trial.memory.device if self._on_device else trial.memory.host
+        return Figures(
+            ms_p50=_rounded(_percentile(trial.ms, 50), 3),
+            ms_p95=_rounded(_percentile(trial.ms, 95), 3),
+            speedup=_rounded(_percentile(trial.beside, 50) / _percentile(trial.ms, 50), 3),
+            memory_mb=_rounded(memory, 1),
+            psnr_db=_rounded(psnr(np.stack([a.crop for a in ours]), np.stack([b.crop for b in theirs])), 2),
+            ssim=_rounded(float(np.mean([ssim(a.crop, b.crop) for a, b in pairs])), 5),
+            keypoint_error=_rounded(float(np.mean([np.abs(a.keypoints - b.keypoints) for a, b in pairs])), 7),
+            landmark_error=_rounded(self._landmark_error(trial), 3),
+        )
+
+    def _landmark_error(self, trial: Trial) -> float | None:
+        both = [(self._find(shot.crop), self._faces.get(number)) for number, shot in trial.shots.items()]
+        errors = [landmark_error(seen, reference) for seen, reference in both if seen and reference]
+        return float(np.mean(errors)) if errors else None
+
+
+def headline(stage: Inputs, original: Trial, best: Trial) -> Iterator[Metric]:
+    """The original and the optimized settings side by side, both timed in the same turns."""
+    measured = best.reason is None
+    before = best.beside if measured else original.ms
+    for rank in (50, 95):
+        after = _percentile(best.ms, rank) if measured else None
+        yield _metric(f"processing time per frame, p{rank} (ms)", _percentile(before, rank), after)
+    after = 1000 / _percentile(best.ms, 50) if measured else None
+    yield _metric("frames per second", 1000 / _percentile(before, 50), after, more=True)
+    yield _metric("peak memory, host (MB)", original.memory.host, best.memory.host)
+    yield _metric("peak memory, device (MB)", original.memory.device, best.memory.device)
+    yield _metric("time to first frame (s)", original.ready, best.ready if measured else None)
+    sizes = [size / 1e6 for size in stage.disk]
+    yield _metric("model size on disk (MB)", sizes[0], sizes[1] if measured else None)
+
+
+def _metric(name: str, original: float | None, optimized: float | None, more: bool = False) -> Metric:
+    gain = None
+    if original and optimized is not None:
+        gain = 100 * (optimized / original - 1) * (1 if more else -1)
+    return Metric(name, _rounded(original, 3), _rounded(optimized, 3), _rounded(gain, 1))
+
+
+def _percentile(values: Sequence[float], rank: int) -> float:
+    return float(np.percentile(values, rank))
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)

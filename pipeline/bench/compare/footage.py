@@ -1,0 +1,131 @@
+"""The driver: frames that are decoded and tracked, and where the animated ones go."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from pipeline.bench.known_driver import driving_frames
+from pipeline.core.animator import DrivingFrame, Picture
+from pipeline.liveportrait.crop import fitted
+
+if TYPE_CHECKING:
+    from pipeline.models.face_models import FaceModels
+
+MOST_FRAMES, MOST_BYTES = 360, 2e9  # of a video, since the original holds all of it
+
+Track = Callable[[DrivingFrame], DrivingFrame]
+Write = Callable[[Picture], None]
+
+
+class Footage(Protocol):
+    """A video of the driver."""
+
+    about: str
+    count: int  # frames
+
+    def frames(self, reduced: bool) -> Iterator[DrivingFrame]:
+        """Decoded one by one, from the first; `reduced`: large ones at 1280 pixels. Their faces are not known yet."""
+
+    def tracking(self) -> Track:
+        """Finds the face in each of the frames, which must come in order from the first."""
+
+    def recording(self) -> AbstractContextManager[Write]:
+        """Where to write what was drawn."""
+
+
+class Clip:
+    """A video file; what is drawn becomes another one, in a temporary folder."""
+
+    def __init__(self, path: Path, models: FaceModels) -> None:
+        """VideoError where it cannot be read."""
+        self._path, self._models = path, models
+        self._limit: int | None = 1
+        [first] = self.frames(False)
+        self._limit = min(MOST_FRAMES, int(MOST_BYTES // first.picture.nbytes))
+        self.count = sum(1 for _ in self.frames(True))
+        height, width = first.picture.shape[:2]
+        self.about = f"{path.name}, {self.count} frames of {width} x {height}, decoded, tracked and encoded"
+
+    def frames(self, reduced: bool) -> Iterator[DrivingFrame]:
+        """As the protocol says."""
+        from pipeline.files.video import VideoReader
+
+        with VideoReader(self._path) as video:
+            for frame in islice(video, self._limit):
+                yield DrivingFrame(fitted(frame.picture) if reduced else frame.picture, None, frame.time)
+
+    def tracking(self) -> Track:
+        """As the protocol says."""
+        from pipeline.face.tracker import FaceTracker
+
+        tracker = FaceTracker(self._models)
+        return lambda frame: replace(frame, face=tracker.track(frame.picture, frame.time))
+
+    @contextmanager
+    def recording(self) -> Iterator[Write]:
+        """As the protocol says."""
+        from pipeline.files.video import VideoWriter
+
+        rate = Fraction(30)
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            VideoWriter(Path(folder) / "drawn.mp4", rate, 1 / rate, "measured") as writer,
+        ):
+            numbers = iter(range(1 << 62))
+            yield lambda picture: writer.write(picture, next(numbers))
+
+
+class KnownFootage:
+    """A made driver whose face is known, for machines without the face models: nothing is decoded or written."""
+
+    about = "a made driver whose face is known: nothing is decoded, tracked or encoded"
+
+    def __init__(self) -> None:
+        self._frames = list(driving_frames())
+        self.count = len(self._frames)
+
+    def frames(self, reduced: bool) -> Iterator[DrivingFrame]:
+        """As the protocol says, but the faces are known."""
+        return (replace(frame, picture=frame.picture.copy(), planes=None) for frame in self._frames)
+
+    def tracking(self) -> Track:
+        """Nothing to do."""
+        return lambda frame: frame
+
+    def recording(self) -> AbstractContextManager[Write]:
+        """Nowhere."""
+        return nullcontext(lambda picture: None)
+
+
+class Cursor:
+    """A place in some footage, from which frames are read."""
+
+    def __init__(self, footage: Footage, streams: bool) -> None:
+        """Not `streams`: all of it is read now, and held."""
+        self._footage, self._streams = footage, streams
+        self._held = None if streams else list(footage.frames(reduced=False))
+        self._rewind()
+
+    def seek(self, number: int) -> None:
+        """The frame of this number is the next to be read. Those between are read and tracked, as a player would."""
+        if number < self._next:
+            self._rewind()
+        while self._next < number:
+            self.read()
+
+    def read(self) -> DrivingFrame:
+        """The next frame, its face looked for."""
+        self._next += 1
+        return self._track(next(self._frames))
+
+    def _rewind(self) -> None:
+        self._next = 0
+        self._frames = iter(self._footage.frames(reduced=True) if self._held is None else self._held)
+        self._track = self._footage.tracking()

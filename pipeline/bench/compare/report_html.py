@@ -1,0 +1,193 @@
+"""A comparison as one self-contained page."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Sequence
+from html import escape
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from pipeline.bench.compare.optimizations import ROWS, Optimization
+from pipeline.bench.compare.report_charts import Bar, Point, bars, scatter
+from pipeline.bench.compare.report_text import cells, claim, gain, number, times
+from pipeline.bench.compare.result import Ablation, Comparison, Figures, Metric
+from pipeline.core.animator import Picture
+
+STYLE = Path(__file__).with_name("report.css")
+TITLE = "Original against optimized"
+WHOLE = ("", "original", "optimized", "improvement", "the original report claimed")
+HEADS = ("ms", "faster", "MB", "PSNR dB", "SSIM", "keypoint error")
+LESS = HEADS[:4]  # of the optimized settings without it
+TIMES = "Milliseconds, median. Below the optimized: each optimization alone, on top of the original."
+TRADE = "Each optimization alone: how much faster it is, and how near its pictures are to the original's."
+ABLATION = (
+    'Alone: on top of the original, against which "faster" counts. Without it: the optimized settings less this one, '
+    "against the optimized ones; below 1x it is missed. Quality is against the original's pictures."
+)
+METHOD = (
+    "The original and what is compared with it draw their frames in turns, so that the machine's drift meets both. "
+    "Loading, compiling and a first frame come before and are not in the times. A frame is everything from the video "
+    "file to the written picture. Memory is the most that a setup held while it drew, above what the process held "
+    "before it was made. A row is measured again, by itself, with <code>--only NAME</code>."
+)
+DIFFERENCE_GAIN = 8
+SAMPLES = 3
+SAME = 0.03  # a share of the time that is no difference
+
+_ROWS = {row.name: row for row in ROWS}
+
+
+def page(found: Comparison) -> str:
+    """HTML without anything to fetch."""
+    parts = (_top, _headline, _bars, _scatter, _table, _samples, _paragraphs, _method)
+    body = "\n".join(line for part in parts for line in part(found))
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>'
+        f"{TITLE}</title>\n<style>\n{STYLE.read_text()}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
+    )
+
+
+def _section(title: str, note: str = "") -> str:
+    return f"<h2>{title}</h2>" + (f'<p class="quiet">{note}</p>' if note else "")
+
+
+def _top(found: Comparison) -> Iterator[str]:
+    yield "<h1>LivePortrait, original against optimized</h1>"
+    yield f"<p>Measured on {escape(found.machine.get('device', ''))}, with {escape(found.weights)}.</p>"
+    yield '<div class="cards">'
+    for metric in found.headline:
+        if metric.improvement is not None and "p95" not in metric.metric:
+            worse = " worse" if metric.improvement < 0 else ""
+            yield f'<div class="card{worse}"><span class="quiet">{escape(metric.metric)}</span><b>{gain(metric)}</b>'
+            yield f'<span class="quiet">{number(metric.original)} to {number(metric.optimized)}</span></div>'
+    yield "</div>"
+
+
+def _headline(found: Comparison) -> Iterator[str]:
+    original, optimized = (escape(found.machine.get(name, "")) for name in ("original", "optimized"))
+    yield _section("The whole", f"Original: {original}.<br>Optimized: {optimized}.")
+    yield f'<div class="wide"><table><thead><tr>{_heads(WHOLE)}</tr></thead><tbody>'
+    for metric in found.headline:
+        yield f"<tr><td>{escape(metric.metric)}</td>"
+        yield f"<td>{number(metric.original)}</td><td>{number(metric.optimized)}</td>"
+        yield f'{_gain_cell(metric)}<td class="claim">{escape(claim(metric))}</td></tr>'
+    yield "</tbody></table></div>"
+
+
+def _gain_cell(metric: Metric) -> str:
+    kind = "" if not metric.improvement else "faster" if metric.improvement > 0 else "slower"
+    return f'<td class="{kind}">{gain(metric)}</td>'
+
+
+def _bars(found: Comparison) -> Iterator[str]:
+    time = found.headline[0]
+    shown = [Bar("original", time.original, "before")] if time.original else []
+    shown += [Bar("optimized", time.optimized, "ours")] if time.optimized else []
+    rows = [Bar(row.name, row.alone.ms_p50, "other") for row in found.ablation if row.alone.ms_p50]
+    yield _section("Time per frame", TIMES)
+    yield from bars([*shown, *sorted(rows, key=lambda bar: bar.ms)])
+
+
+def _scatter(found: Comparison) -> Iterator[str]:
+    rows = [row for row in found.ablation if row.alone.speedup and row.alone.ssim is not None]
+    points = [Point(row.name, row.alone.speedup or 1, row.alone.psnr_db, "other") for row in rows]
+    yield _section("Speed against quality", TRADE)
+    yield '<div class="wide">'
+    yield from scatter(points)
+    yield "</div>"
+
+
+def _table(found: Comparison) -> Iterator[str]:
+    yield _section("Each optimization", ABLATION)
+    yield '<div class="wide"><table><thead>'
+    yield '<tr><th></th><th colspan="6">alone</th><th colspan="4">without it</th><th></th></tr>'
+    yield f"<tr>{_heads(('', *HEADS, *LESS, WHOLE[-1]))}</tr></thead><tbody>"
+    for row in found.ablation:
+        yield f'<tr><td><a href="#{escape(row.name)}">{escape(row.name)}</a></td>'
+        if row.status == "unavailable":
+            yield f'<td class="why" colspan="10">{escape(row.reason or "")}</td>'
+        else:
+            yield _figures(row.alone, len(HEADS)) + _figures(row.without, len(LESS))
+        yield f'<td class="claim">{escape(_ROWS[row.name].claim if row.name in _ROWS else "")}</td></tr>'
+    yield "</tbody></table></div>"
+
+
+def _figures(figures: Figures, count: int) -> str:
+    speed = figures.speedup or 1
+    kind = "faster" if speed > 1 + SAME else "slower" if speed < 1 - SAME else ""
+    first, second, *others = cells(figures)[:count]
+    return f'<td>{first}</td><td class="{kind}">{second}</td>' + "".join(f"<td>{text}</td>" for text in others)
+
+
+def _samples(found: Comparison) -> Iterator[str]:
+    if not found.samples:
+        return
+    yield _section("Pictures", f"The drawn crop, and the difference {DIFFERENCE_GAIN} times as strong.")
+    for sample in found.samples[:SAMPLES]:
+        difference = np.abs(sample.original.astype(np.int16) - sample.optimized) * DIFFERENCE_GAIN
+        pictures = (sample.original, sample.optimized, difference.clip(0, 255).astype(np.uint8))
+        names = ("original", "optimized", "difference")
+        yield '<div class="frames">'
+        yield from (
+            f'<div><img alt="{name}" src="{_embedded(picture)}"><span>{name}</span></div>'
+            for name, picture in zip(names, pictures, strict=True)
+        )
+        yield "</div>"
+
+
+def _embedded(picture: Picture) -> str:
+    _, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])
+    return f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}"
+
+
+def _paragraphs(found: Comparison) -> Iterator[str]:
+    yield _section("What each one does, and what it does here")
+    for row in found.ablation:
+        about = _ROWS.get(row.name) or Optimization(row.name, row.name, "")
+        yield f'<article id="{escape(row.name)}"><h3>{escape(about.title)}</h3>'
+        yield f"<p>{escape(about.about)}</p>"
+        yield f'<p class="here">{escape(" ".join(here(row)))}</p></article>'
+
+
+def here(row: Ablation) -> Iterator[str]:
+    """What was measured of it, in sentences."""
+    if row.status == "unavailable":
+        yield f"Not measured here. {row.reason}"
+        return
+    alone, without = row.alone, row.without
+    if alone.ms_p50 and alone.speedup:
+        yield f"Here: {_compared(alone.speedup)}, {number(alone.ms_p50)} ms a frame"
+        yield f"and {number(alone.memory_mb)} MB; {_fidelity(alone)}."
+    if without.speedup:
+        missed = f"Taken out of the optimized settings, they are {_compared(without.speedup)}"
+        yield f"{missed} ({number(without.ms_p50)} ms)."
+    if row.reason:
+        yield row.reason
+
+
+def _compared(speedup: float) -> str:
+    if abs(speedup - 1) <= SAME:
+        return "as fast, within the noise"
+    return f"{times(speedup)} as fast" if speedup > 1 else f"slower, {times(speedup)} as fast"
+
+
+def _fidelity(figures: Figures) -> str:
+    if figures.psnr_db is None:
+        return "the picture is the same, bit by bit"
+    return f"{figures.psnr_db:.1f} dB and an SSIM of {figures.ssim:.4f} against the original's picture"
+
+
+def _method(found: Comparison) -> Iterator[str]:
+    yield f"{_section('Method')}<p>{METHOD}</p><dl>"
+    for name, text in (*found.machine.items(), ("command", found.command)):
+        yield f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>"
+    yield "</dl>"
+    yield from (f'<p class="quiet">{escape(note)}</p>' for note in found.notes)
+
+
+def _heads(names: Sequence[str]) -> str:
+    return "".join(f"<th>{escape(name)}</th>" for name in names)

@@ -1,0 +1,133 @@
+"""LivePortrait's networks, run in several ways side by side."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from pipeline.bench.baselines import Baseline, Draw, NetworkInputs
+from pipeline.bench.device_timer import DeviceTimer
+from pipeline.bench.known_driver import DrivenPortrait
+from pipeline.core.animator import DrivingFrame
+from pipeline.core.timing import Stopwatch
+from pipeline.liveportrait.animator import LivePortrait
+from pipeline.liveportrait.crop import DRIVING, face_box
+from pipeline.liveportrait.driven_keypoints import SourcePortrait
+from pipeline.liveportrait.landmarks import mesh_outline
+from pipeline.liveportrait.pixels import CropRequest
+
+Milliseconds = Mapping[str, Mapping[str, float]]
+"""p50, p95 and p99 by what was timed."""
+
+Step = Callable[[], None]
+"""Called after each round of measurements."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One way of running the networks."""
+
+    name: str
+    about: str
+    kind: str  # of numbers, as in roofline.DTYPES
+    reason: str | None  # why it could not run; then the rest says nothing
+    ready_s: float  # from nothing to the first picture, compilation included; no other figure has it in
+    ms: Milliseconds  # by network, and "frame": all of them
+    psnr_db: float | None  # of its pictures against the reference's; None: no bit differs
+
+
+def scene_of(animator: LivePortrait, puppet: DrivenPortrait, frames: Sequence[DrivingFrame]) -> NetworkInputs:
+    """What the networks get when these frames move the puppet."""
+    portrait, device = cast(SourcePortrait, puppet.portrait), animator.backend.device
+    views = [
+        CropRequest(f.picture, f.planes, face_box(mesh_outline(f.face), DRIVING).matrix()) for f in frames if f.face
+    ]
+    motions = [motion for frame in frames for motion in animator.read_motion([frame]) if motion]
+    return NetworkInputs(
+        feature=portrait.feature,
+        source=portrait.keypoints.to(device),
+        driving=tuple(animator.pixels.views([view]) for view in views),
+        driven=tuple(animator.compose(puppet.cue(motion)).keypoints.to(device) for motion in motions),
+    )
+
+
+@torch.inference_mode()
+def side_by_side(
+    rivals: Sequence[Baseline], scene: NetworkInputs, device: torch.device, rounds: int, step: Step
+) -> list[Measured]:
+    """All of them draw a frame in turn, again and again, so that the machine's drift meets all.
+
+    The first one is the reference for pictures. What goes wrong in another one is its `reason`.
+    """
+    torch.backends.cudnn.benchmark = True  # as the official program has it
+    runs = [_NetworkRun(rival, scene, device) for rival in rivals]
+    runs[0].begin()
+    for run in runs[1:]:
+        run.attempt(run.begin)
+    for number in range(rounds):
+        for run in runs:
+            run.attempt(partial(run.draw, number % len(scene.driving)))
+        step()
+    return [run.measured(runs[0]) for run in runs]
+
+
+class _NetworkRun:
+    """One way while it is measured."""
+
+    def __init__(self, rival: Baseline, scene: NetworkInputs, device: torch.device) -> None:
+        self._rival, self._scene, self._device = rival, scene, device
+        self._watch = Stopwatch()
+        self._reason: str | None = None
+        self._ready = 0.0
+        self._pictures: list[Tensor] = []
+
+    def attempt(self, action: Callable[[], None]) -> None:
+        """Unless something went wrong before."""
+        if self._reason is None:
+            try:
+                action()
+            except Exception as error:
+                self._reason = in_short(error)
+
+    def begin(self) -> None:
+        """Make it ready, and keep its picture of each frame."""
+        start = time.perf_counter()
+        self._draw: Draw = self._rival.make()
+        for frame in range(len(self._scene.driving)):
+            picture = self._draw(self._scene, frame, lambda _: None).float().clamp(0, 1).cpu()
+            self._ready = self._ready or self._rival.spent + time.perf_counter() - start
+            if not picture.isfinite().all():
+                raise ArithmeticError("not every pixel that it draws is a number")
+            self._pictures.append(picture)
+
+    def draw(self, frame: int) -> None:
+        """With the time of each network."""
+        laps = DeviceTimer(self._device)
+        self._draw(self._scene, frame, laps.lap)
+        seconds = laps.seconds()
+        for name, each in (seconds | {"frame": sum(seconds.values())}).items():
+            self._watch.add(name, each)
+
+    def measured(self, reference: _NetworkRun) -> Measured:
+        rival = self._rival
+        psnr = None if self._reason else _psnr(self._pictures, reference._pictures)
+        times = {} if self._reason else self._watch.percentiles()
+        return Measured(rival.name, rival.about, rival.kind, self._reason, round(self._ready, 2), times, psnr)
+
+
+def _psnr(pictures: Sequence[Tensor], reference: Sequence[Tensor]) -> float | None:
+    """dB of pictures in 0..1; None where no bit differs."""
+    error = (torch.stack(list(pictures)) - torch.stack(list(reference))).double().square().mean()
+    return round(-10 * float(error.log10()), 2) if error else None
+
+
+def in_short(error: Exception) -> str:
+    """What went wrong, in a line."""
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0]}".removesuffix(": ")

@@ -1,0 +1,83 @@
+"""What 16-bit numbers cost: every network, and the picture at the end, against float32."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.liveportrait import keypoint_motion
+from pipeline.liveportrait.checkpoint import Networks
+from pipeline.liveportrait.corrections import stitch
+from pipeline.liveportrait.keypoint_motion import KeypointMotion
+
+
+@dataclass(frozen=True)
+class PrecisionError:
+    """How far one result is from float32's."""
+
+    result: str
+    largest: float  # difference
+    mean: float
+    span: float  # float32's largest value
+    psnr: float  # dB, of the span
+
+
+@dataclass(frozen=True, eq=False)
+class _Stages:
+    """The way of one picture; each stage's input is the former's result."""
+
+    feature: Tensor
+    source: Tensor  # keypoints
+    driven: Tensor
+    motion: KeypointMotion
+    warped: Tensor
+    deformation: Tensor
+    picture: Tensor
+
+
+@torch.inference_mode()
+def precision_errors(networks: Networks, source: Tensor, driving: Tensor, dtype: torch.dtype) -> list[PrecisionError]:
+    """`dtype` against float32 for float32 `networks` on their device, with two pictures (1, 3, 256, 256) in 0..1.
+
+    Each network runs on float32's input for it; the last row is the picture after all of them, motion in float32.
+    """
+    exact = _run(networks, source, driving)
+    return list(_errors(networks, exact, source.to(dtype), driving.to(dtype)))
+
+
+def _run(networks: Networks, source: Tensor, driving: Tensor) -> _Stages:
+    still, moved = (keypoint_motion.decode(networks.motion(picture)) for picture in (source, driving))
+    x_s = still.transformed()
+    x_d = stitch(networks, x_s.cpu(), moved.transformed().cpu()).to(x_s)
+    feature = networks.appearance(source)
+    warped = networks.warping(feature, x_d, x_s)
+    return _Stages(feature, x_s, x_d, moved, warped.feature, warped.deformation, networks.generator(warped.feature))
+
+
+def _errors(networks: Networks, exact: _Stages, source: Tensor, driving: Tensor) -> Iterator[PrecisionError]:
+    dtype = source.dtype
+    moved = keypoint_motion.decode(_as(networks.motion, dtype)(driving))
+    yield _error("motion extractor: keypoints", moved.transformed(), exact.motion.transformed())
+    yield _error("motion extractor: rotation", moved.rotation, exact.motion.rotation)
+    feature = _as(networks.appearance, dtype)(source)
+    yield _error("appearance extractor", feature, exact.feature)
+    warping, generator = _as(networks.warping, dtype), _as(networks.generator, dtype)
+    warped = warping(exact.feature.to(dtype), exact.driven, exact.source)
+    yield _error("warping: deformation", warped.deformation, exact.deformation)
+    yield _error("warping: feature", warped.feature, exact.warped)
+    yield _error("generator: picture", generator(exact.warped.to(dtype)), exact.picture)
+    yield _error("all: picture", generator(warping(feature, exact.driven, exact.source).feature), exact.picture)
+
+
+def _as(network: nn.Module, dtype: torch.dtype) -> nn.Module:
+    return copy.deepcopy(network).to(dtype)
+
+
+def _error(name: str, found: Tensor, exact: Tensor) -> PrecisionError:
+    difference, span = (found.float() - exact).abs(), exact.abs().max()
+    psnr = -20 * torch.log10(difference.square().mean().sqrt() / span)
+    return PrecisionError(name, difference.max().item(), difference.mean().item(), span.item(), psnr.item())

@@ -1,0 +1,150 @@
+"""The stages of a frame: from a camera's picture on the host to the animated one, and how they gain by batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from pipeline.bench.baselines import NetworkInputs
+from pipeline.bench.device_timer import timed, wait
+from pipeline.bench.host import peak_memory
+from pipeline.bench.known_driver import DrivenPortrait
+from pipeline.bench.networks import Milliseconds, Step, in_short
+from pipeline.core.animator import DrivingFrame, Layout, Picture, Planes
+from pipeline.core.timing import Stopwatch
+from pipeline.liveportrait.animator import LivePortrait
+from pipeline.liveportrait.backend import Backend, PreparedSource
+from pipeline.liveportrait.networks.motion_extractor import RawMotion
+from pipeline.liveportrait.pixels import CropRequest, Finish, Pixels
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pictures that a backend draws in one call."""
+
+    size: int
+    reason: str | None = None  # why it could not
+    ms: Mapping[str, float] = field(default_factory=dict)  # p50, p95, p99 of the whole call
+
+
+@torch.inference_mode()
+def stages(
+    animator: LivePortrait, puppet: DrivenPortrait, frames: Sequence[DrivingFrame], rounds: int, step: Step
+) -> Milliseconds:
+    """From a camera's picture on the host to the portrait's: each stage waited for, and last "frame", in one go."""
+    watch, whole = Stopwatch(), Stopwatch()
+    for number in range(warm_rounds(rounds)):
+        puppet.perform(animator, frames[number % len(frames)])
+    for number in range(rounds):
+        frame = frames[number % len(frames)]
+        with whole.stage("frame"):
+            puppet.perform(animator, frame)
+        with _watched(animator, watch):
+            _perform(animator, puppet, frame, watch)
+        step()
+    return watch.percentiles() | whole.percentiles()
+
+
+def _perform(animator: LivePortrait, puppet: DrivenPortrait, frame: DrivingFrame, watch: Stopwatch) -> None:
+    [motion] = animator.read_motion([frame])
+    with watch.stage("compose"):
+        drawing = animator.compose(puppet.cue(motion))
+    animator.start_pictures([drawing], "i420")()
+
+
+@contextmanager
+def _watched(animator: LivePortrait, watch: Stopwatch) -> Iterator[None]:
+    backend, pixels = animator.backend, animator.pixels
+    animator.backend, animator.pixels = _TimedBackend(backend, watch), _TimedPixels(pixels, backend.device, watch)
+    try:
+        yield
+    finally:
+        animator.backend, animator.pixels = backend, pixels
+
+
+class _TimedBackend:
+    """A backend that is waited for, with the time that this takes."""
+
+    def __init__(self, backend: Backend, watch: Stopwatch) -> None:
+        self._backend, self._watch = backend, watch
+        self.name, self.device, self.dtype = backend.name, backend.device, backend.dtype
+        self.warm_up, self.appearance, self.source = backend.warm_up, backend.appearance, backend.source
+
+    def motion(self, pictures: Tensor) -> RawMotion:
+        with self._watch.stage("motion"):
+            raw = self._backend.motion(pictures)
+            wait(self.device)
+        return raw
+
+    def draw(self, sources: Sequence[PreparedSource], driven: Tensor) -> Tensor:
+        with self._watch.stage("draw"):
+            crops = self._backend.draw(sources, driven)
+            wait(self.device)
+        return crops
+
+
+class _TimedPixels:
+    """Pixels that are waited for, with the time that this takes."""
+
+    def __init__(self, pixels: Pixels, device: torch.device, watch: Stopwatch) -> None:
+        self._pixels, self._device, self._watch = pixels, device, watch
+
+    def views(self, views: Sequence[CropRequest]) -> Tensor:
+        with self._watch.stage("views"):
+            inputs = self._pixels.views(views)
+            wait(self._device)
+        return inputs
+
+    def numbers(self, values: Tensor) -> Callable[[], Tensor]:
+        with self._watch.stage("numbers"):
+            result = self._pixels.numbers(values)()
+        return lambda: result
+
+    def pictures(
+        self, crops: Tensor, finishes: Sequence[Finish], layout: Layout
+    ) -> Callable[[], list[Picture | Planes]]:
+        with self._watch.stage("pictures"):
+            result = self._pixels.pictures(crops, finishes, layout)()
+        return lambda: result
+
+
+def batches(backend: Backend, scene: NetworkInputs, sizes: Sequence[int], rounds: int, step: Step) -> list[Batch]:
+    """Each size in turn, again and again; every picture of another portrait."""
+    ready = {size: _batch(backend, scene, size) for size in sizes}
+    watch, failed = Stopwatch(), dict[int, str]()
+    for number in range(-warm_rounds(rounds), rounds):
+        for size in [size for size in sizes if size not in failed]:
+            try:
+                seconds = timed(backend.device, ready[size])
+            except Exception as error:
+                failed[size] = in_short(error)
+                continue
+            if number >= 0:
+                watch.add(str(size), seconds)
+        step()
+    times = watch.percentiles()
+    return [Batch(size, failed.get(size), times.get(str(size), {})) for size in sizes]
+
+
+def _batch(backend: Backend, scene: NetworkInputs, size: int) -> Callable[[], Tensor]:
+    sources = [backend.source(scene.feature.clone(), scene.source) for _ in range(size)]
+    driven = torch.cat([scene.driven[number % len(scene.driven)] for number in range(size)])
+    return lambda: backend.draw(sources, driven)
+
+
+def memory_mb(device: torch.device) -> dict[str, float | None]:
+    """The most that this process held until now, on the host and on the device."""
+    held = {"host": peak_memory()}
+    if device.type == "cuda":
+        held["device, allocated"] = torch.cuda.max_memory_allocated(device) / 1e6
+        held["device, reserved"] = torch.cuda.max_memory_reserved(device) / 1e6
+    return held
+
+
+def warm_rounds(rounds: int) -> int:
+    """How many rounds that are not measured come first: in these, kernels are chosen and clocks go up."""
+    return 1 + rounds // 10

@@ -1,1 +1,0 @@
-"""`run.py compare`: one way of running LivePortrait against another, measured. `measure.py` is where it begins."""

@@ -1,0 +1,1 @@
+"""What every other folder of pipeline may import: types, options, timing. It needs NumPy only."""

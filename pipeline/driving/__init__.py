@@ -1,0 +1,1 @@
+"""One driver over time: calibration, easing and idle motion become a `Cue` for each frame."""

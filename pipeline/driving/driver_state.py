@@ -1,0 +1,88 @@
+"""One driver's timeline: turns what was tracked into what to show. Times are passed in, in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from pipeline.core.animator import AnimateOptions, Cue, Motion, Picture, Portrait
+from pipeline.driving.calibration import Calibration
+from pipeline.driving.idle import idle
+
+EASE_IN_SECONDS = 0.2
+EASE_OUT_SECONDS = 0.5
+
+State = Literal["waiting", "calibrating", "live", "lost"]
+
+
+class DriverState:
+    """Eases the portrait in when a face is there and back to rest when it is lost; keeps the driver's neutral."""
+
+    def __init__(self) -> None:
+        self._calibration = Calibration()
+        self._following = 0.0  # linear, 0..1; eased when shown
+        self._motion: Motion | None = None
+        self._held = False
+        self._start: float | None = None
+        self._time = 0.0
+
+    @classmethod
+    def rehearsed(cls, motions: Sequence[Motion]) -> DriverState:
+        """For a file: the neutral chosen beforehand from its first motions (one or more), following at once."""
+        performance = cls()
+        performance._calibration.choose(motions)
+        performance._following = 1.0
+        return performance
+
+    @property
+    def state(self) -> State:
+        """waiting: no face yet; calibrating: its neutral is not settled; live: it follows; lost: the face went away."""
+        if self._motion is None:
+            return "waiting"
+        if not self._held:
+            return "lost"
+        return "calibrating" if self._calibration.running else "live"
+
+    @property
+    def motion(self) -> Motion | None:
+        """The driver's newest; None before the first."""
+        return self._motion
+
+    def calibrate(self) -> None:
+        """Take the driver's next moments as the new neutral."""
+        self._calibration.restart()
+
+    def cue(
+        self,
+        portrait: Portrait,
+        options: AnimateOptions,
+        motion: Motion | None,
+        time: float,
+        driver: Picture | None = None,
+    ) -> Cue:
+        """What to show at `time`, given the motion of the newest frame (None: no face, or no frame)."""
+        self._advance(motion is not None, time)
+        if motion is not None:
+            self._motion = motion
+            self._calibration.observe(motion, time)
+        presence = _smooth(self._following)
+        return Cue(
+            portrait=portrait,
+            options=options,
+            motion=self._motion,
+            reference=self._calibration.reference,
+            presence=presence,
+            idle=idle(time - (self._start or 0.0), 1 - presence),
+            driver=driver if options.driver_mouth and motion is not None else None,
+        )
+
+    def _advance(self, held: bool, time: float) -> None:
+        if self._start is None:
+            self._start = self._time = time
+        step, self._time, self._held = max(0.0, time - self._time), time, held
+        change = step / EASE_IN_SECONDS if held else -step / EASE_OUT_SECONDS
+        self._following = min(1.0, max(0.0, self._following + change))
+
+
+def _smooth(x: float) -> float:
+    return x * x * (3 - 2 * x)

@@ -1,0 +1,43 @@
+"""A portrait that breathes and blinks by itself, as a short video without end: for pages that nobody drives yet."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+from pipeline.core.animator import AnimateOptions, Animator, Cue, Picture, Portrait
+from pipeline.driving.idle import BREATH_SECONDS, idle
+from pipeline.files.animate import COMMENT
+from pipeline.files.video import VideoWriter
+
+SECONDS = 2 * BREATH_SECONDS
+RATE = 20
+EASE_SECONDS = 1.0  # it begins and ends at rest, so that the end meets the beginning
+SLOWEST = 0.2  # seconds a picture: where drawing takes longer, it would not be worth the wait
+
+
+class TooSlow(RuntimeError):
+    """This animator would draw the loop for minutes."""
+
+
+def write_idle_loop(path: Path, animator: Animator, portrait: Portrait) -> None:
+    """Write 8.4 seconds of `portrait` into an .mp4. TooSlow."""
+    with VideoWriter(path, Fraction(RATE), Fraction(1, RATE), COMMENT) as video:
+        for number, picture in enumerate(_pictures(animator, portrait)):
+            video.write(picture, number)
+
+
+def _pictures(animator: Animator, portrait: Portrait) -> Iterator[Picture]:
+    for number in range(round(SECONDS * RATE)):
+        begin = time.perf_counter()
+        yield animator.animate([cue_at(portrait, number / RATE)])[0]
+        if number == 0 and time.perf_counter() - begin > SLOWEST:
+            raise TooSlow
+
+
+def cue_at(portrait: Portrait, seconds: float) -> Cue:
+    """What is drawn so long after the loop's beginning."""
+    weight = min(1.0, seconds / EASE_SECONDS, (SECONDS - seconds) / EASE_SECONDS)
+    return Cue(portrait, AnimateOptions(), idle=idle(seconds, weight))

@@ -1,0 +1,104 @@
+"""A video as the source: its own motion and the driver's, smoothed together over all frames, then drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from pipeline.core.animator import AnimateOptions, DrivingFrame, Motion, Picture
+from pipeline.face.face import Face
+from pipeline.face.tracker import FaceTracker
+from pipeline.files.video import VideoError, VideoReader
+from pipeline.liveportrait.animator import LivePortrait
+from pipeline.liveportrait.corrections import correct
+from pipeline.liveportrait.crop import fitted
+from pipeline.liveportrait.driven_keypoints import NOWHERE, Drawing, DriverMotion, corrections, edits, gains, reframed
+from pipeline.liveportrait.editing import edit
+from pipeline.liveportrait.keypoint_motion import KeypointMotion, amplify, drive_video, join, picture_reference
+
+OBSERVATION_VARIANCE = 3e-7  # of the smoother, as in the official pipeline
+
+
+@dataclass(frozen=True)
+class SourceVideo:
+    """Reads the videos and draws the result. Works through the source twice and keeps only motion in between."""
+
+    animator: LivePortrait
+    tracker: FaceTracker
+    options: AnimateOptions
+
+    def source_motions(self, source: Path) -> list[DriverMotion]:
+        """What the face in the source does, frame by frame. VideoError where no face is in it."""
+        found: list[DriverMotion | None] = []
+        self.tracker.reset()
+        with VideoReader(source) as video:
+            for frame in video:
+                picture = fitted(frame.picture)
+                face = self.tracker.track(picture, frame.time, self.options.smoothing)
+                found.append(self._source_motion(picture, face) if face else None)
+        return held(found, source)
+
+    def driving_motions(self, driving: Path) -> list[DriverMotion]:
+        """The same of the driver. VideoError where no face is in the video."""
+        found: list[DriverMotion | None] = []
+        previous: Motion | None = None
+        self.tracker.reset()
+        with VideoReader(driving) as video:
+            for frame in video:
+                face = self.tracker.track(frame.picture, frame.time, self.options.smoothing)
+                [motion] = self.animator.read_motion([DrivingFrame(frame.picture, face, frame.time, previous)])
+                previous = motion or previous
+                found.append(motion if isinstance(motion, DriverMotion) else None)
+        return held(found, driving)
+
+    def pictures(
+        self, video: VideoReader, shown: Sequence[DriverMotion], driving: Sequence[DriverMotion]
+    ) -> Iterator[tuple[Picture, int]]:
+        """Pictures and their pts, as many as both motions have frames; a single driving one is a picture's: it is held.
+
+        `video` is the source from its first frame on, `shown` its motions.
+        """
+        still = len(driving) == 1
+        count = len(shown) if still else min(len(shown), len(driving))
+        shown, driving = shown[:count], [driving[0]] * count if still else driving[:count]
+        points = self._driven(shown, driving, still).transformed()
+        for index, (frame, seen) in enumerate(zip(video, shown, strict=False)):  # the source may be the longer one
+            portrait = self.animator.portrait(fitted(frame.picture), seen.face)
+            place, ratios = points[index : index + 1], driving[index].ratios
+            with torch.inference_mode():
+                place = correct(
+                    *(self.animator.correctors, corrections(self.options), portrait.keypoints, place, portrait.ratios),
+                    driving_ratios=ratios,
+                    relative=self.options.relative,
+                )
+            [picture] = self.animator.start_pictures([Drawing(portrait, place, self.options)], "rgb")()
+            yield picture, frame.pts
+
+    def _source_motion(self, picture: Picture, face: Face) -> DriverMotion:
+        portrait = self.animator.portrait(picture, face)
+        return DriverMotion(face, portrait.motion, portrait.ratios, NOWHERE, 0.0)
+
+    def _driven(self, shown: Sequence[DriverMotion], driving: Sequence[DriverMotion], still: bool) -> KeypointMotion:
+        options = self.options
+        source = join([motion.keypoints for motion in shown])
+        moved = join([reframed(motion, driving[0].box) for motion in driving])
+        reference = picture_reference(moved.frame(0), options.region) if still else moved.frame(0)
+        moved = amplify(moved, reference, gains(options))
+        variance = None if still else OBSERVATION_VARIANCE
+        driven = drive_video(source, moved, reference if options.relative else None, options.region, variance)
+        return edit(driven, edits(options))
+
+
+def held(motions: Sequence[DriverMotion | None], path: Path) -> list[DriverMotion]:
+    """Without gaps: where one is missing, the one before holds, or at the start the first. VideoError without any."""
+    last = next((motion for motion in motions if motion), None)
+    if last is None:
+        raise VideoError(f"No face was found in {path}; choose a video that shows one from the front.")
+    filled = []
+    for motion in motions:
+        last = motion or last
+        filled.append(last)
+    return filled

@@ -1,0 +1,1 @@
+"""Ways to run the networks, one file each; `registry.py` knows them by name."""

@@ -1,0 +1,239 @@
+"""The networks as ONNX files: for the runtimes of onnx.py and tensorrt.py, and for anyone else's.
+
+The number of pictures is free, every other size is fixed. Sampling in three dimensions is written out as gathering,
+since TensorRT has only the flat `GridSample` and ONNX Runtime the volumetric one on CUDA only in recent releases.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import importlib.util
+import json
+import logging
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pipeline.core.animator import Progress
+from pipeline.liveportrait.backend import BackendError
+from pipeline.liveportrait.backends.ops.exact_generator import ExactGenerator
+from pipeline.liveportrait.backends.ops.exact_warping import ExactWarping, direct_mask
+from pipeline.liveportrait.backends.ops.fourier import FourierConv3d
+from pipeline.liveportrait.checkpoint import Networks
+from pipeline.liveportrait.networks.appearance_extractor import CHANNELS, DEPTH
+from pipeline.liveportrait.networks.generator import SEGMENTATION
+from pipeline.liveportrait.networks.motion_extractor import KEYPOINTS, RawMotion
+from pipeline.models.face_models import digest, in_words
+
+OPSET = 20  # the first with Gelu as one operator
+PACKAGES = {"onnx": "1.23.2", "onnxscript": "0.7.2"}
+BATCH = torch.export.Dim("batch", min=1, max=64)
+MANIFEST = "manifest.json"
+FORMS = ("export", "ops/exact_generator", "ops/exact_warping", "ops/fold", "ops/fourier", "ops/warp")
+"""The modules beside this one that say what is exported; what was made of other versions of them is not used."""
+
+ExportPrecision = Literal["fp32", "fp16"]
+DTYPES: Mapping[ExportPrecision, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16}
+
+
+@dataclass(frozen=True, eq=False)
+class Exportable:
+    """A network as a file has it."""
+
+    module: nn.Module
+    inputs: Mapping[str, Tensor]  # an example of each by its name: a batch of two, a tensor of its own
+    outputs: tuple[str, ...]  # names, which are none of the inputs'
+
+    def key(self) -> str:
+        """16 hexadecimal digits of all that the file's content follows from: weights, shapes, code, PyTorch."""
+        content = hashlib.sha256(f"{torch.__version__} {OPSET} {self.outputs}".encode())
+        content.update(str([(name, value.shape, value.dtype) for name, value in self.inputs.items()]).encode())
+        for name, value in self.module.state_dict().items():
+            content.update(f"{name} {value.dtype} {value.shape}".encode())
+            content.update(value.cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+        for source in _sources():
+            content.update(source.read_bytes())
+        return content.hexdigest()[:16]
+
+
+def _sources() -> list[Path]:
+    """What says how the networks compute."""
+    here = Path(__file__).parent
+    return [*(here / f"{name}.py" for name in FORMS), *sorted((here.parent / "networks").glob("*.py"))]
+
+
+class _Warping(nn.Module):
+    """ExactWarping from what the plain network reads."""
+
+    def __init__(self, warping: ExactWarping) -> None:
+        super().__init__()
+        self.warping = warping
+
+    def forward(self, feature: Tensor, driving: Tensor, source: Tensor) -> Tensor:
+        """Feature (B, 32, 16, 64, 64) and keypoints (B, 21, 3), all float32, to (B, 256, 64, 64)."""
+        result: Tensor = self.warping(self.warping.prepare(feature, source), driving)
+        return result
+
+
+def exportables(networks: Networks, dtype: torch.dtype, device: torch.device) -> dict[str, Exportable]:
+    """Every network by its field's name, on the CPU, in the form that is fast on `device`; folded, float32 networks.
+
+    Those that draw become `dtype`. A file for a CPU is larger: it has the spectrum of the widest convolution.
+    """
+    mask = FourierConv3d if device.type == "cpu" else direct_mask
+    warping = _Warping(ExactWarping(networks.warping, mask)).to("cpu", dtype)
+    generator = ExactGenerator(networks.generator).to("cpu", dtype)
+    picture = torch.zeros(2, 3, 256, 256)
+    moving = {
+        "feature": torch.zeros(2, CHANNELS, DEPTH, 64, 64),
+        "driving": torch.zeros(2, KEYPOINTS, 3),
+        "source": torch.zeros(2, KEYPOINTS, 3),
+    }
+    warped = {"warped": torch.zeros(2, SEGMENTATION, 64, 64, dtype=dtype)}
+    return {
+        "appearance": Exportable(networks.appearance, {"picture": picture}, ("feature",)),
+        "motion": Exportable(networks.motion, {"picture": picture}, RawMotion._fields),
+        "warping": Exportable(warping, moving, ("warped",)),
+        "generator": Exportable(generator, warped, ("picture",)),
+        "stitching": Exportable(networks.stitching, {"points": torch.zeros(2, 126)}, ("offsets",)),
+        "lip": Exportable(networks.lip, {"points": torch.zeros(2, 65)}, ("offsets",)),
+        "eye": Exportable(networks.eye, {"points": torch.zeros(2, 66)}, ("offsets",)),
+    }
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What lies in a folder of exported networks; written there as manifest.json."""
+
+    format: str
+    precision: str  # of what draws every frame; what measures is float32
+    versions: Mapping[str, str]  # of what made the files
+    weights: Mapping[str, str]  # sha256 of the checkpoints, by name
+    networks: Mapping[str, Mapping[str, Any]]  # by field: file, its sha256, inputs and outputs: type and sizes by name
+
+    def write(self, folder: Path) -> None:
+        (folder / MANIFEST).write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n")
+
+
+def export_onnx(
+    networks: Networks, folder: Path, precision: ExportPrecision, device: torch.device, progress: Progress
+) -> Manifest:
+    """Write every network as an ONNX file for `device`, and what they are. BackendError without the packages."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written, exported = {}, exportables(networks, DTYPES[precision], device)
+    for done, (name, network) in enumerate(exported.items(), 1):
+        file = folder / f"{name}.onnx"
+        sides = write_onnx(network, file)
+        written[name] = {"file": file.name, "sha256": digest(file), **sides}
+        progress(done, len(exported))
+    versions = {"opset": str(OPSET), "torch": torch.__version__}
+    manifest = Manifest("onnx", precision, versions, dict(networks.digests), written)
+    manifest.write(folder)
+    return manifest
+
+
+def require() -> None:
+    """BackendError where the packages that exporting needs are not all there."""
+    if any(importlib.util.find_spec(package) is None for package in PACKAGES):
+        pins = " ".join(f"{package}=={version}" for package, version in PACKAGES.items())
+        raise BackendError(f"Exporting the networks needs more packages; `pip install {pins}` installs them.")
+
+
+Sides = dict[str, dict[str, dict[str, Any]]]
+"""A file's "inputs" and "outputs": type and sizes by name; the size "batch" is free."""
+
+
+def write_onnx(network: Exportable, path: Path) -> Sides:
+    """One file with all its weights, and what goes in and comes out."""
+    require()
+    free = ({0: BATCH},) * len(network.inputs)
+    with _quietly(), torch.no_grad():
+        program = torch.export.export(network.module.eval(), tuple(network.inputs.values()), dynamic_shapes=free)
+        exported = cast(
+            torch.onnx.ONNXProgram,
+            torch.onnx.export(
+                program.run_decompositions({torch.ops.aten.grid_sampler.default: gather_sample}),
+                verbose=False,
+                opset_version=OPSET,
+                dynamic_shapes=free,
+                input_names=list(network.inputs),
+                output_names=list(network.outputs),
+            ),
+        )
+    exported.save(path, external_data=False)
+    graph = exported.model.graph
+    return {
+        "inputs": {str(value.name): _described(value) for value in graph.inputs},
+        "outputs": {str(value.name): _described(value) for value in graph.outputs},
+    }
+
+
+def _described(value: Any) -> dict[str, Any]:
+    sizes = [size if isinstance(size, int) else size.value for size in value.shape]
+    return {"type": value.dtype.numpy().name, "sizes": sizes}
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Without the exporter's remarks about itself: deprecated calls, operators of packages that are not here."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def gather_sample(
+    feature: Tensor, grid: Tensor, interpolation: int = 0, padding: int = 0, align_corners: bool = False
+) -> Tensor:
+    """`functional.grid_sample` of (B, C, D, H, W) float32 at (B, D', H', W', 3), xyz in -1..1, in ordinary operators.
+
+    As `layers.sample` uses it, so the other arguments are what they must be: trilinear, zero outside, corners not
+    aligned. Every point is the weighted sum of eight rows of C numbers.
+    """
+    if interpolation or padding or align_corners:
+        raise ValueError("Only trilinear sampling with zeros outside and corners not aligned can be gathered.")
+    batch, channels, *sizes = feature.shape
+    rows = feature.flatten(2).transpose(1, 2).reshape(-1, channels)
+    depth, height, width = (_neighbours(grid[..., 2 - axis], size) for axis, size in enumerate(sizes))
+    first = torch.arange(batch, device=feature.device).reshape(-1, 1, 1, 1) * sizes[0]
+    sampled = torch.zeros((), device=feature.device)
+    for (z, in_z), (y, in_y), (x, in_x) in product(depth, height, width):
+        row = functional.embedding(((first + z) * sizes[1] + y) * sizes[2] + x, rows)
+        sampled = sampled + row * (in_z * in_y * in_x)[..., None]
+    return sampled.permute(0, 4, 1, 2, 3)
+
+
+def _neighbours(place: Tensor, size: int) -> list[tuple[Tensor, Tensor]]:
+    """The samples before and after each place in -1..1 of an axis: index and weight, which is zero outside."""
+    position = ((place + 1) * size - 1) / 2
+    before = position.floor()
+    return [
+        (index.clamp(0, size - 1).long(), (1 - (position - index).abs()) * ((index >= 0) & (index < size)))
+        for index in (before, before + 1)
+    ]
+
+
+def made(path: Path, make: Callable[[Path], object]) -> Path:
+    """`path`, made first where it is missing: whole or not at all, whatever happens meanwhile. WeightsError."""
+    if not path.exists():
+        with in_words(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix="export-", dir=path.parent) as folder:
+                make(Path(folder) / path.name)
+                (Path(folder) / path.name).replace(path)
+    return path

@@ -1,0 +1,1 @@
+"""Rewritten operators and kernels that the backends are made of."""

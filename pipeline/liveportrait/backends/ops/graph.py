@@ -1,0 +1,76 @@
+"""Functions of tensors of fixed shapes, made fast to call: compiled, and on CUDA captured as one graph.
+
+Capture takes away what the host needs to launch some hundred kernels one by one. A graph works on tensors that never
+move: write into its inputs, then call it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pipeline.models.face_models import cache_folder
+
+WARM_CALLS = 3  # before capture: the first ones compile, choose algorithms and allocate
+
+Function = Callable[..., Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """A function ready to be called."""
+
+    inputs: Sequence[Tensor]
+    run: Callable[[], Tensor]
+
+    def __call__(self) -> Tensor:
+        """The function's result for what is in `inputs`; valid until the next call of any step."""
+        return self.run()
+
+
+class Graphs:
+    """Makes steps: captured on CUDA, in memory that they share, elsewhere plain calls. For one thread."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._pool: Any = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
+
+    def step(self, function: Function, inputs: Sequence[Tensor]) -> Step:
+        """`function` of these inputs, which belong to the step from now on."""
+        if self._pool is None:
+            return Step(inputs, lambda: function(*inputs))
+        self._warm(function, inputs)
+        graph = torch.cuda.CUDAGraph()
+        # Another thread may free a tensor of a portrait that nobody uses any more meanwhile: that is no error here.
+        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+            result = function(*inputs)
+
+        def replay() -> Tensor:
+            graph.replay()
+            return result
+
+        return Step(inputs, replay)
+
+    def _warm(self, function: Function, inputs: Sequence[Tensor]) -> None:
+        aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):
+            for _ in range(WARM_CALLS):
+                function(*inputs)
+        torch.cuda.current_stream().wait_stream(aside)
+
+
+def compiled(function: Function, device: torch.device) -> Function:
+    """`function` as PyTorch compiles it for a GPU; what was compiled is kept in the cache folder for the next start.
+
+    On a CPU it stays as it is: there compiling gains nothing in 16 bits (BENCHMARKS.md).
+    """
+    if device.type != "cuda":
+        return function
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "inductor"))
+    torch.backends.cudnn.benchmark = True  # all shapes are fixed: the fastest algorithm is looked for once
+    return torch.compile(function, fullgraph=True, dynamic=False, mode="max-autotune-no-cudagraphs")

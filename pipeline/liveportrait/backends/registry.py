@@ -1,0 +1,37 @@
+"""The one table of backends, by the names that `--backend` takes. Each is imported when it is chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Literal
+
+import torch
+
+from pipeline.liveportrait.backend import Backend
+from pipeline.liveportrait.checkpoint import Networks
+
+BackendName = Literal["compiled", "eager", "onnx", "pruned", "quantized", "tensorrt"]
+
+Build = Callable[[Networks, torch.dtype], Backend]
+
+_CLASSES: dict[BackendName, str] = {
+    "compiled": "Compiled",
+    "eager": "Eager",
+    "onnx": "OnnxRuntime",
+    "pruned": "Pruned",
+    "quantized": "Quantized",
+    "tensorrt": "TensorRT",
+}
+"""In the module of that name."""
+
+
+def builder(name: BackendName, device: torch.device) -> Build:
+    """What makes the backend of this name for `device` of networks, which it takes over, and the type it draws in."""
+
+    def build(networks: Networks, dtype: torch.dtype) -> Backend:
+        module = import_module(f"pipeline.liveportrait.backends.{name}")
+        backend: Backend = getattr(module, _CLASSES[name])(networks, device, dtype)
+        return backend
+
+    return build

@@ -1,0 +1,1 @@
+"""Pinned buffers, copy streams and pixel kernels for a CUDA device."""

@@ -1,0 +1,136 @@
+"""What a cue asks of LivePortrait's networks: the driven keypoints. See `driven_keypoints` first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.core.animator import AnimateOptions, Cue, Idle, Motion, Portrait
+from pipeline.face.face import Face
+from pipeline.liveportrait.corrections import Corrections, Correctors, Ratios, correct, eye_offset
+from pipeline.liveportrait.crop import Box, placement
+from pipeline.liveportrait.editing import Edits, edit
+from pipeline.liveportrait.keypoint_motion import Gains, KeypointMotion, amplify, drive, picture_reference, reframe
+from pipeline.liveportrait.landmarks import mesh_ratios
+from pipeline.liveportrait.paste import Paster
+
+NOWHERE = Box(np.zeros(2), 1.0)  # the crop of motion that was recorded without one
+BREATH_LIFT, BREATH_GROWTH = 0.004, 0.002  # of half the crop, of the head's size: about a pixel of 512
+
+
+@dataclass(frozen=True, eq=False)
+class SourcePortrait(Portrait):
+    """A source, and what the networks say of its crop; float32, all but the appearance on the host."""
+
+    feature: Tensor  # (1, 32, 16, 64, 64) appearance, on the device that draws
+    motion: KeypointMotion  # one frame
+    keypoints: Tensor  # (1, 21, 3): `motion` transformed
+    ratios: Ratios
+    paster: Paster
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """A picture to draw."""
+
+    portrait: SourcePortrait
+    keypoints: Tensor  # (1, 21, 3): where they go
+    options: AnimateOptions
+
+
+@dataclass(frozen=True, eq=False)
+class DriverMotion(Motion):
+    """One driving frame as the motion extractor sees it, in a crop that is kept steady from frame to frame."""
+
+    keypoints: KeypointMotion  # one frame
+    ratios: Ratios | None  # None: recorded without them
+    box: Box  # the crop, in pixels of the driving picture
+    time: float  # seconds
+
+    @torch.inference_mode()
+    def towards(self, other: Motion, share: float) -> Motion:
+        """Both as this one's crop shows them, mixed."""
+        if not isinstance(other, DriverMotion):
+            return other
+        mixed = amplify(reframed(other, self.box), self.keypoints, Gains(head=share, expression=share))
+        return replace(other, keypoints=mixed, box=self.box)
+
+
+def ratios_of(face: Face) -> Ratios:
+    """How open a face's eyes and lips are."""
+    left, right, lip = mesh_ratios(face)
+    return Ratios(torch.tensor([[left, right]]), torch.tensor([[lip]]))
+
+
+def driven_keypoints(networks: Correctors, cue: Cue, portrait: SourcePortrait) -> Tensor:
+    """(1, 21, 3): where the keypoints of the cue's portrait go."""
+    points = _resting(networks, cue, portrait)
+    if isinstance(cue.motion, DriverMotion) and cue.presence > 0:
+        points = points + cue.presence * (_following(networks, cue, portrait, cue.motion) - points)
+    if cue.idle.blink:
+        closed = torch.zeros_like(portrait.ratios.lip)
+        points = points + cue.idle.blink * eye_offset(networks, portrait.keypoints, portrait.ratios, closed)
+    return points
+
+
+def _resting(networks: Correctors, cue: Cue, portrait: SourcePortrait) -> Tensor:
+    wanted = replace(corrections(cue.options), eye_retargeting=False, lip_retargeting=False)
+    still = edit(portrait.motion, edits(cue.options, cue.idle)).transformed()
+    return correct(networks, wanted, portrait.keypoints, still, portrait.ratios, None, cue.options.relative)
+
+
+def _following(networks: Correctors, cue: Cue, portrait: SourcePortrait, motion: DriverMotion) -> Tensor:
+    options = cue.options
+    driving, reference = _measured(cue, motion)
+    driving = amplify(driving, reference, gains(options))
+    driven = drive(portrait.motion, driving, reference if options.relative else None, options.region)
+    points = edit(driven, edits(options, cue.idle)).transformed()
+    wanted = corrections(options)
+    return correct(networks, wanted, portrait.keypoints, points, portrait.ratios, motion.ratios, options.relative)
+
+
+def _measured(cue: Cue, motion: DriverMotion) -> tuple[KeypointMotion, KeypointMotion]:
+    """The driver's motion and neutral, as one and the same crop would show them; a lone picture is its own neutral."""
+    neutral = cue.reference.motion if cue.reference else None
+    if not isinstance(neutral, DriverMotion):
+        return motion.keypoints, picture_reference(motion.keypoints, cue.options.region)
+    return reframed(motion, neutral.box), neutral.keypoints
+
+
+def reframed(motion: DriverMotion, box: Box) -> KeypointMotion:
+    """The motion as the crop `box` of the same video would show it."""
+    offset, zoom = placement(motion.box, box)
+    like = motion.keypoints.scale
+    return reframe(motion.keypoints, torch.as_tensor(offset[None]).to(like), torch.full_like(like, zoom))
+
+
+def gains(options: AnimateOptions) -> Gains:
+    """How much of the driver's motion is shown."""
+    face = options.expression, options.mouth, options.eyes, options.brows, options.gaze
+    return Gains(options.head, *face, position=options.position)
+
+
+def corrections(options: AnimateOptions) -> Corrections:
+    """What the small networks are to do."""
+    return Corrections(
+        stitching=options.stitching,
+        normalize_lip=options.normalize_lip,
+        eye_retargeting=options.eye_retargeting,
+        lip_retargeting=options.lip_retargeting,
+        multiplier=options.driving_multiplier,
+    )
+
+
+def edits(options: AnimateOptions, idle: Idle = Idle()) -> Edits:
+    """The sliders, and what the idle movement adds to them."""
+    still, (yaw, pitch) = Edits.of(options), idle.sway
+    return replace(
+        still,
+        yaw=still.yaw + yaw,
+        pitch=still.pitch + pitch,
+        move_y=still.move_y - BREATH_LIFT * idle.breath,
+        zoom=still.zoom * (1 + BREATH_GROWTH * idle.breath),
+    )

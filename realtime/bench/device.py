@@ -1,0 +1,169 @@
+"""`run.py benchmark --device`: how fast a device draws with LivePortrait, in one run. See `measure` first."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from pipeline.bench.baselines import Baseline, ours, rivals
+from pipeline.bench.host import machine
+from pipeline.bench.known_driver import LOOP, DrivenPortrait, driving_frames, picture_and_face, puppet
+from pipeline.bench.networks import Step, scene_of, side_by_side
+from pipeline.bench.roofline import measure_roofline
+from pipeline.bench.stages import batches, memory_mb, stages, warm_rounds
+from pipeline.core.animator import Progress
+from pipeline.liveportrait.animator import LivePortrait
+from pipeline.liveportrait.backends.registry import BackendName, Build, builder
+from pipeline.liveportrait.checkpoint import Networks
+from pipeline.liveportrait.driven_keypoints import Drawing
+from pipeline.load import AnimatorError, Precision, about_weights, best_device, choose_dtype, load_liveportrait
+from pipeline.models.face_models import FaceModels
+from realtime.bench.device_report import DeviceReport
+from realtime.bench.throughput import Throughput, throughput
+from realtime.gpu.start import own_thread
+from realtime.gpu.worker import Worker
+
+Device = Literal["auto", "cuda", "cpu"]
+
+NO_MODELS = FaceModels(*[Path()] * 5)  # the faces are known
+
+
+@dataclass(frozen=True)
+class DeviceEffort:
+    """How much is measured."""
+
+    frames: int  # rounds of everything
+    pictures: int  # different ones, of which the quality is told
+    batches: tuple[int, ...]
+    sessions: tuple[int, ...]
+
+
+EFFORTS = {
+    "cpu": DeviceEffort(frames=3, pictures=2, batches=(1, 2), sessions=(1, 2)),
+    "cuda": DeviceEffort(frames=300, pictures=4, batches=(1, 2, 4, 8), sessions=(1, 2, 4, 8, 16)),
+}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What is measured, and on what."""
+
+    load: Callable[[], Networks]  # gives new networks in float32
+    build: Build  # makes the backend
+    dtype: torch.dtype  # that it draws in
+    device: torch.device
+
+
+def contestant(device: Device, backend: BackendName, precision: Precision, weights: Path | None) -> Candidate:
+    """What the command line asks for. AnimatorError or WeightsError where it cannot be had."""
+    chosen = best_device() if device == "auto" else torch.device(device)
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise AnimatorError(
+            "PyTorch finds no CUDA device here; `python run.py doctor` says more, --device cpu measures."
+        )
+    gpu = torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else None
+    build = builder(backend, chosen)
+    return Candidate(partial(load_liveportrait, weights), build, choose_dtype(precision, gpu, backend), chosen)
+
+
+def effort(device: torch.device, frames: int | None) -> DeviceEffort:
+    """How much a device of this kind can be asked for; `frames` rounds where they are given."""
+    usual = EFFORTS[device.type]
+    return replace(usual, frames=frames or usual.frames)
+
+
+def measure(
+    contestant: Candidate, effort: DeviceEffort, warming: Progress, progress: Progress
+) -> Iterator[DeviceReport]:
+    """The report so far after each part, so that one that is cut short is not lost; the slowest part comes last.
+
+    What touches the device runs in the worker's thread, as it does for sessions.
+    """
+    start, device = time.perf_counter(), contestant.device
+    animator = LivePortrait(NO_MODELS, contestant.load, contestant.build, contestant.dtype)
+    with closing(own_thread(animator)) as worker:
+        worker.warm_up(warming)
+        bench = _Bench(animator, worker, effort, progress)
+        seconds = bench.first_picture() - start
+        backend = f"{animator.backend.name} in {str(animator.backend.dtype).removeprefix('torch.')}"
+        report = DeviceReport(
+            _machine(device), about_weights(animator.digests), backend, effort.frames, round(seconds, 2)
+        )
+        everyone = [*rivals(contestant.load, device), ours(animator.backend, seconds)]
+        for part in bench.parts(everyone):
+            report = replace(report, **part)
+            yield report
+
+
+class _Bench:
+    """An animator in a worker, and what it is measured with."""
+
+    def __init__(
+        self, animator: LivePortrait, worker: Worker[Drawing], effort: DeviceEffort, progress: Progress
+    ) -> None:
+        self._animator, self._worker, self._effort = animator, worker, effort
+        self._device = animator.backend.device
+        self._frames = list(driving_frames())
+        self._puppets: list[DrivenPortrait] = []
+        rounds = 3 * effort.frames + warm_rounds(effort.frames) + len(effort.sessions)
+        done = count(1)
+        self._step: Step = lambda: progress(next(done), rounds)
+
+    def first_picture(self) -> float:
+        """When it was there, by time.perf_counter."""
+        self._invite(1)[0].perform(self._worker, self._frames[0])
+        return time.perf_counter()
+
+    def parts(self, everyone: Sequence[Baseline]) -> Iterator[dict[str, Any]]:
+        """What each part adds to the report."""
+        run, animator, rounds, step = self._worker.run, self._animator, self._effort.frames, self._step
+        [mine] = self._invite(1)
+        yield {"stages_ms": run(lambda: stages(animator, mine, self._frames, rounds, step))}
+        apart = LOOP // self._effort.pictures
+        scene = run(lambda: scene_of(animator, mine, self._frames[apart // 2 :: apart]))
+        drawn = run(lambda: batches(animator.backend, scene, self._effort.batches, rounds, step))
+        yield {"batches": drawn, "memory_mb": memory_mb(self._device)}
+        found: list[Throughput] = []
+        for sessions in self._effort.sessions:
+            found.append(self._throughput(sessions))
+            yield {"sessions": tuple(found)}
+        yield {"roofline": run(lambda: measure_roofline(self._device))}
+        yield {"networks": run(lambda: side_by_side(everyone, scene, self._device, rounds, step))}
+
+    def _throughput(self, sessions: int) -> Throughput:
+        rounds = self._effort.frames
+        found = throughput(self._worker, self._invite(sessions), self._frames, rounds, warm_rounds(rounds))
+        self._step()
+        return found
+
+    def _invite(self, count: int) -> list[DrivenPortrait]:
+        """So many puppets, each with a portrait of its own, as the sessions of different users have."""
+        while len(self._puppets) < count:
+            self._puppets.append(puppet(self._worker, self._animator.portrait(*picture_and_face())))
+        return self._puppets[:count]
+
+
+def _machine(device: torch.device) -> dict[str, str]:
+    if device.type != "cuda":
+        return machine() | {"device": f"CPU, {torch.get_num_threads()} threads"}
+    about = torch.cuda.get_device_properties(device)
+    gpu = f"{about.name}, {about.total_memory / 1e9:.0f} GB, {about.multi_processor_count} multiprocessors"
+    cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+    return machine() | {"device": f"{gpu}; driver {_driver()}, CUDA {torch.version.cuda}, cuDNN {cudnn}"}
+
+
+def _driver() -> str:
+    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[0]
+    except (OSError, subprocess.CalledProcessError, IndexError):
+        return "unknown"

@@ -1,0 +1,129 @@
+"""What `run.py benchmark --device` found, and how it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pipeline.bench.networks import Measured, Milliseconds
+from pipeline.bench.roofline import WORK, Roofline
+from pipeline.bench.stages import Batch
+from realtime.bench.throughput import Throughput
+
+FRAME = "frame"
+PERCENTILES = ("p50", "p95", "p99")
+
+
+@dataclass(frozen=True)
+class DeviceReport:
+    """Everything that was measured until now, and where; what is empty was not yet."""
+
+    machine: Mapping[str, str]
+    weights: str
+    backend: str
+    frames: int  # rounds of each measurement
+    start_s: float  # from no network loaded to the first animated picture
+    roofline: Roofline | None = None
+    stages_ms: Milliseconds = field(default_factory=dict)
+    batches: Sequence[Batch] = ()
+    memory_mb: Mapping[str, float | None] = field(default_factory=dict)  # the most, until the batches were drawn
+    sessions: Sequence[Throughput] = ()
+    networks: Sequence[Measured] = ()  # the backend is the last one
+
+    def table(self) -> str:
+        """For people."""
+        lines = [*self._head()]
+        lines += self._stage_lines() if self.stages_ms else ()
+        lines += self._batch_lines() if self.batches else ()
+        lines += self._session_lines() if self.sessions else ()
+        lines += self._network_lines() if self.networks else ()
+        return "\n".join(lines)
+
+    def _head(self) -> Iterator[str]:
+        for name, text in self.machine.items():
+            yield f"{name}: {text}"
+        yield f"LivePortrait with {self.weights}; backend {self.backend}; {self.frames} rounds of everything"
+        yield f"first picture {self.start_s:.1f} s after the start (Python's own start and imports apart)"
+        memory = [f"{name} {mb:.0f} MB" for name, mb in self.memory_mb.items() if mb is not None]
+        if memory:
+            yield f"most memory, without what the networks' table compares: {', '.join(memory)}"
+        if self.roofline:
+            products = ", ".join(f"{kind} {peak:.4g}" for kind, peak in self.roofline.tflops.items())
+            yield f"this device's peaks: matrix product {products} TFLOP/s; copy {self.roofline.copy_gbs:.4g} GB/s"
+
+    def _stage_lines(self) -> Iterator[str]:
+        yield from _heading("One frame, camera's picture on the host to animated picture on the host (I420, 512 x 512)")
+        rows = ([name, *_cells(times)] for name, times in self.stages_ms.items())
+        yield from _table(("stage", "p50 ms", "p95 ms", "p99 ms"), rows)
+        yield f'Each stage is waited for; "{FRAME}" is the whole without that. Stitching (S) is part of "compose".'
+
+    def _batch_lines(self) -> Iterator[str]:
+        yield from _heading("Drawing several pictures in one call (W+G)")
+        rows = (
+            [str(b.size), f"not available: {b.reason}", *["-"] * 3]
+            if b.reason
+            else [str(b.size), f"{b.ms['p50'] / b.size:.2f}", *_cells(b.ms)]
+            for b in self.batches
+        )
+        yield from _table(("batch", "ms a picture", "p50 ms", "p95 ms", "p99 ms"), rows)
+
+    def _session_lines(self) -> Iterator[str]:
+        yield from _heading("Sessions at once, each as fast as it is answered")
+        heads = ("sessions", "frames/s", "p50 ms", "p95 ms", "p99 ms", "worker busy", "mean batch: motion", "drawing")
+        rows = (
+            [str(s.sessions), f"{s.fps:.4g}", *_cells(s.latency_ms), f"{s.busy:.0%}"]
+            + [f"{s.batches.get(kind, 0):.2f}" for kind in ("motion", "i420")]
+            for s in self.sessions
+        )
+        yield from _table(heads, rows)
+
+    def _network_lines(self) -> Iterator[str]:
+        yield from _heading("The networks, side by side in turns (M motion, W warping, G generator)")
+        heads = (
+            "way",
+            "network",
+            "p50 ms",
+            "p95 ms",
+            "p99 ms",
+            "of the roofline",
+            "ours is faster",
+            "PSNR dB",
+            "ready s",
+        )
+        yield from _table(heads, (row for way in self.networks for row in self._way(way)))
+        yield from (f"{way.name}: {way.about}." for way in self.networks)
+        yield "The roofline is that of the networks as published; what needs fewer operations can pass it."
+
+    def _way(self, way: Measured) -> Iterator[list[str]]:
+        if way.reason:
+            yield [way.name, f"not available: {way.reason}", *["-"] * 7]
+        for network, times in way.ms.items():
+            whole = network == FRAME
+            psnr = "same" if way.psnr_db is None else f"{way.psnr_db:.1f}"
+            last = [self._gain(way), psnr, f"{way.ready_s:.1f}"] if whole else ["", "", ""]
+            yield [way.name, network, *_cells(times), self._share(way, network), *last]
+
+    def _share(self, way: Measured, network: str) -> str:
+        if not self.roofline:
+            return ""
+        floor = self.roofline.floor_ms("+".join(WORK) if network == FRAME else network, way.kind)
+        return f"{floor / way.ms[network]['p50']:.0%} of {floor:.2f} ms"
+
+    def _gain(self, way: Measured) -> str:
+        backend = self.networks[-1].ms
+        return f"{way.ms[FRAME]['p50'] / backend[FRAME]['p50']:.2f}x" if backend else ""
+
+
+def _heading(text: str) -> tuple[str, str, str]:
+    return "", f"### {text}", ""
+
+
+def _cells(times: Mapping[str, float]) -> list[str]:
+    return [f"{times[name]:.2f}" for name in PERCENTILES]
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(heads)} |"
+    yield "|---" * len(heads) + "|"
+    for row in rows:
+        yield f"| {' | '.join(row)} |"

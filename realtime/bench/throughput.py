@@ -1,0 +1,67 @@
+"""How many sessions a device serves: each asks from a thread of its own, as fast as it is answered."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.bench.known_driver import DrivenPortrait
+from pipeline.core.animator import Animator, DrivingFrame
+from pipeline.core.timing import Stopwatch
+from realtime.gpu.worker import Worker, WorkerStats
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """Of some sessions at once."""
+
+    sessions: int
+    fps: float  # pictures a second, of all sessions together
+    latency_ms: Mapping[str, float]  # p50, p95, p99: of one session's frame, from the camera's picture to its own
+    busy: float  # 0..1: the share of time in which the device had work
+    batches: Mapping[str, float]  # mean size, by what was asked for: motion, i420
+
+
+def throughput(
+    worker: Worker[Any], puppets: Sequence[DrivenPortrait], frames: Sequence[DrivingFrame], rounds: int, warm: int
+) -> Throughput:
+    """One session per puppet; each sends `rounds` frames after `warm` that are not counted.
+
+    These come as fast as the pictures, not at a camera's pace: it is the most that the device can do.
+    """
+    watch = Stopwatch()
+    with ThreadPoolExecutor(len(puppets)) as threads:
+
+        def together(session: Callable[[DrivenPortrait], None]) -> None:
+            list(threads.map(session, puppets))
+
+        together(lambda puppet: _play(worker, puppet, frames, warm, Stopwatch()))
+        before, start = worker.stats(), time.perf_counter()
+        together(lambda puppet: _play(worker, puppet, frames, rounds, watch))
+        seconds, stats = time.perf_counter() - start, worker.stats().since(before)
+    return Throughput(
+        sessions=len(puppets),
+        fps=len(puppets) * rounds / seconds,
+        latency_ms=watch.percentiles()["frame"],
+        busy=stats.busy_seconds / stats.seconds,
+        batches=_mean_sizes(stats),
+    )
+
+
+def _play(
+    animator: Animator, puppet: DrivenPortrait, frames: Sequence[DrivingFrame], count: int, watch: Stopwatch
+) -> None:
+    for number in range(count):
+        with watch.stage("frame"):
+            puppet.perform(animator, frames[number % len(frames)])
+
+
+def _mean_sizes(stats: WorkerStats) -> dict[str, float]:
+    calls, requests = dict[str, int](), dict[str, int]()
+    for (kind, size), count in stats.batches.items():
+        calls[kind] = calls.get(kind, 0) + count
+        requests[kind] = requests.get(kind, 0) + count * size
+    return {kind: requests[kind] / calls[kind] for kind in calls}

@@ -1,0 +1,110 @@
+"""A number in a picture that a machine reads back after video codecs: two rows of 16 black and white cells at the top.
+
+The upper row is the number, the lower its CRC-16 (CCITT), most significant bit first. The CRC finds every damage of up
+to three cells, and any other but once in 65536 times. `latency.js` is the same for pages.
+"""
+
+from __future__ import annotations
+
+import binascii
+from collections.abc import Sequence
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.core.animator import Animator, Cue, DrivingFrame, Layout, Motion, Picture, Planes, Portrait, Progress
+
+COLUMNS, ROWS = 16, 2
+NUMBERS = 1 << COLUMNS  # then they begin again
+ROW_SHARE = 32  # a row is as high as this part of the picture
+BLACK, GRAY, WHITE = 16, 128, 235  # limited range (ITU-R BT.601)
+THRESHOLD = 126
+
+Cells = NDArray[np.bool_]
+
+
+def to_cells(number: int) -> Cells:
+    """(2, 16) for a number 0..65535; True is white."""
+    data = number.to_bytes(2, "big")
+    coded = data + binascii.crc_hqx(data, 0xFFFF).to_bytes(2, "big")
+    return np.unpackbits(np.frombuffer(coded, np.uint8)).reshape(ROWS, COLUMNS).astype(bool)
+
+
+def from_cells(cells: Cells) -> int | None:
+    """The number; None where a cell is damaged, or there is no code at all."""
+    coded = np.packbits(cells).tobytes()
+    intact = binascii.crc_hqx(coded[:2], 0xFFFF).to_bytes(2, "big") == coded[2:]
+    return int.from_bytes(coded[:2], "big") if intact else None
+
+
+def write(planes: Planes, number: int) -> None:
+    """Write `number` into the top sixteenth of `planes` (at least 64 x 64), in place."""
+    height, width = luma(planes).shape
+    rows, columns = _edges(height, width)
+    levels = np.where(to_cells(number), WHITE, BLACK).astype(np.uint8)
+    planes[: rows[-1]] = np.repeat(np.repeat(levels, np.diff(rows), 0), np.diff(columns), 1)
+    chroma = planes[height:].reshape(2, height // 2, width // 2)
+    chroma[:, : (rows[-1] + 1) // 2] = GRAY
+
+
+def read(planes: Planes) -> int | None:
+    """The number at the top of `planes`; None where there is none, or a damaged one."""
+    return _read(luma(planes))
+
+
+def luma(planes: Planes) -> NDArray[np.uint8]:
+    """The (height, width) plane of `planes`."""
+    return planes[: planes.shape[0] * 2 // 3]
+
+
+def _read(plane: NDArray[np.uint8]) -> int | None:
+    """Of a luma plane, or a green one."""
+    rows, columns = _edges(*plane.shape)
+    sums = np.add.reduceat(plane[: rows[-1]], rows[:-1], 0, np.int64)
+    means = np.add.reduceat(sums, columns[:-1], 1) / np.outer(np.diff(rows), np.diff(columns))
+    return from_cells(means > THRESHOLD)
+
+
+def _edges(height: int, width: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Where rows and columns of cells begin, and where the last ends."""
+    rows = np.arange(ROWS + 1) * (height // ROW_SHARE)
+    return rows, np.arange(COLUMNS + 1) * width // COLUMNS
+
+
+class CodeCarrier:
+    """An animator whose pictures carry the code of the driver's frame whose motion they show."""
+
+    def __init__(self, animator: Animator) -> None:
+        self._animator = animator
+        self._numbers: WeakKeyDictionary[Motion, int] = WeakKeyDictionary()
+        self.name, self.supports = animator.name, animator.supports
+        self.seen: dict[float, int | None] = {}  # by the frame's time, the number that it carried
+
+    def warm_up(self, progress: Progress) -> float | None:
+        return self._animator.warm_up(progress)
+
+    def prepare(self, picture: Picture) -> Portrait:
+        return self._animator.prepare(picture)
+
+    def read_motion(self, frames: Sequence[DrivingFrame]) -> list[Motion | None]:
+        motions = self._animator.read_motion(frames)
+        for frame, motion in zip(frames, motions, strict=True):
+            number = self.seen[frame.time] = _read(frame.picture[..., 1])
+            if motion is not None and number is not None:
+                self._numbers[motion] = number
+        return motions
+
+    def animate(self, cues: Sequence[Cue], layout: Layout = "rgb") -> list[Picture]:
+        pictures = self._animator.animate(cues, layout)
+        if layout == "rgb":  # a portrait at rest for the page
+            return pictures
+        return [self._marked(picture, cue.motion) for picture, cue in zip(pictures, cues, strict=True)]
+
+    def _marked(self, planes: Planes, motion: Motion | None) -> Planes:
+        number = self._numbers.get(motion) if motion else None
+        if number is None:
+            return planes
+        marked = planes.copy()  # the animator may show its own again
+        write(marked, number)
+        return marked

@@ -1,0 +1,47 @@
+"""From one portrait to the next without a jump."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from pipeline.core.animator import Animator, Cue, Planes, Portrait
+
+FADE_SECONDS = 0.15
+
+
+@dataclass(frozen=True)
+class _Fade:
+    before: Portrait
+    start: float
+
+
+class CrossFade:
+    """Draws a session's cues; while its portrait changes, the old one and the new one, mixed. Used in one thread."""
+
+    def __init__(self, animator: Animator) -> None:
+        self._animator = animator
+        self._portrait: Portrait | None = None
+        self._fade: _Fade | None = None
+
+    def draw(self, cue: Cue, time: float) -> Planes:
+        """The picture at `time` (seconds)."""
+        if self._portrait is not None and self._portrait is not cue.portrait:
+            self._fade = _Fade(self._portrait, time)
+        self._portrait = cue.portrait
+        share = (time - self._fade.start) / FADE_SECONDS if self._fade else 1.0
+        if self._fade is None or share >= 1:
+            self._fade = None
+            [shown] = self._animator.animate([cue], "i420")
+            return shown
+        before, after = self._animator.animate([replace(cue, portrait=self._fade.before), cue], "i420")
+        return mixed(before, after, share)
+
+
+def mixed(before: Planes, after: Planes, share: float) -> Planes:
+    """`share` (0..1) of the way to `after`; all of it where the two differ in size."""
+    if before.shape != after.shape:
+        return after
+    return np.asarray(cv2.addWeighted(before, 1 - share, after, share, 0), np.uint8)

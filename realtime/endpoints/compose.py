@@ -1,0 +1,64 @@
+"""Pictures put into others, as planes: I420, BT.601, limited range."""
+
+from __future__ import annotations
+
+import av
+import numpy as np
+from av.video.reformatter import ColorRange
+
+from pipeline.core.animator import Planes
+
+BLACK = (16, 128, 128)  # Y, U, V
+
+
+def fitted(video: av.VideoFrame, width: int, height: int) -> Planes:
+    """All of a picture of any size and format, as large as fits into the middle of black. Even sides."""
+    scale = min(width / video.width, height / video.height)
+    inner = [max(2, round(side * scale / 2) * 2) for side in (video.width, video.height)]
+    picture = scaled(video, *inner)
+    if inner == [width, height]:
+        return picture
+    left, top = (width - inner[0]) // 4 * 2, (height - inner[1]) // 4 * 2
+    canvas = blank(width, height)
+    for plane, part, halved in zip(split(canvas), split(picture), (1, 2, 2), strict=True):
+        plane[top // halved :, left // halved :][: part.shape[0], : part.shape[1]] = part
+    return canvas
+
+
+def scaled(video: av.VideoFrame, width: int, height: int) -> Planes:
+    """A picture of any format, stretched to even sides."""
+    resized = video.reformat(width=width, height=height, format="yuv420p", dst_color_range=ColorRange.MPEG)
+    return np.asarray(resized.to_ndarray(), np.uint8)
+
+
+def blank(width: int, height: int) -> Planes:
+    """Black."""
+    canvas = np.empty((height * 3 // 2, width), np.uint8)
+    for plane, level in zip(split(canvas), BLACK, strict=True):
+        plane[:] = level
+    return canvas
+
+
+def covering(video: av.VideoFrame, width: int, height: int) -> Planes:
+    """The middle of a picture of any size and format, as small as leaves no border. Even sides."""
+    scale = max(width / video.width, height / video.height)
+    outer = [round(side * scale / 2) * 2 for side in (video.width, video.height)]
+    picture = scaled(video, *outer)
+    left, top = (outer[0] - width) // 4 * 2, (outer[1] - height) // 4 * 2
+    canvas = np.empty((height * 3 // 2, width), np.uint8)
+    for plane, whole, halved in zip(split(canvas), split(picture), (1, 2, 2), strict=True):
+        plane[:] = whole[top // halved :, left // halved :][: plane.shape[0], : plane.shape[1]]
+    return canvas
+
+
+def beside(left: Planes, right: Planes) -> Planes:
+    """Two pictures of the same size as one."""
+    rows = [np.hstack(pair).ravel() for pair in zip(split(left), split(right), strict=True)]
+    return np.concatenate(rows).reshape(len(left), -1)
+
+
+def split(planes: Planes) -> tuple[Planes, Planes, Planes]:
+    """Y, U and V, as views: (height, width), and twice half of both."""
+    height, width = planes.shape[0] * 2 // 3, planes.shape[1]
+    luma, chroma = planes[:height], planes[height:].reshape(2, height // 2, width // 2)
+    return luma, chroma[0], chroma[1]

@@ -1,0 +1,76 @@
+"""A driver's motion in a file that `animate --motion` replays. LivePortrait only."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import av
+
+from pipeline.core.animator import Motion
+from pipeline.face.face import Face
+from realtime.core.threads import in_thread
+from realtime.endpoints.constant_rate import ConstantRate
+from realtime.endpoints.output import OutputName, ShownPicture
+from realtime.endpoints.recorder import RecordingError
+
+MOST_SECONDS = 1200  # are held in memory, at about 3 KB a frame
+
+
+class MotionRecorder:
+    """An Output that keeps the motion at a constant rate, from the first face on, and writes it when it is closed.
+
+    While the face is lost, its last motion holds. Replayed, the first frame is the neutral.
+    """
+
+    name: OutputName = "motion"
+
+    def __init__(self, path: Path, fps: int = 30) -> None:
+        """For a session whose animator is LivePortrait. Raises RecordingError where there is no such folder."""
+        if not path.parent.is_dir():
+            raise RecordingError(f"The folder {path.parent} for the motion does not exist; create it first.")
+        self.path = path
+        self._fps = fps
+        self._ticks: ConstantRate[Motion | None] = ConstantRate(fps)
+        self._motions: list[Motion | None] = []
+        self._face: Face | None = None
+        self._problem: str | None = None
+
+    def show(self, shown: ShownPicture) -> None:
+        """As Output."""
+        if self._ticks.given >= MOST_SECONDS * self._fps:
+            self._problem = f"The motion of {MOST_SECONDS // 60} minutes is recorded, which is the most."
+        elif shown.motion or self._ticks.start is not None:
+            self._motions += self._ticks.add(self._slim(shown.motion), shown.time)
+
+    def _slim(self, motion: Motion | None) -> Motion | None:
+        """With the first one's landmarks, which no template holds: they would take more room than all else."""
+        if motion is None:
+            return None
+        self._face = self._face or motion.face
+        return replace(motion, face=self._face)
+
+    def hear(self, audio: av.AudioFrame, time: float) -> None:
+        """As Output: nothing to do."""
+
+    def report(self) -> dict[str, Any]:
+        """Its name, how long it is, and what went wrong."""
+        seconds = round(self._ticks.given / self._fps, 2)
+        return {"name": self.path.name, "seconds": seconds, "problem": self._problem}
+
+    async def close(self) -> None:
+        """Write the file, where a face was seen."""
+        motions = self._motions + self._ticks.end()
+        self._motions = []
+        if motions:
+            await in_thread(lambda: self._save(motions))
+
+    def _save(self, motions: list[Motion | None]) -> None:
+        from pipeline.files.liveportrait_jobs import record
+        from pipeline.liveportrait.templates import save_template
+
+        try:
+            save_template(self.path, record(motions, self.path, self._fps))
+        except OSError as error:
+            self._problem = f"The motion cannot be written ({error.strerror}); is there room for it?"

@@ -1,0 +1,166 @@
+"""A camera that other programs find in their lists and that shows the puppet: in calls, in OBS. Needs a driver."""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+import sys
+import threading
+import time
+from typing import Any
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.core.animator import Planes
+from pipeline.doctor import INSTALL, VIRTUAL_CAMERA_REMEDY
+from pipeline.imaging.i420 import to_picture
+from realtime.core.slot import LatestSlot
+from realtime.core.threads import in_thread
+from realtime.endpoints.compose import covering, fitted
+from realtime.endpoints.framing import Framing
+from realtime.endpoints.output import OutputName, ShownPicture
+from realtime.webrtc.codec import to_video_frame
+
+FORMATS = ("I420", "RGB")  # pyvirtualcam's names; the first is what sessions draw, and what v4l2loopback takes as it is
+TAKEN = re.compile("in use|busy|could not be started", re.IGNORECASE)  # in drivers' words
+LEAD_SECONDS = 0.006  # before a picture is due, it is made ready: sent at once then, they come evenly
+IDLE_SECONDS = 0.5  # between looks for the first picture
+
+logger = logging.getLogger(__name__)
+
+
+class NoVirtualCamera(RuntimeError):
+    """There is no driver, or no such device; the text is a sentence with the remedy."""
+
+
+class VirtualCameraInUse(RuntimeError):
+    """Another one in this program shows its pictures there; the text says who."""
+
+
+def next_tick(last: int, elapsed: float, fps: float) -> int:
+    """Which picture is due next: tick n is `n / fps` seconds after the start, `elapsed` seconds ago; `last` was sent.
+
+    The one after `last`, even if a bit late; those that are wholly over are left out, so that none come in a heap.
+    """
+    return max(last + 1, math.floor(elapsed * fps))
+
+
+class _Ownership:
+    """Of the virtual camera: most systems have one, and two who show their pictures there would flicker."""
+
+    def __init__(self) -> None:
+        self._taken = threading.Lock()
+        self._owner = ""
+
+    def take(self, owner: str) -> None:
+        if not self._taken.acquire(blocking=False):
+            raise VirtualCameraInUse(f"The virtual camera is in use by {self._owner}; switch it off there first.")
+        self._owner = f"{owner} since {time.strftime('%H:%M')}"
+
+    def release(self) -> None:
+        self._taken.release()
+
+
+_ownership = _Ownership()
+
+
+class VirtualCamera:
+    """An Output of fixed size and rate, from the first picture on; the last one is repeated where none is new.
+
+    In a thread of its own. If the device vanishes, it ends by itself, and `report` is None.
+    """
+
+    name: OutputName = "virtual_camera"
+
+    def __init__(self, owner: str, device: str = "", framing: Framing | None = None) -> None:
+        """Opens `device`, as the system names it ("": the first). `owner`, in words, is told to others who want it.
+
+        Raises VirtualCameraInUse or NoVirtualCamera.
+        """
+        self._framing = framing or Framing()
+        self._slot: LatestSlot[Planes] = LatestSlot()
+        _ownership.take(owner)
+        try:
+            self._camera = _opened(device, self._framing)
+        except BaseException:
+            _ownership.release()
+            raise
+        self.device: str = self._camera.device
+        self._thread = threading.Thread(target=self._run, name="virtual-camera", daemon=True)
+        self._thread.start()
+
+    def show(self, shown: ShownPicture) -> None:
+        """As Output: never waits."""
+        self._slot.put(shown.planes)
+
+    def hear(self, audio: av.AudioFrame, time: float) -> None:
+        """As Output: cameras have no sound."""
+
+    def report(self) -> str | None:
+        """The device; None where it is gone."""
+        return self.device if self._thread.is_alive() else None
+
+    async def close(self) -> None:
+        """Let go of the device."""
+        self._slot.close()
+        await in_thread(self._thread.join)
+
+    # From here on: the camera's thread.
+
+    def _run(self) -> None:
+        try:
+            with self._camera:
+                while not self._slot.closed:
+                    if (first := self._slot.take(IDLE_SECONDS)) is not None:
+                        self._send(first)
+        except Exception:
+            logger.exception("The virtual camera %s is gone; switch it on again.", self.device)
+        finally:
+            _ownership.release()
+
+    def _send(self, first: Planes) -> None:
+        """The first picture, and one at each tick from then on."""
+        picture, start, number, fps = self._prepared(first), time.monotonic(), 0, self._framing.fps
+        while not self._slot.closed:
+            self._camera.send(picture)
+            number = next_tick(number, time.monotonic() - start, fps)
+            due = start + number / fps
+            _sleep_until(due - LEAD_SECONDS)
+            if (newest := self._slot.take(0)) is not None:
+                picture = self._prepared(newest)
+            _sleep_until(due)
+
+    def _prepared(self, planes: Planes) -> NDArray[np.uint8]:
+        place = fitted if self._framing.fit == "pad" else covering
+        placed = place(to_video_frame(planes, 0), self._framing.width, self._framing.height)
+        return placed if self._camera.fmt.name == "I420" else to_picture(placed)
+
+
+def _sleep_until(moment: float) -> None:
+    time.sleep(max(0.0, moment - time.monotonic()))
+
+
+def _opened(device: str, framing: Framing) -> Any:
+    """A pyvirtualcam.Camera of the first of FORMATS that its driver takes. NoVirtualCamera."""
+    try:
+        import pyvirtualcam
+    except ImportError as error:
+        raise NoVirtualCamera(f"The virtual camera needs pyvirtualcam ({error}); run: {INSTALL}") from error
+    size = framing.width, framing.height, framing.fps
+    for name in FORMATS:
+        try:
+            return pyvirtualcam.Camera(*size, fmt=pyvirtualcam.PixelFormat[name], device=device or None)
+        except RuntimeError as error:
+            reason = str(error)
+    raise NoVirtualCamera(_sentence(reason))
+
+
+def _sentence(reason: str, platform: str = sys.platform) -> str:
+    """What pyvirtualcam's reason, one line a driver, means for the user of this system."""
+    first = re.sub(r"^'\w+' backend: ", "", reason.partition("\n")[0]).partition(". ")[0].rstrip(".!")
+    if TAKEN.search(first):
+        return f"The virtual camera cannot be opened ({first}); close the program that uses it."
+    return f"There is no virtual camera ({first}); to get one: {VIRTUAL_CAMERA_REMEDY.get(platform, INSTALL)}"

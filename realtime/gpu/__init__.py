@@ -1,0 +1,1 @@
+"""The one thread that touches the GPU, and its decisions about batches."""

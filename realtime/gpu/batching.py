@@ -1,0 +1,246 @@
+"""What the GPU thread does next: pure decisions over what waits and what was measured. See `next_step` first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Generic, Literal, TypeVar
+
+Kind = Literal["motion", "rgb", "i420", "call"]
+"""What is asked for: the motion of a frame, a picture in this layout, or any other call."""
+
+IN_FLIGHT = 2  # batches on the device at once: one computes while the next one is copied there
+LONGEST_BATCH = 1 / 60  # s: who finds a batch begun waits for it and its own, together a camera's interval at 30 fps
+STRAGGLER_SECONDS = 0.002  # the longest wait for one more request
+MARGIN = 0.0005  # s: so much before a batch is done the next one is begun; a timed wait may oversleep by 0.1 ms
+ACTIVE_SECONDS = 0.1  # who asked for nothing for so long is not waited for: three frames at 30 fps
+FORGET_SECONDS = 10.0  # a measurement that was not repeated for so long is taken anew
+RECOVERY_SECONDS = 10.0  # between two increases, after memory ran out
+MOST = 8  # requests in a batch, whatever memory and time allow
+RISE = 1.1  # see Times.measured
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """One thing that a thread waits for."""
+
+    kind: Kind
+    caller: int  # the waiting thread's identifier
+    asked: float  # seconds
+    alone: bool = False  # its batch failed: tried again by itself
+
+
+R = TypeVar("R", bound=Request)
+
+
+@dataclass(frozen=True, eq=False)
+class Flight(Generic[R]):
+    """A batch that was begun and not delivered yet; times in seconds."""
+
+    requests: tuple[R, ...]
+    started: float
+    launched: float  # when the call that began it returned
+
+    @property
+    def kind(self) -> Kind:
+        return self.requests[0].kind
+
+
+@dataclass(frozen=True)
+class LastServed:
+    """What a caller was served last, and when (seconds)."""
+
+    kind: Kind
+    time: float
+
+
+@dataclass(frozen=True)
+class Times:
+    """How long batches of one kind keep the device busy. Empty at first."""
+
+    seconds: Mapping[int, float] = field(default_factory=dict)  # by size
+    taken: Mapping[int, float] = field(default_factory=dict)  # size -> when it was measured last, in seconds
+
+    def measured(self, size: int, seconds: float, now: float) -> Times:
+        """With one more measurement.
+
+        Times follow a shorter one at once and a longer one by a tenth: what makes a batch late is mostly the host.
+        """
+        smooth = min(seconds, RISE * self.seconds.get(size, math.inf))
+        taken = {size: when for size, when in self.taken.items() if now - when < FORGET_SECONDS} | {size: now}
+        return Times({known: self.seconds[known] for known in taken if known != size} | {size: smooth}, taken)
+
+    def expected(self, size: int) -> float | None:
+        """Seconds of a batch: measured, or that of the nearest smaller size in proportion, or of the next larger one.
+
+        None where nothing was measured.
+        """
+        if not self.seconds:
+            return None
+        near = max((known for known in self.seconds if known <= size), default=min(self.seconds))
+        return self.seconds[near] * max(1.0, size / near)
+
+    @property
+    def largest(self) -> int:
+        """The largest batch worth making: not too long, and not longer than its requests one by one.
+
+        At most one more than was measured, so that sizes are tried one after the other.
+        """
+        one = self.expected(1)
+        if one is None:
+            return 1
+        sizes = range(2, max(self.seconds) + 2)
+        return max((n for n in sizes if (self.expected(n) or 0.0) <= min(LONGEST_BATCH, n * one)), default=1)
+
+    def saving(self, size: int) -> float:
+        """Seconds of the device that one more request saves by joining a batch of `size`; 0 where not measured."""
+        if not {1, size, size + 1} <= self.seconds.keys():
+            return 0.0
+        return max(0.0, self.seconds[size] + self.seconds[1] - self.seconds[size + 1])
+
+
+@dataclass(frozen=True)
+class Room:
+    """How many requests of one kind the device's memory lets into a batch.
+
+    Begins with one, grows by one where a batch filled it and as much memory as the last increase took is free twice,
+    and is halved when memory runs out; from then on it grows slowly.
+    """
+
+    size: int = 1
+    free: int = 0  # bytes, when it last changed
+    changed: float = -math.inf  # seconds
+    pause: float = 0.0  # seconds between two increases
+
+    def may_grow(self, batch: int, now: float) -> bool:
+        """Whether it is time to ask how much memory is free, after a batch of this size went well."""
+        return self.size <= batch and self.size < MOST and now >= self.changed + self.pause
+
+    def grown(self, free: int, now: float) -> Room:
+        """With `free` bytes; the same size, and asked again later, where these are too few."""
+        if free >= 2 * (self.free - free):
+            return replace(self, size=self.size + 1, free=free, changed=now)
+        return replace(self, changed=now, pause=RECOVERY_SECONDS)
+
+    def exhausted(self, batch: int, now: float) -> Room:
+        """After memory ran out for a batch of this size."""
+        return replace(self, size=max(1, batch // 2), changed=now, pause=RECOVERY_SECONDS)
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """What was learnt of one kind's batches."""
+
+    times: Times = Times()
+    room: Room = Room()
+
+    @property
+    def largest(self) -> int:
+        """The largest batch that time and memory allow."""
+        return min(self.times.largest, self.room.size)
+
+    def delivered(self, size: int, seconds: float, now: float, free: Callable[[], int]) -> Knowledge:
+        """After a batch of this size kept the device busy for so long; `free` counts bytes."""
+        room = self.room.grown(free(), now) if self.room.may_grow(size, now) else self.room
+        return Knowledge(self.times.measured(size, seconds, now), room)
+
+    def exhausted(self, size: int, now: float) -> Knowledge:
+        """After memory ran out for a batch of this size."""
+        return replace(self, room=self.room.exhausted(size, now))
+
+
+@dataclass(frozen=True)
+class BatchState(Generic[R]):
+    """All that the next step depends on. Times are seconds of one clock."""
+
+    now: float
+    waiting: Sequence[R]
+    flights: Sequence[Flight[R]]  # oldest first
+    served: Mapping[int, LastServed]  # by caller, in the order in which they were served
+    known: Mapping[Kind, Knowledge]
+    delivered: float = -math.inf  # when the last flight ended
+
+    def know(self, kind: Kind) -> Knowledge:
+        return self.known.get(kind, Knowledge())
+
+
+@dataclass(frozen=True, eq=False)
+class Start(Generic[R]):
+    """Begin this batch."""
+
+    batch: tuple[R, ...]
+
+
+@dataclass(frozen=True)
+class Deliver:
+    """Wait for the oldest flight and hand out its results."""
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Do nothing until something is asked for, or for so many seconds."""
+
+    seconds: float | None
+
+
+def next_step(scene: BatchState[R]) -> Start[R] | Deliver | Wait:
+    """A batch begins when the device has nothing else to do, or so shortly before that it never has."""
+    batch = next_batch(scene)
+    if scene.flights:
+        return _beside(scene, batch)
+    if not batch:
+        return Wait(None)
+    hold = min(request.asked for request in batch) + _patience(scene, batch) - scene.now
+    return Wait(hold) if hold > 0 else Start(batch)
+
+
+def next_batch(scene: BatchState[R]) -> tuple[R, ...]:
+    """What goes next: motion, then the kind of whoever was served longest ago; of that kind, the same order.
+
+    Motion first, since it takes a hundredth of a picture's work and who has it can join the next batch of pictures.
+    Nobody starves: who was just served goes behind all others.
+    """
+    turns = {caller: turn for turn, caller in enumerate(scene.served)}
+    order = sorted(scene.waiting, key=lambda r: (r.kind != "motion", turns.get(r.caller, -1), r.asked))
+    if not order:
+        return ()
+    first = order[0]
+    if first.alone or first.kind == "call":
+        return (first,)
+    fellows = [request for request in order if request.kind == first.kind and not request.alone]
+    return tuple(fellows[: scene.know(first.kind).largest])
+
+
+def _beside(scene: BatchState[R], batch: tuple[R, ...]) -> Start[R] | Deliver | Wait:
+    """With flights on the device: hold the batch open until the device is about to need it."""
+    newest = scene.flights[-1]
+    launch = newest.launched - newest.started
+    seconds = scene.know(newest.kind).times.expected(len(newest.requests)) or 0.0
+    blocking = launch > seconds / 2  # beginning it was most of the work, as on a CPU: its results are there
+    if blocking or len(scene.flights) == IN_FLIGHT or (batch and batch[0].kind == "call"):
+        return Deliver()
+    hold = max(newest.started, scene.delivered) + min(seconds, LONGEST_BATCH) - launch - MARGIN - scene.now
+    if hold > 0:
+        return Wait(hold)
+    return Start(batch) if batch else Deliver()
+
+
+def _patience(scene: BatchState[R], batch: tuple[R, ...]) -> float:
+    """Seconds that a batch waits for one more request: as many as that saves, where one is likely to come."""
+    kind, size = batch[0].kind, len(batch)
+    known = scene.know(kind)
+    others_idle = size < len(scene.waiting)  # what is not in the batch would wait with an idle device
+    if others_idle or kind == "call" or batch[0].alone or size >= known.largest or not _expects(scene, kind):
+        return 0.0
+    return min(STRAGGLER_SECONDS, known.times.saving(size))
+
+
+def _expects(scene: BatchState[R], kind: Kind) -> bool:
+    """Whether an active caller is about to ask for this kind: a picture follows motion, motion follows a picture."""
+    busy = {request.caller for request in scene.waiting}
+    return any(
+        scene.now - last.time < ACTIVE_SECONDS and (last.kind == "motion") != (kind == "motion")
+        for caller, last in scene.served.items()
+        if caller not in busy
+    )

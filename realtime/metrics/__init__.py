@@ -1,0 +1,1 @@
+"""Counters, statistics of a session, reports of the page, and the event log."""

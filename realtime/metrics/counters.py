@@ -1,0 +1,61 @@
+"""Counts that only grow, for who reads them now and then and takes differences (Prometheus)."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+BOUNDS = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.045, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.5, 5.0)
+
+
+class Histogram:
+    """How many values are at most each of BOUNDS, in seconds; and their sum."""
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(BOUNDS) + 1)  # of each interval; the last is without bound
+        self.sum = 0.0
+
+    def add(self, seconds: float) -> None:
+        self.counts[bisect_left(BOUNDS, seconds)] += 1
+        self.sum += seconds
+
+    def __iadd__(self, other: Histogram) -> Histogram:
+        self.counts = [ours + theirs for ours, theirs in zip(self.counts, other.counts, strict=True)]
+        self.sum += other.sum
+        return self
+
+
+@dataclass(eq=False)
+class Counters:
+    """What sessions did."""
+
+    frames: Counter[str] = field(default_factory=Counter)  # by fate
+    errors: Counter[str] = field(default_factory=Counter)  # by kind
+    ends: Counter[str] = field(default_factory=Counter)  # of sessions, by reason
+    stages: dict[str, Histogram] = field(default_factory=dict)
+    glass_to_glass: Histogram = field(default_factory=Histogram)
+    encoded_bytes: int = 0
+
+    def stage(self, name: str) -> Histogram:
+        """That of a stage, for adding to it."""
+        return self.stages.setdefault(name, Histogram())
+
+    def __iadd__(self, other: Counters) -> Counters:
+        self.frames += other.frames
+        self.errors += other.errors
+        self.ends += other.ends
+        for name, histogram in other.stages.items():
+            self.stages[name] = self.stage(name).__iadd__(histogram)
+        self.glass_to_glass += other.glass_to_glass
+        self.encoded_bytes += other.encoded_bytes
+        return self
+
+
+def total(tallies: Iterable[Counters]) -> Counters:
+    """A new one of them all."""
+    added = Counters()
+    for tally in tallies:
+        added += tally
+    return added

@@ -1,0 +1,169 @@
+"""What a session counts and measures, and the report of it."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from realtime.core.frame import Trace
+from realtime.metrics.counters import Counters, total
+from realtime.metrics.page_report import PageReport
+
+STAGES = ("decode", "wait", "track", "motion", "animate", "encode", "server")
+PERCENTILES = (50, 95, 99)
+SAMPLES = 300  # ten seconds at 30 fps
+RATE_SECONDS = 2.0
+
+
+def percentiles(samples: Iterable[float]) -> dict[str, float]:
+    """{"p50", "p95", "p99"} of `samples` by nearest rank; zeros where there is none."""
+    ordered = sorted(samples)
+    if not ordered:
+        return {f"p{p}": 0.0 for p in PERCENTILES}
+    return {f"p{p}": ordered[math.ceil(len(ordered) * p / 100) - 1] for p in PERCENTILES}
+
+
+class Rate:
+    """Events per second over the last two seconds."""
+
+    def __init__(self) -> None:
+        self._times: deque[float] = deque()
+
+    def add(self, time: float) -> None:
+        self._times.append(time)
+        self._forget(time)
+
+    def at(self, time: float) -> float:
+        """Events per second as seen at `time` (seconds, of the same clock as the events)."""
+        self._forget(time)
+        span = RATE_SECONDS if not self._times else min(RATE_SECONDS, time - self._times[0])
+        return (len(self._times) - 1) / span if len(self._times) > 1 and span > 0 else 0.0
+
+    def _forget(self, time: float) -> None:
+        while self._times and self._times[0] <= time - RATE_SECONDS:
+            self._times.popleft()
+
+
+class SessionStats:
+    """Counters, rates and stage times of one session, for any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._stages = {stage: deque[float](maxlen=SAMPLES) for stage in STAGES}
+        self._traces: deque[Trace] = deque(maxlen=SAMPLES)
+        self._rates = {"in": Rate(), "out": Rate()}
+        self._tally = Counters()
+        self._view: PageReport | None = None
+        self._glass_to_glass: deque[float] = deque(maxlen=SAMPLES)
+        self._warnings: dict[str, str] = {}
+        self.first_frame: float | None = None  # when the first one was received
+
+    def receive(self, time: float) -> None:
+        """A driver's frame arrived."""
+        with self._lock:
+            if self.first_frame is None:
+                self.first_frame = time
+            self._tally.frames["received"] += 1
+            self._rates["in"].add(time)
+
+    def animate(self, spent: Mapping[str, float]) -> None:
+        """A driver's frame was animated; `spent` is seconds by stage."""
+        with self._lock:
+            self._tally.frames["animated"] += 1
+            for stage, seconds in spent.items():
+                self._add(stage, seconds)
+
+    def send(self, time: float, trace: Trace | None, size: int = 0) -> None:
+        """A picture of `size` bytes was sent: that of the driver's frame with this trace (None: it had no driver)."""
+        with self._lock:
+            self._tally.frames["sent"] += 1
+            self._tally.encoded_bytes += size
+            self._rates["out"].add(time)
+            if trace is not None:
+                self._add("server", time - trace.decoded)
+                self._traces.append(replace(trace, sent=time))
+
+    def _add(self, stage: str, seconds: float) -> None:
+        self._stages[stage].append(seconds * 1000)
+        self._tally.stage(stage).add(seconds)
+
+    def traces(self, since: float = -math.inf) -> list[Trace]:
+        """Of the last frames whose pictures were sent, after `since`, the oldest first."""
+        with self._lock:
+            return [trace for trace in self._traces if trace.sent > since]
+
+    def see(self, view: PageReport) -> None:
+        """The page tells what it was shown."""
+        with self._lock:
+            self._view = view
+            self._glass_to_glass += view.latencies
+            for latency in view.latencies:
+                self._tally.glass_to_glass.add(latency / 1000)
+
+    def rate_in(self, time: float) -> float:
+        """The driver's frames per second."""
+        with self._lock:
+            return self._rates["in"].at(time)
+
+    def drop(self) -> None:
+        """A driver's frame was left out because the sender does not keep up."""
+        with self._lock:
+            self._tally.frames["congested"] += 1
+
+    def fail(self, kind: str) -> None:
+        """A picture failed."""
+        with self._lock:
+            self._tally.frames["failed"] += 1
+            self._tally.errors[kind] += 1
+
+    def tally(self, replaced: int) -> Counters:
+        """All counts so far; `replaced` is how many frames gave way to a newer one."""
+        with self._lock:
+            counted = total([self._tally])
+        counted.frames["replaced"] += replaced
+        return counted
+
+    def advise(self, kind: str, sentence: str | None) -> None:
+        """Show `sentence` in the place of the one of this kind; None when it is over."""
+        with self._lock:
+            self._warnings.pop(kind, None)
+            if sentence is not None:
+                self._warnings[kind] = sentence
+
+    def warn(self, kind: str, sentence: str) -> bool:
+        """Show `sentence` from now on; True where nothing of this kind was shown before."""
+        with self._lock:
+            new = kind not in self._warnings
+            self._warnings.setdefault(kind, sentence)
+            return new
+
+    def report(self, time: float, replaced: int) -> dict[str, Any]:
+        """The numbers at `time`; `replaced` is how many frames gave way to a newer one. Stage times in milliseconds."""
+        with self._lock:
+            counts = self._tally.frames
+            frames = {fate: counts[fate] for fate in ("received", "animated", "sent")}
+            return {
+                "fps": {name: round(rate.at(time), 1) for name, rate in self._rates.items()},
+                "frames": {**frames, "dropped": counts["congested"] + replaced},
+                "drops": {"replaced": replaced, "congested": counts["congested"]},
+                "stages_ms": {stage: _rounded(samples) for stage, samples in self._stages.items()},
+                "page": self._view and self._seen(self._view),
+                "warnings": list(self._warnings.values()),
+            }
+
+    def _seen(self, view: PageReport) -> dict[str, Any]:
+        return {
+            "glass_to_glass_ms": _rounded(self._glass_to_glass) if self._glass_to_glass else None,
+            "fps": round(view.fps, 1),
+            "freezes": view.freezes,
+            "dropped": view.dropped,
+            "bitrate_mbps": {"up": round(view.up / 1e6, 2), "down": round(view.down / 1e6, 2)},
+        }
+
+
+def _rounded(samples: Iterable[float]) -> dict[str, float]:
+    return {name: round(value, 2) for name, value in percentiles(samples).items()}

@@ -1,0 +1,1 @@
+"""All that knows aiortc, SDP, ICE, RTP and codecs."""

@@ -1,0 +1,183 @@
+"""Video in and out: decoded frames to pictures, pictures to H264 or VP8 packets, and at which bitrate."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from fractions import Fraction
+from typing import Any, Literal, TypeAlias, cast, get_args
+
+import av
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import PictureType
+
+from pipeline.core.animator import Picture, Planes
+from pipeline.imaging.i420 import to_picture
+
+CodecName = Literal["H264", "VP8"]
+CODECS: tuple[CodecName, ...] = get_args(CodecName)
+Packet: TypeAlias = "av.Packet[Any]"
+
+CLOCK_RATE = 90000  # RTP's clock for video, Hz (RFC 3551 section 5)
+TIME_BASE = Fraction(1, CLOCK_RATE)
+NOMINAL_RATE = Fraction(30)  # frames per second that the rate control begins with
+BITS_PER_PIXEL = 0.4  # at NOMINAL_RATE: 3.1 Mbit/s for 512 x 512
+NEVER = 1 << 24  # frames between keyframes that nobody asked for
+MINIMUM_BITRATE = 500_000
+MAXIMUM_BITRATE = 8_000_000
+LITTLE_LOSS, MUCH_LOSS = 0.02, 0.1  # shares of packets
+
+
+def decoded(video: av.VideoFrame) -> tuple[Picture, Planes | None]:
+    """The RGB picture of a decoded frame of any size and pixel format; with its planes where it has them as I420."""
+    even = video.width % 2 == 0 and video.height % 2 == 0
+    if video.format.name != "yuv420p" or not even:
+        return cast(Picture, video.to_ndarray(format="rgb24")), None
+    planes = cast(Planes, video.to_ndarray())
+    return to_picture(planes), planes
+
+
+def to_video_frame(planes: Planes, pts: int) -> av.VideoFrame:
+    """The frame to encode, at `pts` (90 kHz)."""
+    video = av.VideoFrame.from_ndarray(planes, format="yuv420p")
+    video.pts, video.time_base = pts, TIME_BASE
+    return video
+
+
+def is_keyframe(codec: str, data: bytes) -> bool:
+    """Whether an encoded frame can be decoded without others, by its bits.
+
+    An IDR slice (H264, NAL unit type 5), or the frame type (VP8, RFC 6386 section 9.1).
+    """
+    if codec.upper() == "VP8":
+        return bool(data) and not data[0] & 1
+    return any(unit and unit[0] & 31 == 5 for unit in data.split(b"\0\0\1"))
+
+
+def highest_bitrate(width: int, height: int) -> int:
+    """Bits per second that a picture of this size is worth at 30 fps."""
+    worth = int(width * height * BITS_PER_PIXEL * NOMINAL_RATE)
+    return max(MINIMUM_BITRATE, min(worth, MAXIMUM_BITRATE))
+
+
+class TargetBitrate:
+    """What the path bears by its receiver: the lower of two figures.
+
+    Its estimate (REMB, draft-alvestrand-rmcat-remb), which sees delay: down at once, up in steps. And what its loss
+    suggests (draft-ietf-rmcat-gcc-02, 6): much loss lowers it, little raises it.
+    """
+
+    def __init__(self) -> None:
+        self._estimated = self._unlost = MAXIMUM_BITRATE
+
+    @property
+    def bits_per_second(self) -> int:
+        return min(self._estimated, self._unlost)
+
+    def estimate(self, bits_per_second: int) -> None:
+        """The receiver estimates that the path bears this much."""
+        bounded = max(MINIMUM_BITRATE, min(bits_per_second, MAXIMUM_BITRATE))
+        rise = max(0, bounded - self._estimated)
+        self._estimated = min(bounded, self._estimated + rise // 4)
+
+    def lose(self, share: float) -> None:
+        """This share of the packets, 0..1, was lost since the receiver's last report."""
+        if share > MUCH_LOSS:
+            self._unlost = max(MINIMUM_BITRATE, int(self.bits_per_second * (1 - share / 2)))
+        elif share < LITTLE_LOSS:
+            self._unlost = min(MAXIMUM_BITRATE, int(self._unlost * 1.05))
+
+
+class VideoEncoder(ABC):
+    """Planes to packets, one for one, without delay; keyframes come first and when asked for. For one thread."""
+
+    def __init__(self) -> None:
+        self._context: VideoCodecContext | None = None
+
+    def encode(self, planes: Planes, pts: int, bitrate: int, keyframe: bool) -> Packet:
+        """The packet of `planes` at `pts` (90 kHz, must grow), at about `bitrate` bits per second from here on."""
+        video = to_video_frame(planes, pts)
+        context = self._fitting(video, min(bitrate, highest_bitrate(video.width, video.height)))
+        video.pict_type = PictureType.I if keyframe else PictureType.NONE
+        packet: Packet = av.Packet(b"".join(bytes(part) for part in context.encode(video)))
+        packet.pts, packet.time_base = pts, TIME_BASE
+        return packet
+
+    def _fitting(self, video: av.VideoFrame, bitrate: int) -> VideoCodecContext:
+        context = self._context
+        if context is None or (context.width, context.height) != (video.width, video.height):
+            context = self._open(video.width, video.height, bitrate)
+        self._context = self._adapt(context, bitrate)
+        return self._context
+
+    @abstractmethod
+    def _open(self, width: int, height: int, bitrate: int) -> VideoCodecContext: ...
+
+    @abstractmethod
+    def _adapt(self, context: VideoCodecContext, bitrate: int) -> VideoCodecContext:
+        """The context to go on with when `bitrate` is wanted."""
+
+
+class H264Encoder(VideoEncoder):
+    """libx264, constrained baseline, fastest preset."""
+
+    def _open(self, width: int, height: int, bitrate: int) -> VideoCodecContext:
+        context = _new_context("libx264", width, height)
+        # At constant bitrate libx264 follows a lower bit_rate at once; it never exceeds the maxrate that it began with.
+        highest = highest_bitrate(width, height)
+        context.bit_rate = highest
+        context.profile = "Baseline"
+        context.options = {
+            "preset": "ultrafast",
+            "tune": "zerolatency",
+            "forced-idr": "1",
+            "maxrate": str(highest),
+            "bufsize": str(highest // 2),
+        }
+        context.open()
+        return context
+
+    def _adapt(self, context: VideoCodecContext, bitrate: int) -> VideoCodecContext:
+        context.bit_rate = bitrate  # libx264 is reconfigured with the next frame, without a keyframe
+        return context
+
+
+class VP8Encoder(VideoEncoder):
+    """libvpx, one thread: two that spin for one core take 50 times as long."""
+
+    def _open(self, width: int, height: int, bitrate: int) -> VideoCodecContext:
+        context = _new_context("libvpx", width, height)
+        context.bit_rate = bitrate
+        context.qmin, context.qmax = 2, 56
+        context.options = {
+            "deadline": "realtime",
+            "cpu-used": "-8",
+            "lag-in-frames": "0",
+            "minrate": str(bitrate),
+            "maxrate": str(bitrate),
+            "bufsize": str(bitrate // 2),
+            "overshoot-pct": "15",
+            "undershoot-pct": "100",
+            "static-thresh": "1",
+        }
+        context.open()
+        return context
+
+    def _adapt(self, context: VideoCodecContext, bitrate: int) -> VideoCodecContext:
+        current = context.bit_rate or 0
+        if abs(bitrate - current) <= current / 4:
+            return context
+        # libvpx takes its bitrate once, so a large change costs a new encoder, and with it a keyframe.
+        return self._open(context.width, context.height, bitrate)
+
+
+def new_encoder(name: CodecName) -> VideoEncoder:
+    """The encoder for what was negotiated."""
+    return H264Encoder() if name == "H264" else VP8Encoder()
+
+
+def _new_context(name: str, width: int, height: int) -> VideoCodecContext:
+    context = cast(VideoCodecContext, av.CodecContext.create(name, "w"))
+    context.width, context.height, context.pix_fmt = width, height, "yuv420p"
+    context.framerate, context.time_base, context.gop_size = NOMINAL_RATE, TIME_BASE, NEVER
+    context.thread_count = 1
+    return context

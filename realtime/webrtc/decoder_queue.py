@@ -1,0 +1,55 @@
+"""In the place of aiortc's queue between the network and the decoder, which knows no bound."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+from collections.abc import Callable
+from typing import Any
+
+from realtime.webrtc.codec import is_keyframe
+
+BACKLOG = 10  # frames: a third of a second
+
+
+class DecoderQueue(queue.Queue[Any]):
+    """Hands on one by one the frames that left the jitter buffer together.
+
+    Where the decoder falls behind, what waits is thrown away, and all that comes until a keyframe: each frame needs
+    the one before.
+    """
+
+    def __init__(self, ask: Callable[[], None]) -> None:
+        """`ask` is called when a keyframe is wanted, and again as long as none comes."""
+        super().__init__()
+        self._ask = ask
+        self._skipped: int | None = None  # frames since the last one that was handed on; None: none
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        if item is None:
+            super().put(None, block, timeout)  # the end
+            return
+        codec, first = item
+        for frame in first.following:
+            frame.timestamp += first.timestamp
+        for frame in (first, *first.following):
+            if self._takes(codec.name, frame.data):
+                super().put((codec, frame), block, timeout)
+
+    def _takes(self, codec: str, data: bytes) -> bool:
+        if self.qsize() >= BACKLOG:
+            self._empty()
+            self._skipped = 0
+        if self._skipped is not None:
+            if is_keyframe(codec, data):
+                self._skipped = None
+            else:
+                if self._skipped % BACKLOG == 0:
+                    self._ask()
+                self._skipped += 1
+        return self._skipped is None
+
+    def _empty(self) -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self.get_nowait()

@@ -1,0 +1,292 @@
+"""One peer connection: the driver's video in, the puppet's packets out, or both, and a data channel.
+
+Lives on the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import cast
+
+import av
+from aiortc import (
+    RTCConfiguration,
+    RTCDataChannel,
+    RTCIceServer,
+    RTCIceTransport,
+    RTCPeerConnection,
+    RTCRtpSender,
+    RTCRtpTransceiver,
+    RTCSessionDescription,
+)
+from aiortc.exceptions import OperationError
+from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
+from aiortc.rtcicetransport import candidate_from_aioice
+from aiortc.sdp import MediaDescription, SessionDescription
+
+from realtime.voice import VoiceBuffer, VoicePacket, VoiceTrack
+from realtime.webrtc import aiortc_patches
+from realtime.webrtc.capture_clock import TIMESTAMPS
+from realtime.webrtc.codec import CodecName, Packet, TargetBitrate
+from realtime.webrtc.ice import AddressRule, NoPort, allowed_candidate, filter_candidates
+from realtime.webrtc.sdp import (
+    DRIVER,
+    PUPPETEER,
+    VIEWER,
+    BadOffer,
+    IceRestart,
+    NoCommonCodec,
+    Role,
+    ice_usernames,
+    video_section,
+    voice_section,
+    with_short_packets,
+)
+from realtime.webrtc.settings import IceServer, MediaSettings
+
+START_BITRATE = (
+    2500  # kbit/s that the browser begins to send with; by itself it begins with 300 and the face is blurred
+)
+CHANNEL = "control"
+LONGEST_MESSAGE = 65536  # characters
+UNREAD_REPLIES = 1 << 20  # bytes waiting for a peer that asks and does not read; then its messages are left unanswered
+IN_FLIGHT = 2  # packets made and not yet sent, before pictures are left out
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Who hears a peer. All are called on the event loop."""
+
+    on_frame: Callable[[av.VideoFrame], None]
+    on_message: Callable[[str], str]  # the reply
+    on_end: Callable[[], None]
+    on_report: Callable[[int], None] = lambda timestamp: None  # the driver's RTP timestamp now
+    on_connected: Callable[[], None] = lambda: None
+    on_voice: Callable[[VoicePacket], None] = lambda packet: None
+
+
+class PacketTrack(MediaStreamTrack):
+    """Encoded video, handed in by a thread. Packets are never dropped here: each needs the one before."""
+
+    kind = "video"
+
+    def __init__(self, on_gone: Callable[[Packet], None] = lambda packet: None) -> None:
+        """`on_gone` is called on the loop with each packet when all of it was sent."""
+        super().__init__()
+        self._home = asyncio.get_running_loop()
+        self._queue: asyncio.Queue[tuple[Packet, Callable[[], None]]] = asyncio.Queue()
+        self._offered = self._sent = 0
+        self._on_gone = on_gone
+        self._leaving: Packet | None = None
+
+    @property
+    def congested(self) -> bool:
+        """The loop does not keep up: make no further packet now."""
+        return self._offered - self._sent >= IN_FLIGHT
+
+    def offer(self, packet: Packet, on_sent: Callable[[], None]) -> None:
+        """Send `packet`, then call `on_sent` on the loop. For the one thread that encodes."""
+        self._offered += 1
+        self._home.call_soon_threadsafe(self._queue.put_nowait, (packet, on_sent))
+
+    async def recv(self) -> Packet:
+        if self._leaving:
+            self._on_gone(self._leaving)
+        self._leaving, on_sent = await self._queue.get()
+        self._sent += 1
+        on_sent()
+        return self._leaving
+
+
+class Peer:
+    """The server's end of a connection. Made and used on the loop, but for what says otherwise."""
+
+    def __init__(
+        self, settings: MediaSettings, listener: Listener, role: Role = PUPPETEER, codec: CodecName | None = None
+    ) -> None:
+        """`codec`: the one that a viewer is sent; None: what both ends speak."""
+        self._settings = settings
+        self._role, self._only = role, codec
+        self._rule = AddressRule.of(settings)
+        self._listener = listener
+        self._bitrate = TargetBitrate()
+        self._keyframe_wanted = False
+        self._ice_usernames: frozenset[str] = frozenset()
+        self._drain: asyncio.Task[None] | None = None
+        self._sender: RTCRtpSender | None = None
+        self._origin: int | None = None  # the RTP timestamp of a packet whose pts is 0
+        self.track = PacketTrack(self._on_gone)
+        self._voice: VoiceTrack | None = None
+        self.codec: CodecName = "VP8"
+        self.hears_feedback = True
+        self.hears_voice = False  # whether a voice may come, now or later
+        self.warnings = aiortc_patches.prepare()
+        servers = [_ice_server(IceServer.parse(text)) for text in settings.ice_servers]
+        self._connection = RTCPeerConnection(RTCConfiguration(iceServers=servers))
+        self._connection.on("connectionstatechange", self._on_state)
+        self._connection.on("datachannel", self._on_channel)
+
+    @property
+    def connected(self) -> bool:
+        return self._connection.connectionState == "connected"
+
+    @property
+    def bitrate(self) -> int:
+        """Bits per second that the path bears. Any thread may read it."""
+        return self._bitrate.bits_per_second
+
+    def keyframe_wanted(self) -> bool:
+        """Whether the receiver asked for a keyframe since the last call. For the one thread that encodes."""
+        wanted, self._keyframe_wanted = self._keyframe_wanted, False
+        return wanted
+
+    def speak(self, voice: Packet, due: float) -> None:
+        """Send a packet of the driver's voice at `due` (monotonic seconds), where this peer hears it."""
+        if self._voice:
+            self._voice.offer(voice, due)
+
+    def timestamp(self, pts: int) -> int | None:
+        """The RTP timestamp of the packet of this `pts` (90 kHz); None where it is not known yet."""
+        return None if self._origin is None else (self._origin + pts) % TIMESTAMPS
+
+    async def answer(self, offer: str) -> str:
+        """The SDP answer to the SDP `offer`. BadOffer where it cannot be answered, NoPort where no port is free."""
+        section = video_section(offer, self._role, self._only)
+        self._ice_usernames = ice_usernames(offer)
+        description = RTCSessionDescription(sdp=filter_candidates(offer, self._rule), type="offer")
+        if self._only:
+            self._insist_on(self._only)
+        try:
+            await self._connection.setRemoteDescription(description)
+            self._prepare(section.rtp.muxId, voice_section(offer, self._role))
+            await self._connection.setLocalDescription(await self._connection.createAnswer())
+        except NoPort:
+            raise
+        except OperationError as error:
+            raise NoCommonCodec from error
+        except Exception as error:  # aiortc meets what strangers wrote with errors of every kind
+            raise BadOffer(f"The offer cannot be answered: {str(error) or type(error).__name__}.") from error
+        return self._finish(SessionDescription.parse(self._connection.localDescription.sdp), section.rtp.muxId)
+
+    async def add_candidates(self, fragment: str) -> None:
+        """Add the candidates of an SDP fragment (RFC 8840); what is malformed or against the rule is ignored.
+
+        IceRestart where the fragment is of another ICE session than the offer.
+        """
+        if not ice_usernames(fragment) <= self._ice_usernames:
+            raise IceRestart
+        for line in fragment.splitlines():
+            if candidate := allowed_candidate(line.strip(), self._rule):
+                added = candidate_from_aioice(candidate)
+                added.sdpMLineIndex = 0  # all sections are bundled with the first
+                await self._connection.addIceCandidate(added)
+
+    async def close(self) -> None:
+        """End the connection and everything that belongs to it."""
+        if self._drain is not None:
+            self._drain.cancel()
+        await hang_up(self._connection)
+
+    def _prepare(self, mid: str, voice: MediaDescription | None) -> None:
+        """Between the remote and the local description: tune, bind, and put the puppet in the section `mid`."""
+        for transceiver in self._connection.getTransceivers():
+            if transceiver.mid == mid:
+                self._perform(transceiver)
+            elif voice and transceiver.mid == voice.rtp.muxId:
+                self._converse(transceiver, voice.rtp.codecs[0].payloadType)
+            else:
+                transceiver.direction = "inactive"
+        for transport in ice_transports(self._connection):
+            self.warnings += aiortc_patches.bind(transport, self._settings, self._rule)
+
+    def _insist_on(self, codec: CodecName) -> None:
+        spoken = RTCRtpSender.getCapabilities("video").codecs
+        transceiver = self._connection.addTransceiver("video", direction="sendonly")
+        transceiver.setCodecPreferences([each for each in spoken if each.name.upper() == codec])
+
+    def _perform(self, transceiver: RTCRtpTransceiver) -> None:
+        transceiver.direction = self._role.ours
+        self.warnings += aiortc_patches.quicken(transceiver)
+        if self._role != DRIVER:
+            self._send(transceiver.sender)
+        if self._role != VIEWER:
+            self.warnings += aiortc_patches.hear_reports(transceiver.receiver, self._listener.on_report)
+            self._drain = asyncio.create_task(self._receive(transceiver.receiver.track))
+
+    def _converse(self, transceiver: RTCRtpTransceiver, payload_type: int | None) -> None:
+        transceiver.direction = self._role.ours
+        if self._role != DRIVER:
+            self._voice = VoiceTrack()
+            transceiver.sender.replaceTrack(self._voice)
+        if self._role != VIEWER:
+            self.hears_voice = True
+            buffer = VoiceBuffer(payload_type, self._listener.on_voice)
+            self.warnings += aiortc_patches.hear_voice(transceiver.receiver, buffer)
+
+    def _send(self, sender: RTCRtpSender) -> None:
+        self._sender = sender
+        sender.replaceTrack(self.track)
+        deaf = aiortc_patches.listen(sender, self._on_keyframe, self._bitrate.estimate, self._bitrate.lose)
+        self.hears_feedback = not deaf
+        self.warnings += deaf
+
+    def _finish(self, answer: SessionDescription, mid: str) -> str:
+        codec = next(media for media in answer.media if media.rtp.muxId == mid).rtp.codecs[0]
+        self.codec = "H264" if codec.name.upper() == "H264" else "VP8"
+        codec.parameters["x-google-start-bitrate"] = str(START_BITRATE)
+        return with_short_packets(str(answer))
+
+    async def _receive(self, track: MediaStreamTrack) -> None:
+        """Never let frames wait in aiortc's unbounded queue."""
+        with contextlib.suppress(MediaStreamError):
+            while True:
+                self._listener.on_frame(cast(av.VideoFrame, await track.recv()))
+
+    def _on_gone(self, packet: Packet) -> None:
+        if self._origin is None and self._sender and packet.size and packet.pts is not None:
+            timestamp = aiortc_patches.sent_timestamp(self._sender)
+            self._origin = None if timestamp is None else (timestamp - packet.pts) % TIMESTAMPS
+
+    def _on_keyframe(self) -> None:
+        self._keyframe_wanted = True
+
+    def _on_state(self) -> None:
+        if self._connection.connectionState == "connected":
+            self._listener.on_connected()
+        elif self._connection.connectionState in ("failed", "closed"):
+            self._listener.on_end()
+
+    def _on_channel(self, channel: RTCDataChannel) -> None:
+        if channel.label == CHANNEL:
+            channel.on("message", partial(self._on_message, channel))
+
+    def _on_message(self, channel: RTCDataChannel, message: str | bytes) -> None:
+        if not isinstance(message, str) or len(message) > LONGEST_MESSAGE:
+            return
+        reply = self._listener.on_message(message)
+        if channel.readyState == "open" and channel.bufferedAmount < UNREAD_REPLIES:
+            channel.send(reply)
+
+
+def ice_transports(connection: RTCPeerConnection) -> set[RTCIceTransport]:
+    """The transports of a connection: one where its sections are bundled."""
+    transports = {transceiver.receiver.transport.transport for transceiver in connection.getTransceivers()}
+    if connection.sctp is not None:
+        transports.add(connection.sctp.transport.transport)
+    return transports
+
+
+async def hang_up(connection: RTCPeerConnection) -> None:
+    """Close a connection, also in the middle of connecting: there, aiortc would start senders after it stopped them."""
+    if connection.connectionState != "connected":
+        for transport in ice_transports(connection):
+            await transport.stop()
+    await connection.close()
+
+
+def _ice_server(server: IceServer) -> RTCIceServer:
+    return RTCIceServer(urls=server.urls, username=server.username or None, credential=server.credential or None)

@@ -1,0 +1,228 @@
+"""Fetching from a hub that is a server of the test's own, with the ways in which hubs and networks fail."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import threading
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
+
+import pytest
+
+from pipeline.models import liveportrait_hub
+from pipeline.models.face_models import WeightsError
+from pipeline.models.liveportrait_hub import ANIMALS, HUMAN, HubFile, WeightSet
+
+FIRST, SECOND = bytes(range(256)) * 400, b"second" * 1000
+
+
+def digest(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+@pytest.fixture
+def files():
+    return WeightSet(
+        "tiny",
+        "Tiny",
+        (
+            HubFile("set/a/first.pth", digest(FIRST), len(FIRST)),
+            HubFile("set/b/second.pth", digest(SECOND), len(SECOND)),
+        ),
+    )
+
+
+class Hub(BaseHTTPRequestHandler):
+    """Sends clients on to where the bytes are, as the real one; `server.plan` says what goes wrong, one by one."""
+
+    def do_GET(self):
+        server = self.server
+        if self.path.startswith("/bytes/"):
+            self._send(server.content[self.path.removeprefix("/bytes/")])
+            return
+        server.asked.append((self.path, self.headers.get("Range")))
+        name = self.path.removeprefix("/KwaiVGI/LivePortrait/resolve/main/")
+        if name not in server.content:
+            self.send_error(404)
+        elif server.plan and isinstance(server.plan[0], int):
+            self.send_error(server.plan.pop(0))
+        else:
+            self.send_response(302)
+            self.send_header("Location", f"/bytes/{name}")
+            self.send_header("X-Linked-ETag", f'"{server.tag or digest(server.content[name])}"')
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+    def _send(self, data):
+        start = int((self.headers.get("Range") or "bytes=0-")[6:-1])
+        if start >= len(data):
+            self.send_error(416)
+            return
+        ranged = bool(start) and self.server.ranges
+        part = data[start:] if ranged else data
+        self.send_response(206 if ranged else 200)
+        self.send_header("Content-Length", str(len(part)))
+        self.end_headers()
+        cut = self.server.plan.pop(0) if self.server.plan else 1.0
+        self.wfile.write(part[: int(cut * len(part))])
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    server.content = {"set/a/first.pth": FIRST, "set/b/second.pth": SECOND}
+    server.plan, server.asked, server.ranges, server.tag = [], [], True, None
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_address[1]}")
+    monkeypatch.setenv("PUPPET_CACHE", str(tmp_path))
+    monkeypatch.setattr(liveportrait_hub, "PAUSE", 0.0)
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def contents():
+    folder = liveportrait_hub.weights_folder()
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_fetches_both_files_with_progress(server, files):
+    seen = []
+    assert [row.state for row in files.rows()] == ["missing", "missing"] and not files.is_begun()
+    rows = files.fetch(lambda done, total: seen.append((done, total)))
+    assert [row.state for row in rows] == ["present", "present"] and files.is_begun()
+    assert contents() == server.content
+    total = len(FIRST) + len(SECOND)
+    assert seen[-1] == (total, total) and [done for done, _ in seen] == sorted(done for done, _ in seen)
+    files.fetch()
+    assert len(server.asked) == 2  # nothing is fetched twice
+
+
+def test_goes_on_where_it_was_cut_off(server, files):
+    server.plan = [0.5, 0.5]
+    files.fetch()
+    assert contents() == server.content
+    half = len(FIRST) // 2
+    assert [asked for _, asked in server.asked] == [None, f"bytes={half}-", f"bytes={half + half // 2}-", None]
+
+
+def test_goes_on_after_a_restart(server, files):
+    part = liveportrait_hub.weights_folder() / "set/a/first.pth.part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(FIRST[:1000])
+    files.fetch()
+    assert contents() == server.content
+    assert server.asked[0][1] == "bytes=1000-"
+
+
+def test_begins_again_where_the_hub_cannot_go_on(server, files):
+    server.plan, server.ranges = [0.5], False
+    seen = []
+    files.fetch(lambda done, total: seen.append(done))
+    assert contents() == server.content and seen[-1] == len(FIRST) + len(SECOND)
+
+
+def test_a_part_of_something_longer_is_thrown_away(server, files):
+    part = liveportrait_hub.weights_folder() / "set/a/first.pth.part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(FIRST * 2)
+    files.fetch()
+    assert contents() == server.content
+
+
+def test_a_busy_hub_is_asked_again(server, files):
+    server.plan = [503, 429]
+    files.fetch()
+    assert contents() == server.content
+
+
+def test_another_content_is_refused_and_not_kept(server, files):
+    server.content["set/b/second.pth"] = b"secret" * 1000
+    with pytest.raises(WeightsError) as error:
+        files.fetch()
+    for words in ("set/b/second.pth", digest(b"secret" * 1000), digest(SECOND), "Try again"):
+        assert words in str(error.value)
+    assert contents() == {"set/a/first.pth": FIRST}
+
+
+def test_a_file_without_a_known_hash_is_checked_against_the_hubs(server, files):
+    animals = replace(files, files=(HubFile("set/a/first.pth"),))
+    server.tag = digest(SECOND)
+    with pytest.raises(WeightsError, match=f"arrived with the sha256 {digest(FIRST)}, expected {digest(SECOND)}"):
+        animals.fetch()
+    server.tag = None
+    assert animals.fetch()[0].state == "present"
+
+
+def test_not_on_the_hub(server, files):
+    del server.content["set/a/first.pth"]
+    with pytest.raises(WeightsError, match=r"first\.pth could not be fetched .*the hub answers 404"):
+        files.fetch()
+    assert len(server.asked) == 1
+
+
+def test_offline_says_what_to_do(server, files, monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
+    with pytest.raises(WeightsError) as error:
+        files.fetch()
+    for words in ("set/a/first.pth", "KwaiVGI/LivePortrait", str(tmp_path), "--weights", "refused"):
+        assert words in str(error.value)
+
+
+def test_no_room(server, files, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1000))
+    with pytest.raises(WeightsError, match=r"need 0 MB more, and .* has 0 MB left; make room there"):
+        files.fetch()
+    assert server.asked == []
+
+
+def test_no_permission(server, files, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("PUPPET_CACHE", str(tmp_path / "file"))
+    with pytest.raises(WeightsError, match=r"cannot be stored in .*PUPPET_CACHE"):
+        files.fetch()
+
+
+def test_damaged_files_are_told_and_replaced(server, files):
+    files.fetch()
+    (liveportrait_hub.weights_folder() / "set/a/first.pth").write_bytes(b"x")
+    with pytest.raises(WeightsError, match=r"first\.pth is damaged; run `python run\.py weights fetch tiny`"):
+        files.verify()
+    files.fetch()
+    assert contents() == server.content
+
+
+def test_the_manifests():
+    assert all(len(file.sha256 or "") == 64 and file.size for file in HUMAN.files)
+    assert [file.name for file in ANIMALS.files] == [file.name for file in HUMAN.files]
+    assert sum(file.size or 0 for file in HUMAN.files) == 522_320_239
+
+
+def test_official_files_are_told_from_others():
+    official = {file.name: file.sha256 or "" for file in HUMAN.files}
+    assert liveportrait_hub.strangers(official) == []
+    assert liveportrait_hub.strangers(official | {"warping_module": "0" * 64}) == ["warping_module"]
+
+
+@pytest.mark.parametrize("folder", ["", "liveportrait", "liveportrait_animals"])
+def test_a_folder_is_complete(tmp_path, folder):
+    assert not liveportrait_hub.is_complete(tmp_path)
+    for file in (*HUMAN.files, *ANIMALS.files):
+        path = tmp_path / file.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert liveportrait_hub.is_complete(tmp_path / folder)
+    expected = "liveportrait_animals/base_models_v1.1" if "animals" in folder else "liveportrait/base_models"
+    assert (
+        liveportrait_hub.find(tmp_path / folder, "warping_module").resolve()
+        == tmp_path / expected / "warping_module.pth"
+    )

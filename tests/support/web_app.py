@@ -1,0 +1,70 @@
+"""The real application around a fake animator, for the tests of web/."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import cv2
+import numpy as np
+from starlette.testclient import TestClient
+
+from pipeline.core.animator import AnimateOptions, Picture, Portrait
+from pipeline.imaging.source_picture import Unsuitable
+from pipeline.load import Loaded
+from realtime.webrtc.settings import MediaSettings
+from tests.support.fakes import FakeAnimator, FakeTracker
+from web.app import create_app
+from web.core.settings import Settings
+from web.routes.sessions import MAX_TEXT
+from web.services.engine import Engine
+from web.services.portraits import Portraits
+
+URL = "http://127.0.0.1:7860"
+LOOPBACK = MediaSettings(strict=True)
+SDP = {"content-type": "application/sdp"}
+BAD_OFFERS = [
+    ("", SDP, 400),
+    ("hello", SDP, 400),
+    ("v=0\r\n", SDP, 400),
+    (b"\xff\xfe\x00", SDP, 400),
+    ("v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=audio 9 RTP/AVP 0\r\n", SDP, 400),
+    ("v=0", {"content-type": "text/plain"}, 415),
+    ("v=0", {}, 415),
+    ("{}", {"content-type": "application/json"}, 415),
+    ("v" * (MAX_TEXT + 1), SDP, 413),
+]
+"""(body, headers, status): what no endpoint that takes offers may accept."""
+
+
+class PickyAnimator(FakeAnimator):
+    """Finds a face in every picture that is not black, and has a word on white ones."""
+
+    supports = frozenset(AnimateOptions.__dataclass_fields__)
+
+    def prepare(self, picture: Picture) -> Portrait:
+        if not picture.any():
+            raise Unsuitable("No face was found in the portrait; choose another.")
+        portrait = super().prepare(picture)
+        warnings = ("It is very white.",) if picture.min() == 255 else ()
+        return Portrait(portrait.key, picture, portrait.face, warnings)
+
+
+def picture_file(level: int, suffix: str = ".png", side: int = 8) -> bytes:
+    """A gray picture as a file."""
+    return cv2.imencode(suffix, np.full((side, side, 3), level, np.uint8))[1].tobytes()
+
+
+def make_engine() -> Engine:
+    animator = PickyAnimator()
+    portraits = Portraits(animator, {"gray": picture_file(90), "light": picture_file(200)})
+    return Engine(Loaded(animator, "a test asked for it", "cpu"), FakeTracker, portraits)
+
+
+@contextmanager
+def client(**settings: Any) -> Iterator[TestClient]:
+    """A client of the application, which is started and ended around it."""
+    app = create_app(Settings(media=LOOPBACK, **settings), make_engine())
+    with TestClient(app, base_url=URL, raise_server_exceptions=False) as opened:
+        yield opened

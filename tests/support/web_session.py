@@ -1,0 +1,41 @@
+"""A session over HTTP on loopback, with a peer that drives it, in one event loop with the test."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+
+from tests.support.fakes import FakePeer
+from tests.support.web_app import LOOPBACK, URL
+from web.app import create_app
+from web.core.settings import Settings
+from web.services.engine import Engine
+
+
+@asynccontextmanager
+async def connected(engine: Engine, **settings: Any) -> AsyncIterator[tuple[httpx.AsyncClient, str, FakePeer]]:
+    """A client of the application, the path of a session in it, and the session's peer, which sees pictures."""
+    app, peer = create_app(Settings(media=LOOPBACK, **settings), engine), FakePeer()
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=URL) as web,
+    ):
+        try:
+            headers = {"content-type": "application/sdp"}
+            opened = await web.post("/session", content=await peer.offer(), headers=headers)
+            await peer.accept(opened.text)
+            await peer.picture()
+            yield web, opened.headers["location"], peer
+        finally:
+            await peer.close()
+
+
+async def recorded(web: httpx.AsyncClient, session: str, seconds: float = 0.5) -> dict[str, Any]:
+    """Wait until so much is recorded; what the statistics say then."""
+    while (report := (await web.get(f"{session}/stats")).json()["recording"])["seconds"] < seconds:
+        await asyncio.sleep(0.02)
+    return dict(report)

@@ -1,0 +1,142 @@
+"""Measure lip sync in a real Chromium: python -m tests.tools.lip_sync [--seconds 12].
+
+A page sends numbered pictures and, every 0.7 s, a beep; it notes when it drew each picture and made each beep, and when
+each of them came back. What a beep took longer than the pictures about it is the error: positive where the voice is
+late. What a beep needs from the page's own maker to its own ear, without a connection, is measured beside it and left
+out, as the delays of microphone and loudspeaker are. The server is the real one; its animator shows the number of the
+driver's picture after some milliseconds of work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import bisect
+import statistics
+import threading
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+from playwright.sync_api import Playwright, sync_playwright
+
+from pipeline.core.animator import Cue, Picture
+from realtime.webrtc.codec import CODECS
+from tests.support.browser import chromium, opened, wait_for
+from tests.support.fakes import SIZE, FakeAnimator
+from tests.support.web_app import LOOPBACK, make_engine
+from web.app import create_app
+from web.cli.latency import _served
+from web.core.settings import Settings
+
+ABOUT_MS = 500  # pictures so near to a beep count as those about it
+LONGEST_MS = 600  # that a beep takes: less than from one to the next
+SIDE = 512  # of a picture
+
+MEASURE = (Path(__file__).parent / "lip_sync.js").read_text()
+
+
+@dataclass(frozen=True)
+class LipSyncFound:
+    """What came back, in milliseconds."""
+
+    errors: list[float]  # of each beep
+    voice: float  # from beep to beep, median, without `loop`
+    picture: float  # from picture to picture, median
+    loop: float  # that the page itself needs to make a beep and hear it, median
+    told: dict[str, float] | None  # by the server
+    buffered: float  # in the browser's buffer for the voice, mean
+    concealed: int  # samples that the browser had to make up
+
+
+class LargeAnimator(FakeAnimator):
+    """Its pictures are as large as the real ones."""
+
+    def _draw(self, cue: Cue) -> Picture:
+        picture = super()._draw(cue)
+        return cv2.copyMakeBorder(picture, 0, SIDE - SIZE, 0, SIDE - SIZE, cv2.BORDER_REPLICATE)
+
+
+def measure(
+    playwright: Playwright, codec: str, work: float = 0.0, seconds: float = 8, warm_up: float = 8
+) -> LipSyncFound:
+    """With an animator that takes `work` seconds for a picture."""
+    engine = make_engine()
+    animator = LargeAnimator(lambda cue: threading.Event().wait(work) and None)
+    engine = replace(engine, loaded=replace(engine.loaded, animator=animator))
+    settings = Settings(port=0, media=LOOPBACK)
+    app = create_app(settings, engine)
+    with _served(app, settings) as url, chromium(playwright) as context:
+        page = opened(context.pages[0], url)
+        found = page.evaluate(MEASURE, {"codec": codec, "warmUp": warm_up, "seconds": seconds})
+        [session] = app.state.sessions
+        told = session.stats()["audio"]
+        page.click("#stop")
+        wait_for(page, "idle")
+        return analyse({**found, "told": told})
+
+
+def analyse(found: dict[str, Any]) -> LipSyncFound:
+    """The errors, of what the page noted."""
+    pictures = _latencies(found["drawn"], found["shown"])
+    loop = statistics.median(took for _, took in _beeps(found["begun"], found["looped"]))
+    voices = [(begun, took - loop) for begun, took in _beeps(found["begun"], found["heard"])]
+    errors = []
+    for begun, took in voices:
+        about = [latency for drawn, latency in pictures if abs(drawn - begun) < ABOUT_MS]
+        if about:
+            errors.append(took - statistics.median(about))
+    return LipSyncFound(
+        errors,
+        statistics.median(took for _, took in voices),
+        statistics.median(latency for _, latency in pictures),
+        loop,
+        found["told"],
+        found["buffered"],
+        found["concealed"],
+    )
+
+
+def _beeps(begun: list[float], heard: list[float]) -> list[tuple[float, float]]:
+    """(when it was made, how long until it was heard) of each beep."""
+    after = ((time, bisect.bisect(heard, time)) for time in begun)
+    beeps = ((time, heard[at] - time) for time, at in after if at < len(heard))
+    return [(time, took) for time, took in beeps if took < LONGEST_MS]
+
+
+def _latencies(drawn: list[tuple[int, float]], shown: list[tuple[int, float]]) -> list[tuple[float, float]]:
+    """(when it was drawn, how long until it was shown) of each picture."""
+    latencies = []
+    latest: dict[int, float] = {}
+    events = sorted(
+        [(time, False, number) for number, time in drawn] + [(time, True, number) for number, time in shown]
+    )
+    for time, back, number in events:
+        if not back:
+            latest[number] = time
+        elif number in latest:
+            latencies.append((latest[number], time - latest.pop(number)))
+    return latencies
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=12)
+    seconds = parser.parse_args().seconds
+    print("codec  work ms | error p50   p5  p95 | voice picture (loop) | buffer concealed | server says")
+    with sync_playwright() as playwright:
+        for codec in CODECS:
+            for work in (0.01, 0.1):
+                print(line(codec, work, measure(playwright, codec, work, seconds)), flush=True)
+
+
+def line(codec: str, work: float, found: LipSyncFound) -> str:
+    """Of the table."""
+    p5, *_, p95 = statistics.quantiles(found.errors, n=20)
+    error = f"{statistics.median(found.errors):9.0f} {p5:4.0f} {p95:4.0f}"
+    ways = f"{found.voice:5.0f} {found.picture:7.0f} {found.loop:6.0f}"
+    return f"{codec:5} {work * 1000:8.0f} | {error} | {ways} | {found.buffered:6.0f} {found.concealed:9} | {found.told}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""How well a long recording keeps in step, and what it costs. `python -m tests.tools.long_recording [MINUTES]`
+
+A portrait of 512 x 512 sways, flashes once a second, and clicks with it; it is recorded as fast as the encoder goes.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import av
+import numpy as np
+
+from pipeline.core.animator import Planes
+from pipeline.imaging.i420 import to_planes
+from pipeline.imaging.source_picture import default_portrait, read_picture
+from realtime.endpoints.output import ShownPicture
+from tests.support.films import Heard, piece, record
+
+SWAYS = 90  # different pictures
+SECOND = 150  # thirds of a fiftieth: a picture each 5, sound each 3
+
+
+def swaying() -> list[Planes]:
+    portrait = read_picture(default_portrait())
+    turns = np.sin(np.arange(SWAYS) * (2 * np.pi / SWAYS))
+    return [to_planes(np.roll(portrait, (round(6 * turn), round(12 * turn)), (0, 1))) for turn in turns]
+
+
+def performance(seconds: int) -> Iterator[ShownPicture | Heard]:
+    pictures, quiet, click = swaying(), piece(0.0), piece(0.5)
+    flash = np.full_like(pictures[0], 235)
+    for n in range(seconds * SECOND):
+        if n % 5 == 0:
+            yield ShownPicture(flash if n % SECOND == 0 else pictures[n // 5 % SWAYS], n / SECOND, None)
+        if n % 3 == 0:
+            yield Heard(click if n % SECOND == 0 else quiet, n / SECOND)
+
+
+def offsets(path: Path) -> list[float]:
+    """Milliseconds from each flash to its click."""
+    flashes: list[float] = []
+    clicks: list[float] = []
+    with av.open(str(path)) as container:
+        for frame in container.decode():
+            levels = frame.to_ndarray()
+            if isinstance(frame, av.VideoFrame):
+                flashes += [frame.time] if levels[: frame.height].min() > 200 else []
+            elif (loud := np.flatnonzero(levels[0] > 0.25)).size:
+                at = frame.time + loud[0] / frame.sample_rate
+                clicks += [at] if not clicks or at - clicks[-1] > 0.5 else []
+    return [(click - flash) * 1000 for flash, click in zip(flashes, clicks, strict=True)]
+
+
+def main(minutes: int) -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "r.mp4"
+        began, spent = time.perf_counter(), time.process_time()
+        report = record(path, performance(minutes * 60), audio=True)
+        began, spent = time.perf_counter() - began, time.process_time() - spent
+        found = offsets(path)
+    pictures = round(report["seconds"] * 30)
+    print(
+        f"{report['seconds']:.2f} s, {pictures} pictures, {report['bytes'] / 1e6:.1f} MB, {report['dropped']} dropped"
+    )
+    print(f"{began:.1f} s of time, {spent / pictures * 1000:.2f} ms of CPU a picture, sound and feeding included")
+    print(f"click after flash: first {found[0]:+.1f} ms, last {found[-1]:+.1f} ms", end=", ")
+    print(f"all {len(found)} within {min(found):+.1f} .. {max(found):+.1f} ms")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if sys.argv[1:] else 10)

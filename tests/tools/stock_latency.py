@@ -1,0 +1,145 @@
+"""Measure aiortc as it comes beside ours: python -m tests.tools.stock_latency [--seconds 15] [--rounds 3].
+
+The same animator, camera, client and measurement, taking turns. Stock is what aiortc's own example does: the work in
+`recv()`, aiortc's jitter buffer, decoder and encoder, no playout delay asked for. Only the media's address is ours.
+Prints the medians of the rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from queue import Queue
+from typing import Any
+
+import av
+import cv2
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc.mediastreams import MediaStreamTrack
+from fastapi import FastAPI, Request, Response
+from fastapi.staticfiles import StaticFiles
+
+from pipeline.core.animator import AnimateOptions, DrivingFrame, Portrait
+from pipeline.driving.driver_state import DriverState
+from realtime.bench.glass_to_glass import analyse
+from realtime.bench.timecode import CodeCarrier
+from realtime.webrtc import aiortc_patches
+from realtime.webrtc.ice import AddressRule
+from realtime.webrtc.peer import ice_transports
+from realtime.webrtc.settings import MediaSettings
+from web.app import STATIC
+from web.cli.latency import Event, Plan, driver_pictures, observe, routes
+from web.core.settings import Settings
+from web.services.engine import Engine, load_engine
+
+LOOPBACK = MediaSettings(strict=True)
+FIGURES = ("p50", "p95", "p99")
+ROOT = Path(__file__).parents[2]
+
+
+class TransformTrack(MediaStreamTrack):
+    """The puppet, made in `recv()` of the driver's frame."""
+
+    kind = "video"
+
+    def __init__(self, track: MediaStreamTrack, engine: Engine, carrier: CodeCarrier, portrait: Portrait) -> None:
+        super().__init__()
+        self._track, self._carrier, self._portrait = track, carrier, portrait
+        self._tracker = engine.new_tracker()
+        self._performance = DriverState()
+        self._options = AnimateOptions()
+
+    async def recv(self) -> av.VideoFrame:
+        frame: Any = await self._track.recv()
+        picture, time = frame.to_ndarray(format="rgb24"), float(frame.time)
+        seen = DrivingFrame(picture, self._tracker.track(picture, time), time, self._performance.motion)
+        [motion] = self._carrier.read_motion([seen])
+        cue = self._performance.cue(self._portrait, self._options, motion, time, picture)
+        [planes] = self._carrier.animate([cue], "i420")
+        shown = av.VideoFrame.from_ndarray(planes, format="yuv420p")
+        shown.pts, shown.time_base = frame.pts, frame.time_base
+        return shown
+
+
+def stock_app(engine: Engine, carrier: CodeCarrier) -> FastAPI:
+    app = FastAPI()
+    app.state.sessions = []
+    app.mount("/client", StaticFiles(directory=STATIC))
+    connections = []
+
+    @app.post("/session")
+    async def open_session(request: Request) -> Response:
+        connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        connections.append(connection)
+        portrait = engine.portraits.first.portrait
+        connection.on("track", lambda track: connection.addTrack(TransformTrack(track, engine, carrier, portrait)))
+        offer = (await request.body()).decode()
+        await connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+        for transport in ice_transports(connection):
+            aiortc_patches.bind(transport, LOOPBACK, AddressRule.of(LOOPBACK))
+        await connection.setLocalDescription(await connection.createAnswer())
+        return Response(connection.localDescription.sdp, 201, media_type="application/sdp")
+
+    return app
+
+
+def measure_stock(codec: str, seconds: int, output: Path) -> None:
+    """One round, in this process: nothing in it may be tuned before."""
+    settings = Settings(port=0, animator="meshwarp", media=LOOPBACK)
+    engine = load_engine(settings, lambda done, total: None)
+    carrier = CodeCarrier(engine.loaded.animator)
+    plan, events = Plan("browser", seconds, codec="H264" if codec == "h264" else "VP8"), Queue[Event]()
+    app = stock_app(engine, carrier)
+    app.include_router(routes(plan, driver_pictures(), events))
+    recording, watch = observe(app, settings, plan, events, lambda done, total: None)
+    measured = analyse(recording, watch.served({}), plan.fps)
+    output.write_text(json.dumps(measured.figures | watch.resources()))
+
+
+def round_of(who: str, codec: str, seconds: int) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "figures.json"
+        options = ["--codec", codec, "--seconds", str(seconds), "--json", str(output)]
+        ours = ["run.py", "latency", "--client", "browser", "--animator", "meshwarp"]
+        command = ours if who == "ours" else ["-m", "tests.tools.stock_latency", "--stock"]
+        subprocess.run([sys.executable, *command, *options], cwd=ROOT, check=True, capture_output=True)
+        figures: dict[str, Any] = json.loads(output.read_text())
+        return figures
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--stock", action="store_true", help=argparse.SUPPRESS)  # one round in this process
+    parser.add_argument("--codec", choices=("h264", "vp8"), help=argparse.SUPPRESS)
+    parser.add_argument("--json", type=Path, help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.stock:
+        sys.setswitchinterval(0.001)
+        cv2.setNumThreads(1)
+        measure_stock(chosen.codec, chosen.seconds, chosen.json)
+        return
+    print(
+        "| codec | who | p50 ms | p95 ms | p99 ms | fps | freezes | server's cores |\n|---|---|---|---|---|---|---|---|"
+    )
+    for codec in ("h264", "vp8"):
+        rounds = [
+            (who, round_of(who, codec, chosen.seconds)) for _ in range(chosen.rounds) for who in ("stock", "ours")
+        ]
+        for who in ("stock", "ours"):
+            of = [figures for name, figures in rounds if name == who]
+            ranks = [statistics.median(f["glass_to_glass_ms"][rank] for f in of) for rank in FIGURES]
+            others = [statistics.median(f[key] for f in of) for key in ("fps", "freezes")]
+            cores = statistics.median(f["cpu_cores"]["server"] for f in of)
+            cells = [f"{value:.0f}" for value in ranks] + [f"{value:.3g}" for value in (*others, cores)]
+            print(f"| {codec} | {who} | {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

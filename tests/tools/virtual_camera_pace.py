@@ -1,0 +1,52 @@
+"""How evenly `run.py camera` feeds a virtual camera; its driver only keeps the times. Not a test: it takes long.
+
+python -m tests.tools.virtual_camera_pace [SECONDS]
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+
+import numpy as np
+import pyvirtualcam
+
+import run
+from tests.support.virtual_cameras import Recording
+
+WORDS = ("camera", "--camera", "demo", "--virtual-camera", "--animator", "meshwarp")
+
+
+class Times(Recording):
+    """Keeps the last picture only."""
+
+    def add(self, picture: np.ndarray) -> None:
+        super().add(picture)
+        self.pictures[:-1] = []
+
+
+def main(seconds: float) -> None:
+    recording, began, ready = Times(), time.monotonic(), []
+    pyvirtualcam.camera.BACKENDS.clear()
+    pyvirtualcam.register_backend("recording", recording.backend)
+    show, run.print = print, lambda *words, **options: (ready.append(time.monotonic()), show(*words, **options))
+
+    def press_ctrl_c() -> None:
+        recording.wait(len, 600)
+        time.sleep(seconds)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=press_ctrl_c).start()
+    code = run.main(WORDS)
+    gaps = np.diff(recording.times) * 1000
+    p50, p95, p99 = np.percentile(np.abs(gaps - 1000 / 30), (50, 95, 99))
+    print(f"exit code {code}; {len(gaps) + 1} pictures at {recording.opened['size']}, {recording.opened['format']}")
+    print(f"ready after {ready[-1] - began:.2f} s, the first picture {recording.times[0] - ready[-1]:+.3f} s from then")
+    print(f"{1000 / gaps.mean():.3f} a second; intervals are off by p50 {p50:.2f}, p95 {p95:.2f}, p99 {p99:.2f} ms")
+
+
+if __name__ == "__main__":
+    main(float(sys.argv[1]) if len(sys.argv) > 1 else 60.0)

@@ -1,0 +1,84 @@
+import json
+import re
+from dataclasses import fields
+
+import pytest
+
+from pipeline.core.animator import AnimateOptions
+from tests.support.web_app import client
+from web.panel import GROUPS, PRESETS
+
+
+@pytest.fixture(scope="module")
+def config() -> dict:
+    """What Gradio tells the browser about the page."""
+    with client() as web:
+        return web.get("/config").json()
+
+
+def test_every_option_has_one_place():
+    placed = [name for names in GROUPS.values() for name in names]
+    assert sorted(placed) == sorted(spec.name for spec in fields(AnimateOptions))
+
+
+def test_controls_come_from_the_options(config):
+    props = {component["props"].get("elem_id"): component["props"] for component in config["components"]}
+    for spec in fields(AnimateOptions):
+        if "colour" in spec.metadata:
+            continue  # the browser's own
+        control = props[f"option-{spec.name}"]
+        assert (control["value"], control["label"], control["info"]) == (
+            spec.default,
+            spec.metadata["label"],
+            spec.metadata["hint"],
+        )
+        if "low" in spec.metadata:
+            assert (control["minimum"], control["maximum"]) == (spec.metadata["low"], spec.metadata["high"])
+
+
+def test_every_number_has_its_unit(config):
+    classes = {known["props"].get("elem_id"): known["props"].get("elem_classes") for known in config["components"]}
+    units = {"×": ["times"], "°": ["degrees"], "": ["bare"]}
+    for spec in fields(AnimateOptions):
+        if "unit" in spec.metadata:
+            assert classes[f"option-{spec.name}"] == units[spec.metadata["unit"]]
+
+
+def test_the_colour_is_the_browsers_own_control(config):
+    [colour] = [known for known in config["components"] if known["props"].get("elem_id") == "option-background_colour"]
+    assert f'<input type="color" value="{AnimateOptions.background_colour}">' in colour["props"]["value"]
+
+
+def test_presets_are_options_that_fit():
+    for values in PRESETS.values():
+        assert AnimateOptions().changed(values) != AnimateOptions() or not values
+
+
+def test_gradio_is_asked_for_no_values_of_its_own(config):
+    """Presets reach the controls by one click, whose script gives all values in the controls' order."""
+    ids = {known["id"]: known["props"].get("elem_id") for known in config["components"]}
+    [apply] = [known for known in config["dependencies"] if ids.get(known["targets"][0][0]) == "apply"]
+    order = [ids[output].removeprefix("option-") for output in apply["outputs"]]
+    assert order == [name for names in GROUPS.values() for name in names if name != "background_colour"]
+    assert not apply["backend_fn"] and apply["js"] == "() => window.puppet.values()"
+
+
+def test_no_control_asks_the_server(config):
+    changes = [known for known in config["dependencies"] if known["targets"][0][1] == "change"]
+    assert len(changes) == len(fields(AnimateOptions)) - 1  # the colour is the browser's own control
+    assert not any(change["backend_fn"] for change in changes)
+
+
+def test_the_promised_elements(config):
+    html = json.dumps(config)
+    names = ("camera", "animated", "start", "stop", "calibrate", "status", "fps", "latency", "drops", "audio", "record")
+    for name in names:
+        assert html.count(f'id=\\"{name}\\"') == 1
+    assert re.search(r'<p id=\\"status\\"[^>]*data-state=\\"idle\\"', html)
+    assert len(re.findall(r"<video[^>]*playsinline muted autoplay", html)) == 2
+
+
+def test_only_what_the_animator_or_the_session_supports(monkeypatch):
+    monkeypatch.setattr("tests.support.web_app.PickyAnimator.supports", frozenset({"head"}))
+    with client() as web:
+        assert re.findall(r'"elem_id":"option-(\w+)"', web.get("/config").text) == ["head", "size"]

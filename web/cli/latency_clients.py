@@ -1,0 +1,139 @@
+"""The client of a latency measurement: headless Chromium, or a Python process where there is none. And its CPU time."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
+
+from realtime.bench.glass_to_glass import LatencyError
+
+ClientName = Literal["browser", "python"]
+
+ROOT = Path(__file__).parents[2]
+BROWSERS = (
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "google-chrome-stable",
+    "chrome",
+    "msedge",
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+)
+FLAGS = (
+    "--headless=new",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--allow-loopback-in-peer-connection",
+    "--autoplay-policy=no-user-gesture-required",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # nothing leaves this machine
+)
+STOP_SECONDS = 5.0
+
+
+def find_browser() -> str | None:
+    """Chromium or one of its kin on this machine."""
+    return next((path for name in BROWSERS if (path := shutil.which(name))), None)
+
+
+def choose(wanted: ClientName | None) -> tuple[ClientName, str]:
+    """The client to measure with, and why this one."""
+    if wanted:
+        return wanted, "you asked for it"
+    if find_browser():
+        return "browser", "there is a Chromium"
+    return "python", "there is no Chromium"
+
+
+class Client:
+    """A running client."""
+
+    def __init__(self, process: subprocess.Popen[bytes], complaints: Path) -> None:
+        self._process = process
+        self._complaints = complaints
+
+    def check(self) -> None:
+        """LatencyError where it ended by itself, with its last words."""
+        if self._process.poll() is not None:
+            words = self._complaints.read_text(errors="replace").strip().rpartition("\n")[2]
+            raise LatencyError(f"The client ended early (exit code {self._process.returncode}): {words or 'no word'}")
+
+    def cpu_seconds(self) -> float | None:
+        """That it and its children used so far; None where the system has no /proc."""
+        return cpu_seconds(self._process.pid)
+
+
+@contextmanager
+def client(name: ClientName, url: str) -> Iterator[Client]:
+    """The client, measuring at the server of this URL. LatencyError where there is no browser."""
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        complaints = Path(folder) / "complaints"
+        command = _browser(url, Path(folder) / "profile") if name == "browser" else _python(url)
+        with complaints.open("wb") as file:
+            process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=file)
+        try:
+            yield Client(process, complaints)
+        finally:
+            _stop(process)
+
+
+def _browser(url: str, profile: Path) -> list[str]:
+    browser = find_browser()
+    if browser is None:
+        raise LatencyError(
+            "There is no Chromium here; on Debian `apt-get install chromium` installs it, or use --client python."
+        )
+    as_root = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    return [browser, *FLAGS, *as_root, f"--user-data-dir={profile}", f"{url}/client/latency/latency.html"]
+
+
+def _python(url: str) -> list[str]:
+    return [sys.executable, "-m", "realtime.bench.latency_client", url]
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def cpu_seconds(root: int) -> float | None:
+    """CPU time of the process `root` and of all that descend from it and live; None where there is no /proc."""
+    if not Path("/proc/self/stat").exists():
+        return None
+    parents: dict[int, int] = {}
+    seconds: dict[int, float] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()  # the name before it may hold anything
+        except OSError:
+            continue  # it ended meanwhile
+        process = int(stat.parent.name)
+        parents[process] = int(fields[1])
+        seconds[process] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return sum(spent for process, spent in seconds.items() if _descends(process, root, parents))
+
+
+def resident_megabytes() -> float | None:
+    """This process's memory; None where there is no /proc."""
+    statm = Path("/proc/self/statm")
+    return round(int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6, 1) if statm.exists() else None
+
+
+def _descends(process: int, root: int, parents: dict[int, int]) -> bool:
+    while process != root and process in parents:
+        process = parents[process]
+    return process == root

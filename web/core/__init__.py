@@ -1,0 +1,1 @@
+"""What every route needs: settings, the guard, request bodies, errors, dependencies."""

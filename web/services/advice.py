@@ -1,0 +1,23 @@
+"""What would make the pictures better on this machine, in sentences for the page."""
+
+from __future__ import annotations
+
+import shutil
+
+from pipeline.load import Loaded
+from pipeline.models.liveportrait_hub import is_complete, weights_folder
+
+FETCH = "python run.py weights fetch liveportrait"
+
+
+def better(loaded: Loaded) -> str:
+    """What is missing for LivePortrait to run live; empty where it does."""
+    gpu = shutil.which("nvidia-smi") is not None
+    if loaded.animator.name == "liveportrait":
+        return "" if gpu else "LivePortrait is live on an NVIDIA GPU only, and none was found: mesh-warp is, here."
+    lacking = [] if gpu else ["an NVIDIA GPU; none was found"]
+    if not is_complete(weights_folder()):
+        lacking.append(f"its weights (520 MB): {FETCH}")
+    if not lacking:
+        return "LivePortrait can run here: start with --animator liveportrait."
+    return f"LivePortrait also moves skin and hair. It needs {', and '.join(lacking)}."

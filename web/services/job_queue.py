@@ -1,0 +1,175 @@
+"""Work on files: one child process after the other, each a command of `run.py` at a lower priority than live sessions.
+
+What a job reads and writes lies in a folder of its own, which goes with the job.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import secrets
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+ROOT = Path(__file__).parents[2]
+MOST = 16  # jobs, of all users
+NICENESS = 5
+PATIENCE_SECONDS = 3.0  # between asking a child to end and ending it
+PROGRESS = re.compile(rb"([A-Z][\w ]+):[^\r]*?(\d+)/(\d+) \[")  # as the bars of `run.py` show it
+
+State = Literal["waiting", "running", "done", "failed", "cancelled"]
+
+
+class JobsFull(RuntimeError):
+    """No further job fits."""
+
+
+class UnknownJob(KeyError):
+    """There is no such job, or no longer."""
+
+
+@dataclass(eq=False)
+class Job:
+    """One command. `output` is the file that it writes, in `folder`."""
+
+    name: str
+    folder: Path
+    words: Sequence[str]
+    output: Path
+    id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
+    state: State = "waiting"
+    step: str = ""  # what is done now, and how much of it
+    done: int = 0
+    total: int = 0
+    detail: str = ""  # what it made, or what was wrong
+    process: asyncio.subprocess.Process | None = None
+
+    def report(self) -> dict[str, Any]:
+        """Fit for JSON."""
+        told = {name: getattr(self, name) for name in ("id", "name", "state", "step", "done", "total", "detail")}
+        return told | {"url": f"/jobs/{self.id}/{self.output.name}" if self.state == "done" else None}
+
+
+class Jobs:
+    """The queue. Used on one event loop."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[str, Job] = {}
+        self._queue: asyncio.Queue[Job] = asyncio.Queue()
+        self._runner: asyncio.Task[None] | None = None
+
+    @contextlib.contextmanager
+    def folder(self) -> Iterator[Path]:
+        """For one job's files, which go where they cannot all be put there. JobsFull."""
+        finished = [job for job in self._jobs.values() if job.state not in ("waiting", "running")]
+        if len(self._jobs) - len(finished) >= MOST:
+            raise JobsFull(f"{MOST} jobs are waiting already; try again when one is done.")
+        if len(self._jobs) >= MOST:
+            self._forget(finished[0])
+        folder = Path(tempfile.mkdtemp(prefix="puppet-job-"))
+        try:
+            yield folder
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+    def add(self, job: Job) -> None:
+        """Run it when those before it are done."""
+        self._jobs[job.id] = job
+        self._queue.put_nowait(job)
+        self._runner = self._runner or asyncio.create_task(self._run())
+
+    def get(self, id: str) -> Job:
+        """UnknownJob."""
+        try:
+            return self._jobs[id]
+        except KeyError:
+            raise UnknownJob(id) from None
+
+    async def remove(self, id: str) -> None:
+        """Cancel it where it is not done, and forget it with its files. UnknownJob."""
+        job = self.get(id)
+        job.state = "cancelled"
+        await _end(job.process)
+        self._forget(job)
+
+    async def close(self) -> None:
+        """End what runs, and leave no file."""
+        if self._runner:
+            self._runner.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._runner
+        for job in list(self._jobs.values()):
+            self._forget(job)
+
+    def _forget(self, job: Job) -> None:
+        del self._jobs[job.id]
+        shutil.rmtree(job.folder, ignore_errors=True)
+
+    async def _run(self) -> None:
+        while True:
+            job = await self._queue.get()
+            if job.state == "waiting":
+                try:
+                    await _perform(job)
+                except OSError as error:
+                    job.state, job.detail = "failed", f"The command could not be started ({error.strerror})."
+
+
+async def _perform(job: Job) -> None:
+    job.state = "running"
+    pipe = asyncio.subprocess.PIPE
+    process = job.process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "run.py", *job.words), cwd=ROOT, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe
+    )
+    _give_way(process.pid)
+    try:
+        assert process.stdout and process.stderr
+        said, complaint = await asyncio.gather(process.stdout.read(), _follow(job, process.stderr))
+        failed = await process.wait() != 0
+    finally:
+        await _end(process)
+    if job.state == "running":
+        job.state = "failed" if failed else "done"
+        job.detail = _last_line(complaint) if failed else said.decode(errors="replace").replace(f"{job.output}: ", "")
+
+
+async def _follow(job: Job, stream: asyncio.StreamReader) -> bytes:
+    """Read a command's bars into the job's progress; what it said last."""
+    said = b""
+    while chunk := await stream.read(4096):
+        said = (said + chunk)[-4096:]
+        if steps := PROGRESS.findall(said):
+            step, done, total = steps[-1]
+            job.step, job.done, job.total = step.decode(), int(done), int(total)
+    return said
+
+
+def _last_line(said: bytes) -> str:
+    lines = re.split(r"[\r\n]+", said.decode(errors="replace").strip())
+    return lines[-1].strip()
+
+
+def _give_way(process: int) -> None:
+    if hasattr(os, "setpriority"):  # not on Windows
+        with contextlib.suppress(ProcessLookupError):
+            os.setpriority(os.PRIO_PROCESS, process, NICENESS)
+
+
+async def _end(process: asyncio.subprocess.Process | None) -> None:
+    if process is None or process.returncode is not None:
+        return
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), PATIENCE_SECONDS)
+        except TimeoutError:
+            process.kill()
+            await process.wait()

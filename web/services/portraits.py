@@ -1,0 +1,131 @@
+"""Portraits that were made ready: the server's own by name, uploads by the digest of their bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import sys
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import cv2
+
+from pipeline.core.animator import AnimateOptions, Animator, Cue, Portrait
+from pipeline.files.animate import read_source
+from pipeline.files.idle_clip import TooSlow, write_idle_loop
+from pipeline.imaging.source_picture import read_picture
+from web.services.portrait_folder import Shelf
+
+NICENESS = 5
+KEPT = 8  # prepared portraits in memory; a large one takes 50 MB
+
+
+class UnknownPortrait(KeyError):
+    """No portrait has this id, or it was forgotten in favour of newer ones."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A portrait and what it looks like at rest."""
+
+    id: str
+    portrait: Portrait
+    rest: bytes  # JPEG
+
+
+class Portraits:
+    """Prepares in a thread, one picture at a time, and keeps the last few: going back to one is instant."""
+
+    def __init__(self, animator: Animator, named: Mapping[str, bytes | Path], shelf: Shelf | None = None) -> None:
+        """Prepares the first of `named` (id -> file) at once. Raises PortraitError where it cannot be animated.
+
+        `shelf`: where uploads are remembered; what is there already is named, too.
+        """
+        self._animator = animator
+        self._shelf = shelf
+        self._named: dict[str, bytes | Path] = {**named, **(shelf.pictures() if shelf else {})}
+        self._turn = asyncio.Lock()
+        self._filming = ThreadPoolExecutor(1, "idle-loop", _give_way)
+        self._ready: OrderedDict[str, Prepared] = OrderedDict()
+        self._loops: OrderedDict[str, asyncio.Future[bytes | None]] = OrderedDict()
+        first = next(iter(self._named))
+        self.first = self._prepare(first, self._named[first])
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The ids of the server's own."""
+        return tuple(self._named)
+
+    async def add(self, data: bytes, name: str = "") -> Prepared:
+        """Make an uploaded picture ready. Raises NotAPicture, TooLarge or Unsuitable."""
+        known = self._shelf.find(data) if self._shelf else None
+        prepared = await self._prepared(known or hashlib.sha256(data).hexdigest(), data)
+        return self._remember(self._shelf, prepared, name, data) if self._shelf and not known else prepared
+
+    def _remember(self, shelf: Shelf, prepared: Prepared, name: str, data: bytes) -> Prepared:
+        id, path = shelf.store(name, data)
+        self._named[id] = path
+        self._ready.pop(prepared.id, None)
+        self._ready[id] = replace(prepared, id=id)
+        return self._ready[id]
+
+    async def get(self, id: str) -> Prepared:
+        """Raises UnknownPortrait."""
+        if id == self.first.id:
+            return self.first
+        if id in self._named:
+            return await self._prepared(id, self._named[id])
+        if id not in self._ready:
+            raise UnknownPortrait(id)
+        self._ready.move_to_end(id)
+        return self._ready[id]
+
+    async def idle_loop(self, id: str) -> bytes | None:
+        """An .mp4 of a portrait that idles; None where the animator is too slow for one. UnknownPortrait."""
+        prepared = await self.get(id)
+        if id not in self._loops:
+            film = partial(_film, self._animator, prepared.portrait)
+            self._loops[id] = asyncio.get_running_loop().run_in_executor(self._filming, film)
+        self._loops.move_to_end(id)
+        while len(self._loops) > KEPT:
+            self._loops.popitem(last=False)
+        return await asyncio.shield(self._loops[id])
+
+    async def _prepared(self, id: str, data: bytes | Path) -> Prepared:
+        async with self._turn:
+            if id not in self._ready:
+                self._ready[id] = await asyncio.to_thread(self._prepare, id, data)
+            self._ready.move_to_end(id)
+            while len(self._ready) > KEPT:
+                self._ready.popitem(last=False)
+            return self._ready[id]
+
+    def _prepare(self, id: str, data: bytes | Path) -> Prepared:
+        picture = read_source(data) if isinstance(data, Path) else read_picture(data)
+        portrait = self._animator.prepare(picture)
+        (rest,) = self._animator.animate([Cue(portrait, AnimateOptions())])
+        _, jpeg = cv2.imencode(".jpg", cv2.cvtColor(rest, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 92])
+        return Prepared(id, portrait, jpeg.tobytes())
+
+
+def _give_way() -> None:
+    """This thread alone, and what it starts: live sessions go first. Elsewhere a priority is a whole process's."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+
+
+def _film(animator: Animator, portrait: Portrait) -> bytes | None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "idle.mp4"
+        try:
+            write_idle_loop(path, animator, portrait)
+        except TooSlow:
+            return None
+        return path.read_bytes()

@@ -1,0 +1,39 @@
+// The File tab: videos, or recorded motion, that move the portrait of the Live tab, one after the other.
+
+import { ask } from "../live/connection.js";
+import { JobList } from "./job_list.js";
+
+export function start(root, { motion }) {
+  const [input, drop, words, note, list] = ["driving", "drop", "drop-words", "files-note", "files-jobs"].map((id) => root.querySelector(`#${id}`));
+  if (motion) words.textContent = "Choose a video of a face or recorded motion (.npz, .pkl), or drop one here";
+  const jobs = new JobList(list, "file-jobs", preview);
+  const submit = async (files) => {
+    for (const file of files) {
+      note.textContent = `Sending ${file.name} …`;
+      try {
+        const { tray, settings } = window.puppet;
+        const query = new URLSearchParams({ portrait: await tray.chosen(), name: file.name, options: JSON.stringify(settings.changed()) });
+        jobs.add(await (await ask(`jobs/animate?${query}`, { method: "POST", body: file })).json());
+        note.textContent = "";
+      } catch (error) {
+        note.textContent = error.message;
+      }
+    }
+  };
+  input.onchange = () => submit([...input.files]).then(() => (input.value = ""));
+  drop.ondragover = () => drop.classList.add("over");
+  drop.ondragleave = () => drop.classList.remove("over");
+  drop.ondrop = (event) => {
+    event.preventDefault();
+    drop.classList.remove("over");
+    submit([...event.dataTransfer.files]);
+  };
+}
+
+function preview({ url, name }) {
+  const video = Object.assign(document.createElement("video"), { src: url, controls: true, loop: true, playsInline: true });
+  video.setAttribute("aria-label", `Preview of ${name}`);
+  const save = Object.assign(document.createElement("a"), { href: url, textContent: "Download", className: "action primary" });
+  save.download = `${name.replace(/\.\w+$/, "")} puppet.mp4`;
+  return { shown: video, action: save };
+}

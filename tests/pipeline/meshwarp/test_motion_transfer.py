@@ -130,7 +130,7 @@ def test_mouth_gain():
     plain, more, none = (target(driver(jaw=1.0), mouth=gain).shape for gain in (1.0, 1.5, 0.0))
     opened = gap(plain) - gap(REST.shape)
     assert gap(more) - gap(REST.shape) == pytest.approx(1.5 * opened, rel=0.02)
-    assert gap(none) == gap(REST.shape)
+    assert gap(none) == pytest.approx(gap(REST.shape), abs=1e-5)
 
 
 def test_an_open_source_closes_with_the_driver():
@@ -225,7 +225,7 @@ def test_one_eye_alone_winks_but_small_differences_are_levelled():
     assert target(dataclasses.replace(wink, landmarks=landmarks)).openness == pytest.approx((0, 1), abs=0.02)
     landmarks[right] = 0.9 * wink.landmarks[right] + 0.1 * shut[right]
     right_eye, left_eye = target(dataclasses.replace(wink, landmarks=landmarks)).openness
-    assert right_eye == left_eye < 1
+    assert right_eye == pytest.approx(left_eye) and right_eye < 1
 
 
 def test_lids_meet_on_one_line():
@@ -246,7 +246,7 @@ def test_gaze_follows_and_is_limited(aside):
     aimed = target(looking)
     change = gaze(aimed.shape) - gaze(REST.shape)
     assert change[0] == pytest.approx(0.26 * np.tanh((gaze(shape) - gaze(face.shape))[0] / 0.26), abs=1e-3)
-    assert (aimed.shape[:468] == target(NEUTRAL).shape[:468]).all()
+    assert closeness(aimed.shape[:468], target(NEUTRAL).shape[:468]) < 1e-5
     shape[468:, 0] += 50 * aside
     far = target(dataclasses.replace(face, landmarks=face.pose.to_picture(shape)))
     assert abs((gaze(far.shape) - gaze(REST.shape))[0]) <= 0.2601

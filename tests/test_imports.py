@@ -24,24 +24,11 @@ HOMES = {  # package -> where alone it may be imported
     "aioice": ("realtime/",),
     "tqdm": ("run.py",),
     "torch": (
-        *("pipeline/liveportrait/", "pipeline/backends/", "pipeline/load.py", "pipeline/doctor.py"),
-        *("pipeline/compare/", "pipeline/bench/memory.py"),
-        *(
-            "pipeline/bench/device_timer.py",
-            "pipeline/bench/baselines.py",
-            "pipeline/bench/roofline.py",
-            "pipeline/bench/networks.py",
-            "pipeline/bench/stages.py",
-        ),
-        *(
-            "realtime/gpu/start.py",
-            "pipeline/liveportrait/cuda/device.py",
-            "pipeline/liveportrait/cuda/ring.py",
-            "pipeline/liveportrait/cuda/pixels.py",
-        ),
-        "realtime/bench/device.py",
+        *("pipeline/liveportrait/", "pipeline/load.py", "pipeline/doctor.py"),
+        *("pipeline/files/liveportrait_jobs.py", "pipeline/files/source_video.py", "pipeline/bench/"),
+        *("realtime/gpu/start.py", "realtime/bench/device.py"),
     ),
-    "ai_edge_litert": ("pipeline/face/", "pipeline/meshwarp/"),
+    "ai_edge_litert": ("pipeline/face/", "pipeline/meshwarp/", "pipeline/models/"),
 }
 
 

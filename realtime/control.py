@@ -52,7 +52,7 @@ def _answer(session: Session, message: dict[str, Any]) -> dict[str, Any]:
         case {"type": "ping"}:
             return {"type": "pong", "id": message.get("id")}
         case {"type": "view"}:
-            session.see(PageReport.parse(message))
+            session.record_page_report(PageReport.parse(message))
             return {"type": "frames", "id": message.get("id"), **session.frames(_time(message.get("since", 0)))}
         case _:
             raise BadMessage("The message's 'type' must be options, calibrate, freeze ('on'), stats, ping or view.")

@@ -53,16 +53,16 @@ class LocalSession:
     """A session that a camera drives. Its event loop has a thread of its own; all here is for the main thread."""
 
     def __init__(
-        self, studio: SessionContext, portraits: Sequence[Portrait], options: AnimateOptions, camera: Camera
+        self, context: SessionContext, portraits: Sequence[Portrait], options: AnimateOptions, camera: Camera
     ) -> None:
-        """`portraits`: the studio's first, and what "next portrait" goes on to."""
+        """`portraits`: the context's first, and what "next portrait" goes on to."""
         self.ended = threading.Event()  # by itself
         self._camera = camera
         self._portraits = cycle([*portraits[1:], *portraits[:1]])
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="local-session", daemon=True)
         self._thread.start()
-        self._session = self._call(lambda: Session(studio, self.ended.set))
+        self._session = self._call(lambda: Session(context, self.ended.set))
         self._session.options = options
 
     def start(self, outputs: Sequence[Output]) -> None:

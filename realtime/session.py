@@ -33,8 +33,8 @@ from realtime.driver.hints import Hint, hint
 from realtime.driver.presence import Absence, Presence
 from realtime.endpoints.output import Output, OutputName, ShownPicture
 from realtime.hold import Freeze
-from realtime.metrics import event_log
 from realtime.metrics.counters import Counters
+from realtime.metrics.event_log import log_event
 from realtime.metrics.page_report import PageReport
 from realtime.metrics.session_stats import SessionStats
 from realtime.voice import Voice
@@ -80,42 +80,42 @@ class SessionContext:
 class Session:
     """One user's puppet. Made and used on the event loop."""
 
-    def __init__(self, studio: SessionContext, on_end: Callable[[], None]) -> None:
+    def __init__(self, context: SessionContext, on_end: Callable[[], None]) -> None:
         self.id = secrets.token_urlsafe(16)
         self.options = AnimateOptions()
         self.role: Role | None = None  # of its driver; None where that is no peer
-        self._studio = studio
-        self._portrait = studio.portrait
-        self._performance = DriverState()
-        self._crossfade = CrossFade(studio.animator)
+        self._context = context
+        self._portrait = context.portrait
+        self._driver = DriverState()
+        self._crossfade = CrossFade(context.animator)
         self._calibration_wanted = False
         self._hint: Hint | None = None
-        self._hold = Freeze()
+        self._freeze = Freeze()
         self._failing = False
         self._on_end = on_end
         self._inbox: LatestSlot[Frame] = LatestSlot()
         self._stats = SessionStats()
         self._capture = CaptureClock()
-        self._pacer = FrameRateController()
+        self._frame_rate = FrameRateController()
         self._loop = asyncio.get_running_loop()
         self._peer: Peer | None = None
         self._broadcast = Broadcast()
         self._outputs: tuple[Output, ...] = ()
-        self._voice = Voice(self._broadcast.speak, lambda: self._outputs)
-        self.viewers = Viewers(self._broadcast, studio.media)
+        self._voice = Voice(self._broadcast.send_voice, lambda: self._outputs)
+        self.viewers = Viewers(self._broadcast, context.media)
         self._thread = threading.Thread(target=self._run, name=f"session-{self.id[:6]}")
         self._thread_ended = asyncio.Event()
-        self._attendance = Presence(self.leave)
+        self._presence = Presence(self.request_close)
         self._closing: asyncio.Task[None] | None = None
         self._reason: Reason | None = None
         self._start = time.monotonic()
 
     async def open(self, offer: str, role: Role = PUPPETEER) -> str:
         """Answer the SDP `offer` of a driver, and go on by itself from there. BadOffer where it cannot be answered."""
-        hung_up = partial(self.leave, "hung up")
+        hung_up = partial(self.request_close, "hung up")
         self.role = role
-        listener = Listener(self._on_frame, self._on_message, hung_up, self._on_report, on_voice=self._voice.hear)
-        self._peer = peer = Peer(self._studio.media, listener, role)
+        listener = Listener(self._on_frame, self._on_message, hung_up, self._on_report, on_voice=self._voice.on_packet)
+        self._peer = peer = Peer(self._context.media, listener, role)
         answer = await peer.answer(offer)
         for warning in peer.warnings:
             self._stats.warn(warning, warning)
@@ -123,7 +123,7 @@ class Session:
             self._broadcast.codec = peer.codec
             self._broadcast.add(peer)
         self._thread.start()
-        self._attendance.begin(peer)
+        self._presence.begin(peer)
         return answer
 
     def open_here(self) -> None:
@@ -140,9 +140,9 @@ class Session:
             await self._peer.add_candidates(fragment)
 
     @property
-    def hears_voice(self) -> bool:
+    def receives_voice(self) -> bool:
         """Whether its driver may speak, now or later."""
-        return self._peer is not None and self._peer.hears_voice
+        return self._peer is not None and self._peer.receives_voice
 
     def output(self, name: OutputName) -> Output | None:
         """The one of this name, where there is one."""
@@ -172,7 +172,7 @@ class Session:
 
     def freeze(self, on: bool) -> None:
         """Freeze the portrait as it is, from the next picture on, or let it follow again."""
-        self._hold.wanted = on
+        self._freeze.wanted = on
 
     @property
     def state(self) -> State:
@@ -181,7 +181,7 @@ class Session:
             return "idle"
         if self._failing:
             return "error"
-        match self._performance.state:
+        match self._driver.state:
             case "calibrating" | "live":
                 return "live"
             case "waiting" if not self._searched_long():
@@ -191,8 +191,8 @@ class Session:
     def stats(self) -> dict[str, Any]:
         """The numbers of GET /session/{id}/stats; stage times in milliseconds."""
         report = self._stats.report(time.monotonic(), self._inbox.dropped)
-        about = {"state": self.state, "animator": self._studio.animator.name, "rate": self._pacer.pace.rate}
-        about |= {"hint": self._hint, "frozen": self._hold.wanted}
+        about = {"state": self.state, "animator": self._context.animator.name, "rate": self._frame_rate.pace.rate}
+        about |= {"hint": self._hint, "frozen": self._freeze.wanted}
         sent = {"target_mbps": round(self.target_bitrate / 1e6, 2), "viewers": len(self.viewers)}
         outputs: dict[str, Any] = {output.name: output.report() for output in self._outputs}
         return {**about, **sent, "audio": self._voice.report(), **dict.fromkeys(OUTPUTS), **outputs, **report}
@@ -201,9 +201,9 @@ class Session:
         """Of the last frames whose pictures were sent, the oldest first."""
         return self._stats.traces()
 
-    def see(self, view: PageReport) -> None:
+    def record_page_report(self, view: PageReport) -> None:
         """The page tells what it was shown."""
-        self._stats.see(view)
+        self._stats.record_page_report(view)
         if view.voice:
             self._voice.sync.playout = view.voice / 1000
 
@@ -224,9 +224,9 @@ class Session:
         timestamp = trace.reception.timestamp
         return None if timestamp is None else self._capture.captured(timestamp)
 
-    def tally(self) -> Counters:
+    def counters(self) -> Counters:
         """All that it did, for /metrics."""
-        return self._stats.tally(self._inbox.dropped)
+        return self._stats.counters(self._inbox.dropped)
 
     @property
     def target_bitrate(self) -> int:
@@ -243,10 +243,10 @@ class Session:
         report = self.stats()
         told = {key: report[key] for key in ("animator", "frames", "drops", "stages_ms", "page")}
         seconds = round(time.monotonic() - self._start, 1)
-        errors = dict(self.tally().errors)
+        errors = dict(self.counters().errors)
         return {"reason": self._reason, "seconds": seconds, "codec": self._broadcast.codec, "errors": errors, **told}
 
-    def leave(self, reason: Reason) -> None:
+    def request_close(self, reason: Reason) -> None:
         """Begin to end, once."""
         self._reason = self._reason or reason
         self._on_end()
@@ -258,7 +258,7 @@ class Session:
         await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
-        self._attendance.end()
+        self._presence.end()
         self._inbox.close()
         await self.viewers.close()
         if self._peer:
@@ -274,13 +274,13 @@ class Session:
         return first is not None and time.monotonic() - first > SEARCH_SECONDS
 
     def _on_frame(self, video: av.VideoFrame) -> None:
-        now = self._attendance.hear()
-        self._stats.receive(now)
+        now = self._presence.touch()
+        self._stats.record_received(now)
         unknown = Reception(None, arrived=now, released=now)
         self._inbox.put(Frame(video, now, cast(Reception, video.opaque or unknown)))
 
     def _on_message(self, message: str) -> str:
-        self._attendance.hear()
+        self._presence.touch()
         return control.reply(self, message)
 
     def _on_report(self, timestamp: int) -> None:
@@ -288,7 +288,7 @@ class Session:
 
     def _on_sent(self, size: int, trace: Trace | None) -> None:
         now = time.monotonic()
-        self._stats.send(now, trace, size)
+        self._stats.record_sent(now, trace, size)
         if trace and (captured := self._captured(trace)) is not None:
             self._voice.sync.show(now - captured)
 
@@ -296,10 +296,10 @@ class Session:
 
     def _run(self) -> None:
         try:
-            self._work(self._studio.new_tracker())
+            self._work(self._context.new_tracker())
         except Exception:
             logger.exception("A session's thread failed.")
-            self._loop.call_soon_threadsafe(self.leave, "failed")
+            self._loop.call_soon_threadsafe(self.request_close, "failed")
         finally:
             self._loop.call_soon_threadsafe(self._thread_ended.set)
 
@@ -315,7 +315,7 @@ class Session:
                 if frame is not None:
                     self._adapt(began, time.monotonic())
             elif frame is not None:
-                self._stats.drop()
+                self._stats.record_dropped()
 
     def _attempt(self, frame: Frame | None, tracker: Tracker) -> None:
         """Perform `frame`; where that fails, show the portrait at rest and go on."""
@@ -325,28 +325,28 @@ class Session:
         except Exception as error:
             self._fail(error)
             with contextlib.suppress(Exception):  # the first failure was reported
-                [shown] = self._studio.animator.animate([Cue(self._portrait, self.options)], "i420")
+                [shown] = self._context.animator.animate([Cue(self._portrait, self.options)], "i420")
                 self._show(shown, self._encode(shown), None)
 
     def _adapt(self, began: float, ended: float) -> None:
         """Ask the driver for as many frames as can be drawn."""
-        if self._pacer.add(ended - began, self._stats.rate_in(ended), ended):
-            pace = self._pacer.pace
-            self._stats.advise("pace", pace.warning)
-            event_log.tell("pace", DEBUG, rate=pace.rate, drawn=round(pace.drawn, 1), offered=round(pace.offered, 1))
+        if self._frame_rate.add(ended - began, self._stats.rate_in(ended), ended):
+            pace = self._frame_rate.pace
+            self._stats.set_notice("pace", pace.warning)
+            log_event("pace", DEBUG, rate=pace.rate, drawn=round(pace.drawn, 1), offered=round(pace.offered, 1))
 
     def _perform(self, frame: Frame | None, tracker: Tracker) -> None:
         """A frame's way, from the decoder to the sender. Without a frame, the portrait idles."""
         stamps = Stamps(time.monotonic, frame.reception.released if frame else time.monotonic())
-        animator, portrait, options = self._studio.animator, self._portrait, self.options
-        seen = self._see(frame, tracker, options.smoothing, stamps) if frame else None
+        animator, portrait, options = self._context.animator, self._portrait, self.options
+        seen = self._decode_and_track(frame, tracker, options.smoothing, stamps) if frame else None
         [motion] = animator.read_motion([seen]) if seen else [None]
         if self._calibration_wanted:
             self._calibration_wanted = False
-            self._performance.calibrate()
-        cue = self._performance.cue(portrait, options, motion, stamps.now, seen.picture if seen else None)
+            self._driver.calibrate()
+        cue = self._driver.cue(portrait, options, motion, stamps.now, seen.picture if seen else None)
         stamps.mark("motion")
-        shown = self._crossfade.draw(self._hold.held(cue), stamps.now)
+        shown = self._crossfade.draw(self._freeze.held(cue), stamps.now)
         stamps.mark("animate")
         packet = self._encode(shown)
         stamps.mark("encode")
@@ -354,10 +354,10 @@ class Session:
         if frame and seen:
             pts = packet.pts if packet and packet.pts else 0
             trace = Trace(frame.reception, frame.decoded, seen.time, stamps.now, stamps.spent, pts=pts)
-            self._stats.animate(stamps.spent)
+            self._stats.record_animated(stamps.spent)
         self._show(shown, packet, trace, frame.video if frame else None, motion)
 
-    def _see(self, frame: Frame, tracker: Tracker, smoothing: float, stamps: Stamps) -> DrivingFrame:
+    def _decode_and_track(self, frame: Frame, tracker: Tracker, smoothing: float, stamps: Stamps) -> DrivingFrame:
         stamps.mark("decode", frame.decoded)
         stamps.mark("wait")
         picture, planes = decoded(frame.video)
@@ -365,7 +365,7 @@ class Session:
         face = tracker.track(picture, stamps.now, smoothing)
         self._hint = hint(picture, face, tracker.faces)
         stamps.mark("track")
-        return DrivingFrame(picture, face, stamps.now, self._performance.motion, planes)
+        return DrivingFrame(picture, face, stamps.now, self._driver.motion, planes)
 
     def _encode(self, shown: Planes) -> Packet | None:
         return self._broadcast.encode(reduced(shown, self.options.size))
@@ -388,7 +388,7 @@ class Session:
 
     def _fail(self, error: Exception) -> None:
         self._failing = True
-        self._stats.fail(type(error).__name__)
+        self._stats.record_failed(type(error).__name__)
         sentence = f"A picture failed ({type(error).__name__}: {error}); the portrait at rest was shown."
         if self._stats.warn(type(error).__name__, sentence):
             logger.error("A picture failed.", exc_info=error)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from logging import DEBUG, INFO
 
 from pipeline.core.animator import Animator, Portrait
-from realtime.metrics import event_log
 from realtime.metrics.counters import Counters, total
+from realtime.metrics.event_log import log_event
 from realtime.session import Session, SessionContext, Tracker
 from realtime.webrtc.ice import NoPort
 from realtime.webrtc.sdp import DRIVER, PUPPETEER, Role
@@ -52,7 +52,7 @@ class Sessions:
         limit: int = 4,
     ) -> None:
         """`new_tracker` is called in each session's thread; with `portrait` a session begins, unless told otherwise."""
-        self._studio = SessionContext(animator, new_tracker, portrait, media)
+        self._context = SessionContext(animator, new_tracker, portrait, media)
         self._limit = limit
         self._sessions: dict[str, Session] = {}
         self._leaving: set[Session] = set()
@@ -71,24 +71,24 @@ class Sessions:
             opened = await self._open(offer, portrait, role)
         except Exception as error:
             self._ended.errors[type(error).__name__] += 1
-            event_log.tell("offer refused", DEBUG, kind=type(error).__name__)
+            log_event("offer refused", DEBUG, kind=type(error).__name__)
             raise
-        event_log.tell("session began", DEBUG, sessions=len(self))
+        log_event("session began", DEBUG, sessions=len(self))
         return opened
 
     async def _open(self, offer: str, portrait: Portrait | None, role: Role) -> Opened:
         if len(self) >= self._limit:
             raise SessionsFull(f"All {self._limit} sessions are in use; close one, or try again in a few seconds.")
-        studio = replace(self._studio, portrait=portrait) if portrait else self._studio
-        session = Session(studio, lambda: self._end(session))
+        context = replace(self._context, portrait=portrait) if portrait else self._context
+        session = Session(context, lambda: self._end(session))
         self._sessions[session.id] = session
         try:
             return Opened(session, await session.open(offer, role))
         except NoPort as error:
-            session.leave("refused")
+            session.request_close("refused")
             raise SessionsFull(str(error)) from error
         except BaseException:
-            session.leave("refused")
+            session.request_close("refused")
             raise
 
     def get(self, id: str) -> Session:
@@ -101,17 +101,17 @@ class Sessions:
     async def close(self, id: str) -> None:
         """End the session of this id, and return when nothing of it is left. UnknownSession."""
         session = self.get(id)
-        session.leave("asked to")
+        session.request_close("asked to")
         await session.close()
 
-    def tally(self) -> Counters:
+    def counters(self) -> Counters:
         """What all sessions did so far, those that ended too."""
-        return total([self._ended, *(session.tally() for session in (*self, *self._leaving))])
+        return total([self._ended, *(session.counters() for session in (*self, *self._leaving))])
 
     async def close_all(self) -> None:
         """End every session, and return when nothing of them is left."""
         for session in self:
-            session.leave("server ended")
+            session.request_close("server ended")
         await asyncio.gather(*self._ending)
 
     def _newest(self) -> Session | None:
@@ -128,6 +128,6 @@ class Sessions:
         await session.close()
         summary = session.summary()
         self._leaving.discard(session)
-        self._ended += session.tally()
-        self._ended.ends[str(summary["reason"])] += 1
-        event_log.tell("session ended", INFO, **summary)
+        self._ended += session.counters()
+        self._ended.sessions_ended[str(summary["reason"])] += 1
+        log_event("session ended", INFO, **summary)

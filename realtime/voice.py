@@ -182,20 +182,20 @@ class LipSync:
 class Voice:
     """One session's voice: from its driver to its outputs, and to all that receive its pictures. Lives on the loop."""
 
-    def __init__(self, speak: Callable[[Packet, float], None], outputs: Callable[[], Iterable[Output]]) -> None:
-        """`speak` is given each packet and when it is to leave; `outputs` are those that are there now."""
-        self._speak = speak
+    def __init__(self, send: Callable[[Packet, float], None], outputs: Callable[[], Iterable[Output]]) -> None:
+        """`send` is given each packet and when it is to leave; `outputs` are those that are there now."""
+        self._send = send
         self._outputs = outputs
         self._decoder: AudioCodecContext | None = None
         self._recent: deque[Moment] = deque(maxlen=RECENT)
         self.sync = LipSync()
 
-    def hear(self, packet: VoicePacket) -> None:
+    def on_packet(self, packet: VoicePacket) -> None:
         """Send it on."""
         moment = self.sync.place(packet)
         self._recent.append(moment)
-        self._speak(_to_send(packet), moment.due)
-        self._tell(packet, moment.shown)
+        self._send(_to_send(packet), moment.due)
+        self._add_to_outputs(packet, moment.shown)
 
     def report(self) -> dict[str, float] | None:
         """In milliseconds, at the median: what a voice waits here, and how much later than its picture it is heard."""
@@ -206,7 +206,7 @@ class Voice:
         error = statistics.median(moment.heard for moment in recent)
         return {"delay_ms": round(delay * 1000, 1), "error_ms": round(error * 1000, 1)}
 
-    def _tell(self, packet: VoicePacket, shown: float) -> None:
+    def _add_to_outputs(self, packet: VoicePacket, shown: float) -> None:
         outputs = tuple(self._outputs())
         if not outputs:
             self._decoder = None
@@ -215,7 +215,7 @@ class Voice:
         with contextlib.suppress(av.FFmpegError):  # whatever strangers send
             for frame in self._decoder.decode(_to_send(packet)):
                 for output in outputs:
-                    output.hear(frame, shown)
+                    output.add_audio(frame, shown)
 
 
 def _to_send(packet: VoicePacket) -> Packet:

@@ -45,7 +45,7 @@ class DrivenPortrait:
 
     def cue(self, motion: Motion | None) -> Cue:
         """The portrait as this motion moves it; without one it is at rest."""
-        return Cue(self.portrait, AnimateOptions(), motion, self.reference, presence=1.0)
+        return Cue(self.portrait, AnimateOptions(), motion, self.reference, blend=1.0)
 
     def perform(self, animator: Animator, frame: DrivingFrame) -> Picture | Planes:
         """What a session does with a frame in which the face is known; in planes, as encoders want it."""

@@ -1,7 +1,7 @@
 """What an animator is: the types that every stage and every animator share. Read this first.
 
 A portrait is prepared once. For each driving frame the tracker finds a face, the animator reads its motion, a
-`Performance` turns it into a `Cue` (how much of it to show now, against which neutral), and the animator draws the cue.
+`DriverState` turns it into a `Cue` (how much of it to show now, against which neutral), and the animator draws the cue.
 """
 
 from __future__ import annotations
@@ -208,13 +208,13 @@ class Idle:
 
 @dataclass(frozen=True, eq=False)
 class Cue:
-    """All that decides one output picture. With presence 0 (or no motion) it is the portrait at rest, plus `idle`."""
+    """All that decides one output picture. With blend 0 (or no motion) it is the portrait at rest, plus `idle`."""
 
     portrait: Portrait
     options: AnimateOptions
     motion: Motion | None = None
     reference: Reference | None = None
-    presence: float = 0.0  # 0 at rest .. 1 follows the driver
+    blend: float = 0.0  # 0 at rest .. 1 follows the driver
     idle: Idle = Idle()
     driver: Picture | None = None  # the driver's picture, only with options.driver_mouth
 

@@ -29,10 +29,10 @@ class DriverState:
     @classmethod
     def rehearsed(cls, motions: Sequence[Motion]) -> DriverState:
         """For a file: the neutral chosen beforehand from its first motions (one or more), following at once."""
-        performance = cls()
-        performance._calibration.choose(motions)
-        performance._following = 1.0
-        return performance
+        state = cls()
+        state._calibration.choose(motions)
+        state._following = 1.0
+        return state
 
     @property
     def state(self) -> State:
@@ -65,14 +65,14 @@ class DriverState:
         if motion is not None:
             self._motion = motion
             self._calibration.observe(motion, time)
-        presence = _smooth(self._following)
+        blend = _smooth(self._following)
         return Cue(
             portrait=portrait,
             options=options,
             motion=self._motion,
             reference=self._calibration.reference,
-            presence=presence,
-            idle=idle(time - (self._start or 0.0), 1 - presence),
+            blend=blend,
+            idle=idle(time - (self._start or 0.0), 1 - blend),
             driver=driver if options.driver_mouth and motion is not None else None,
         )
 

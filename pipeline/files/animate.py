@@ -69,7 +69,7 @@ class Player:
     options: AnimateOptions
 
     def rehearse(self, driving: Path) -> DriverState:
-        """A performance whose neutral is chosen from the first two seconds with a face; VideoError without any."""
+        """A DriverState whose neutral is chosen from the first two seconds with a face; VideoError without any."""
         motions: list[Motion] = []
         begin = 0.0
         self.tracker.reset()
@@ -84,20 +84,20 @@ class Player:
             raise VideoError(f"No face was found in {driving}; choose a video that shows one from the front.")
         return DriverState.rehearsed(motions)
 
-    def play(self, frames: Iterable[VideoFrame], performance: DriverState, watch: Stopwatch) -> Iterator[Played]:
+    def play(self, frames: Iterable[VideoFrame], state: DriverState, watch: Stopwatch) -> Iterator[Played]:
         """Animate each frame, in order."""
         self.tracker.reset()
         for frame in watch.each("decode", frames):
             with watch.stage("total"):
-                played = self._played(frame, performance, watch)
+                played = self._played(frame, state, watch)
             yield played
 
-    def _played(self, frame: VideoFrame, performance: DriverState, watch: Stopwatch) -> Played:
+    def _played(self, frame: VideoFrame, state: DriverState, watch: Stopwatch) -> Played:
         with watch.stage("track"):
             face = self.tracker.track(frame.picture, frame.time, self.options.smoothing)
         with watch.stage("motion"):
-            (motion,) = self.animator.read_motion([DrivingFrame(frame.picture, face, frame.time, performance.motion)])
-            cue = performance.cue(self.portrait, self.options, motion, frame.time, frame.picture)
+            (motion,) = self.animator.read_motion([DrivingFrame(frame.picture, face, frame.time, state.motion)])
+            cue = state.cue(self.portrait, self.options, motion, frame.time, frame.picture)
         with watch.stage("animate"):
             (picture,) = self.animator.animate([cue])
         return Played(frame, motion, cue, picture)
@@ -133,12 +133,12 @@ def animate(
     """
     watch, frames, lost = Stopwatch(), 0, 0
     start = time.perf_counter()
-    performance = player.rehearse(driving)
+    state = player.rehearse(driving)
     with (
         VideoReader(driving) as video,
         VideoWriter(output, video.rate, video.time_base, COMMENT, audio_from=driving) as writer,
     ):
-        for played in player.play(video, performance, watch):
+        for played in player.play(video, state, watch):
             with watch.stage("encode"):
                 writer.write(played.picture, played.frame.pts)
             on_played(played)

@@ -69,7 +69,7 @@ def write_demo(path: Path, seconds: float = LOOP_SECONDS, fps: int = 30, size: i
         video.pix_fmt = "yuvj420p" if path.suffix == ".mjpeg" else "yuv420p"
         video.bit_rate = 6_000_000
         for number in range(round(seconds * fps)):
-            cue = Cue(portrait, options, script(portrait.rest, number / fps), neutral, presence=1.0)
+            cue = Cue(portrait, options, script(portrait.rest, number / fps), neutral, blend=1.0)
             frame = av.VideoFrame.from_ndarray(animator.animate([cue])[0], format="rgb24")
             frame.pts, frame.time_base = number, Fraction(1, fps)
             container.mux(video.encode(frame))

@@ -68,8 +68,8 @@ def ratios_of(face: Face) -> Ratios:
 def driven_keypoints(networks: Correctors, cue: Cue, portrait: SourcePortrait) -> Tensor:
     """(1, 21, 3): where the keypoints of the cue's portrait go."""
     points = _resting(networks, cue, portrait)
-    if isinstance(cue.motion, DriverMotion) and cue.presence > 0:
-        points = points + cue.presence * (_following(networks, cue, portrait, cue.motion) - points)
+    if isinstance(cue.motion, DriverMotion) and cue.blend > 0:
+        points = points + cue.blend * (_following(networks, cue, portrait, cue.motion) - points)
     if cue.idle.blink:
         closed = torch.zeros_like(portrait.ratios.lip)
         points = points + cue.idle.blink * eye_offset(networks, portrait.keypoints, portrait.ratios, closed)

@@ -119,7 +119,7 @@ class Target:
 
 def aim(rest: Rest, cue: Cue) -> Target:
     """The target of a cue for a portrait whose face at rest, in pixels of the canvas, is `rest`."""
-    options, idle, share = cue.options, cue.idle, cue.presence
+    options, idle, share = cue.options, cue.idle, cue.blend
     shape, openness, change = rest.shape, (1.0, 1.0), PoseChange()
     if cue.motion is not None and cue.reference is not None and share > 0:
         face, neutral = cue.motion.face, cue.reference

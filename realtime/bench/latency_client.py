@@ -122,13 +122,13 @@ class LatencyViewer:
     async def offer(self, codec: CodecName) -> str:
         aiortc_patches.prepare()
         transceiver = self.connection.addTransceiver(self._camera)
-        aiortc_patches.quicken(transceiver)
-        aiortc_patches.listen(transceiver.sender, self._camera.want_keyframe, self._camera.bitrate.estimate)
+        aiortc_patches.patch_low_latency(transceiver)
+        aiortc_patches.patch_rtcp_feedback(transceiver.sender, self._camera.want_keyframe, self._camera.bitrate.on_remb)
         known = transceiver.receiver.getCapabilities("video")
         assert known is not None  # aiortc knows video
         transceiver.setCodecPreferences([found for found in known.codecs if found.name.upper() in (codec, "RTX")])
         for transport in ice_transports(self.connection):
-            aiortc_patches.bind(transport, LOOPBACK, AddressRule.of(LOOPBACK))
+            aiortc_patches.patch_ice_address(transport, LOOPBACK, AddressRule.of(LOOPBACK))
         await self.connection.setLocalDescription(await self.connection.createOffer())
         return str(self.connection.localDescription.sdp)
 

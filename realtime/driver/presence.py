@@ -30,7 +30,7 @@ class Presence:
         self._heard = time.monotonic()
         self._watch: asyncio.Task[None] | None = None
 
-    def hear(self) -> float:
+    def touch(self) -> float:
         """The driver is there: the time, in monotonic seconds."""
         self._heard = time.monotonic()
         return self._heard
@@ -53,4 +53,4 @@ class Presence:
     def _is_there(self, driver: Connected, opened: float) -> bool:
         if driver.connected:
             return time.monotonic() - self._heard < SILENCE_SECONDS
-        return self.hear() - opened < CONNECT_SECONDS
+        return self.touch() - opened < CONNECT_SECONDS

@@ -51,7 +51,7 @@ class MotionRecorder:
         self._face = self._face or motion.face
         return replace(motion, face=self._face)
 
-    def hear(self, audio: av.AudioFrame, time: float) -> None:
+    def add_audio(self, audio: av.AudioFrame, time: float) -> None:
         """As Output: nothing to do."""
 
     def report(self) -> dict[str, Any]:

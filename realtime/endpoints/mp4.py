@@ -26,7 +26,7 @@ SOUND_BITRATE = 128_000
 SOUND_FRAME = 1024  # samples of an AAC frame
 
 
-class Movie:
+class Mp4Writer:
     """H264 at a constant rate, and AAC, which plays everywhere (Opus in MP4 does not in older players and editors).
 
     What was written is in the file a second later at the latest. FFmpeg's errors come through.
@@ -55,7 +55,7 @@ class Movie:
         stream.bit_rate = SOUND_BITRATE
         return stream
 
-    def show(self, planes: Planes) -> None:
+    def add_picture(self, planes: Planes) -> None:
         """Append a picture."""
         frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
         frame.pts, frame.time_base = self._written, Fraction(1, self._fps)
@@ -63,7 +63,7 @@ class Movie:
         self._mux(self._pictures.encode(frame))
         self._speak(SOUND_FRAME)
 
-    def hear(self, samples: Samples) -> None:
+    def add_audio(self, samples: Samples) -> None:
         """Append sound, where there is to be any; what goes on after the last picture is left out."""
         if self._sound:
             self._line = np.concatenate((self._line, samples), 1)

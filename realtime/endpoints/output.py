@@ -24,7 +24,7 @@ OutputName = Literal["virtual_camera", "recording", "motion", "preview"]
 
 
 class Output(Protocol):
-    """Another place for a session's pictures and its driver's voice. `show` and `hear` may not wait."""
+    """Another place for a session's pictures and its driver's voice. `show` and `add_audio` may not wait."""
 
     @property
     def name(self) -> OutputName:
@@ -33,7 +33,7 @@ class Output(Protocol):
     def show(self, shown: ShownPicture) -> None:
         """Called in the session's thread, in the order of `time`."""
 
-    def hear(self, audio: av.AudioFrame, time: float) -> None:
+    def add_audio(self, audio: av.AudioFrame, time: float) -> None:
         """Called on the event loop. `audio` belongs to the picture that is shown at `time` (monotonic seconds)."""
 
     def report(self) -> Any:

@@ -56,7 +56,7 @@ class Preview:
         """As Output: never waits."""
         self._slot.put(shown.planes)
 
-    def hear(self, audio: av.AudioFrame, time: float) -> None:
+    def add_audio(self, audio: av.AudioFrame, time: float) -> None:
         """As Output: whoever speaks hears it anyway."""
 
     def report(self) -> bool:

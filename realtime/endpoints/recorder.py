@@ -18,7 +18,7 @@ from pipeline.core.animator import Planes
 from realtime.core.threads import in_thread
 from realtime.endpoints.compose import beside, blank, fitted
 from realtime.endpoints.constant_rate import ConstantRate
-from realtime.endpoints.mp4 import Movie
+from realtime.endpoints.mp4 import Mp4Writer
 from realtime.endpoints.output import OutputName, ShownPicture
 from realtime.endpoints.soundtrack import Soundtrack
 
@@ -88,7 +88,7 @@ class Recorder:
         self._dropped = self._asked = 0  # pictures; at which tick there was room
         self._ticks: ConstantRate[ShownPicture] = ConstantRate(fps)
         self._soundtrack = Soundtrack()
-        self._movie: Movie | None = None
+        self._writer: Mp4Writer | None = None
         self._thread = threading.Thread(target=self._run, name="recorder")
         self._thread.start()
 
@@ -99,7 +99,7 @@ class Recorder:
         else:
             self._dropped += 1
 
-    def hear(self, audio: av.AudioFrame, time: float) -> None:
+    def add_audio(self, audio: av.AudioFrame, time: float) -> None:
         """As Output."""
         if self._audio and self._waiting.qsize() < MOST_HEARD:
             self._waiting.put(Heard(audio, time))
@@ -145,24 +145,24 @@ class Recorder:
 
     def _take(self, item: ShownPicture | Heard) -> None:
         if isinstance(item, ShownPicture):
-            self._movie = self._movie or self._begin(item)
+            self._writer = self._writer or self._begin(item)
             self._write(self._ticks.add(item, item.time))
             self._keep_room()
-        elif self._movie and self._ticks.start is not None:
-            self._movie.hear(self._soundtrack.add(item.audio, item.time - self._ticks.start))
+        elif self._writer and self._ticks.start is not None:
+            self._writer.add_audio(self._soundtrack.add(item.audio, item.time - self._ticks.start))
 
-    def _begin(self, first: ShownPicture) -> Movie:
+    def _begin(self, first: ShownPicture) -> Mp4Writer:
         height, width = first.planes.shape
         self._size = self._size or (width, height * 2 // 3)
-        return Movie(self.path, self._size[0] * (1 + self._side_by_side), self._size[1], self._fps, self._audio)
+        return Mp4Writer(self.path, self._size[0] * (1 + self._side_by_side), self._size[1], self._fps, self._audio)
 
     def _write(self, due: list[ShownPicture]) -> None:
         """One picture, for as many ticks."""
-        if self._movie and due:
+        if self._writer and due:
             planes = self._composed(due[0])
             for _ in due:
-                self._movie.show(planes)
-            self._movie.hear(self._soundtrack.until(self._ticks.given / self._fps - LATE_SECONDS))
+                self._writer.add_picture(planes)
+            self._writer.add_audio(self._soundtrack.until(self._ticks.given / self._fps - LATE_SECONDS))
 
     def _composed(self, shown: ShownPicture) -> Planes:
         assert self._size
@@ -181,9 +181,9 @@ class Recorder:
             self._problem = f"The recording ended: {problem[0].lower()}{problem[1:]}"
 
     def _finish(self) -> None:
-        if self._movie:
+        if self._writer:
             try:
                 self._write(self._ticks.end())
-                self._movie.hear(self._soundtrack.until(self._ticks.given / self._fps))
+                self._writer.add_audio(self._soundtrack.until(self._ticks.given / self._fps))
             finally:
-                self._movie.close()
+                self._writer.close()

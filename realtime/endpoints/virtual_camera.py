@@ -96,7 +96,7 @@ class VirtualCamera:
         """As Output: never waits."""
         self._slot.put(shown.planes)
 
-    def hear(self, audio: av.AudioFrame, time: float) -> None:
+    def add_audio(self, audio: av.AudioFrame, time: float) -> None:
         """As Output: cameras have no sound."""
 
     def report(self) -> str | None:

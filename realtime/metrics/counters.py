@@ -33,7 +33,7 @@ class Counters:
 
     frames: Counter[str] = field(default_factory=Counter)  # by fate
     errors: Counter[str] = field(default_factory=Counter)  # by kind
-    ends: Counter[str] = field(default_factory=Counter)  # of sessions, by reason
+    sessions_ended: Counter[str] = field(default_factory=Counter)  # of sessions, by reason
     stages: dict[str, Histogram] = field(default_factory=dict)
     glass_to_glass: Histogram = field(default_factory=Histogram)
     encoded_bytes: int = 0
@@ -45,7 +45,7 @@ class Counters:
     def __iadd__(self, other: Counters) -> Counters:
         self.frames += other.frames
         self.errors += other.errors
-        self.ends += other.ends
+        self.sessions_ended += other.sessions_ended
         for name, histogram in other.stages.items():
             self.stages[name] = self.stage(name).__iadd__(histogram)
         self.glass_to_glass += other.glass_to_glass
@@ -53,9 +53,9 @@ class Counters:
         return self
 
 
-def total(tallies: Iterable[Counters]) -> Counters:
+def total(parts: Iterable[Counters]) -> Counters:
     """A new one of them all."""
     added = Counters()
-    for tally in tallies:
-        added += tally
+    for counters in parts:
+        added += counters
     return added

@@ -10,7 +10,7 @@ from typing import Any
 logger = logging.getLogger(__name__)
 
 
-def tell(event: str, level: int, **fields: Any) -> None:
+def log_event(event: str, level: int, **fields: Any) -> None:
     """Log that `event` happened, with its figures."""
     if logger.isEnabledFor(level):
         time = datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -56,32 +56,32 @@ class SessionStats:
         self._stages = {stage: deque[float](maxlen=SAMPLES) for stage in STAGES}
         self._traces: deque[Trace] = deque(maxlen=SAMPLES)
         self._rates = {"in": Rate(), "out": Rate()}
-        self._tally = Counters()
+        self._counters = Counters()
         self._view: PageReport | None = None
         self._glass_to_glass: deque[float] = deque(maxlen=SAMPLES)
         self._warnings: dict[str, str] = {}
         self.first_frame: float | None = None  # when the first one was received
 
-    def receive(self, time: float) -> None:
+    def record_received(self, time: float) -> None:
         """A driver's frame arrived."""
         with self._lock:
             if self.first_frame is None:
                 self.first_frame = time
-            self._tally.frames["received"] += 1
+            self._counters.frames["received"] += 1
             self._rates["in"].add(time)
 
-    def animate(self, spent: Mapping[str, float]) -> None:
+    def record_animated(self, spent: Mapping[str, float]) -> None:
         """A driver's frame was animated; `spent` is seconds by stage."""
         with self._lock:
-            self._tally.frames["animated"] += 1
+            self._counters.frames["animated"] += 1
             for stage, seconds in spent.items():
                 self._add(stage, seconds)
 
-    def send(self, time: float, trace: Trace | None, size: int = 0) -> None:
+    def record_sent(self, time: float, trace: Trace | None, size: int = 0) -> None:
         """A picture of `size` bytes was sent: that of the driver's frame with this trace (None: it had no driver)."""
         with self._lock:
-            self._tally.frames["sent"] += 1
-            self._tally.encoded_bytes += size
+            self._counters.frames["sent"] += 1
+            self._counters.encoded_bytes += size
             self._rates["out"].add(time)
             if trace is not None:
                 self._add("server", time - trace.decoded)
@@ -89,45 +89,45 @@ class SessionStats:
 
     def _add(self, stage: str, seconds: float) -> None:
         self._stages[stage].append(seconds * 1000)
-        self._tally.stage(stage).add(seconds)
+        self._counters.stage(stage).add(seconds)
 
     def traces(self, since: float = -math.inf) -> list[Trace]:
         """Of the last frames whose pictures were sent, after `since`, the oldest first."""
         with self._lock:
             return [trace for trace in self._traces if trace.sent > since]
 
-    def see(self, view: PageReport) -> None:
+    def record_page_report(self, view: PageReport) -> None:
         """The page tells what it was shown."""
         with self._lock:
             self._view = view
             self._glass_to_glass += view.latencies
             for latency in view.latencies:
-                self._tally.glass_to_glass.add(latency / 1000)
+                self._counters.glass_to_glass.add(latency / 1000)
 
     def rate_in(self, time: float) -> float:
         """The driver's frames per second."""
         with self._lock:
             return self._rates["in"].at(time)
 
-    def drop(self) -> None:
+    def record_dropped(self) -> None:
         """A driver's frame was left out because the sender does not keep up."""
         with self._lock:
-            self._tally.frames["congested"] += 1
+            self._counters.frames["congested"] += 1
 
-    def fail(self, kind: str) -> None:
+    def record_failed(self, kind: str) -> None:
         """A picture failed."""
         with self._lock:
-            self._tally.frames["failed"] += 1
-            self._tally.errors[kind] += 1
+            self._counters.frames["failed"] += 1
+            self._counters.errors[kind] += 1
 
-    def tally(self, replaced: int) -> Counters:
+    def counters(self, replaced: int) -> Counters:
         """All counts so far; `replaced` is how many frames gave way to a newer one."""
         with self._lock:
-            counted = total([self._tally])
+            counted = total([self._counters])
         counted.frames["replaced"] += replaced
         return counted
 
-    def advise(self, kind: str, sentence: str | None) -> None:
+    def set_notice(self, kind: str, sentence: str | None) -> None:
         """Show `sentence` in the place of the one of this kind; None when it is over."""
         with self._lock:
             self._warnings.pop(kind, None)
@@ -144,7 +144,7 @@ class SessionStats:
     def report(self, time: float, replaced: int) -> dict[str, Any]:
         """The numbers at `time`; `replaced` is how many frames gave way to a newer one. Stage times in milliseconds."""
         with self._lock:
-            counts = self._tally.frames
+            counts = self._counters.frames
             frames = {fate: counts[fate] for fate in ("received", "animated", "sent")}
             return {
                 "fps": {name: round(rate.at(time), 1) for name, rate in self._rates.items()},

@@ -60,46 +60,48 @@ async def self_check(settings: MediaSettings) -> list[str]:
     try:
         video = connection.addTransceiver("video")
         transport = video.receiver.transport.transport
-        tuned = prepare() + quicken(video) + listen(video.sender, lambda: None, lambda _: None)
-        tuned += hear_reports(video.receiver, lambda _: None)
-        return list(dict.fromkeys(tuned + bind(transport, settings, AddressRule.of(settings))))
+        tuned = prepare() + patch_low_latency(video) + patch_rtcp_feedback(video.sender, lambda: None, lambda _: None)
+        tuned += patch_sender_reports(video.receiver, lambda _: None)
+        return list(dict.fromkeys(tuned + patch_ice_address(transport, settings, AddressRule.of(settings))))
     finally:
         await connection.close()
 
 
 def prepare() -> list[str]:
     """Tune what all connections share, before the first one; sentences on what had to be left out."""
-    return _each(
-        ("The browser may hold pictures back", _offer_playout_delay),
-        ("Decoding may be slow", _decode_on_one_thread),
+    return _apply(
+        ("The browser may hold pictures back", _patch_playout_delay),
+        ("Decoding may be slow", _patch_decoder_threads),
     )
 
 
-def quicken(transceiver: aiortc.RTCRtpTransceiver) -> list[str]:
+def patch_low_latency(transceiver: aiortc.RTCRtpTransceiver) -> list[str]:
     """Take the waiting out of a connection's video, before its local description; sentences as above."""
-    return _each(
-        ("The driver is seen one frame late", lambda: _release_early(transceiver.receiver)),
-        ("The browser may hold pictures back", lambda: _ask_for_no_delay(transceiver.sender)),
+    return _apply(
+        ("The driver is seen one frame late", lambda: _patch_jitter_buffer(transceiver.receiver)),
+        ("The browser may hold pictures back", lambda: _patch_no_delay(transceiver.sender)),
     )
 
 
-def listen(
+def patch_rtcp_feedback(
     sender: aiortc.RTCRtpSender, on_keyframe: Keyframe, on_estimate: Estimate, on_loss: Loss = lambda share: None
 ) -> list[str]:
     """Be told requests for a keyframe (PLI, FIR), estimates of the path in bit/s (REMB), and the share of packets that
     was lost since the report before; sentences as above."""
-    return _each(("Lost pictures are repaired late", lambda: _tell_feedback(sender, on_keyframe, on_estimate, on_loss)))
+    return _apply(
+        ("Lost pictures are repaired late", lambda: _patch_feedback(sender, on_keyframe, on_estimate, on_loss))
+    )
 
 
-def hear_reports(receiver: aiortc.RTCRtpReceiver, on_report: Report) -> list[str]:
+def patch_sender_reports(receiver: aiortc.RTCRtpReceiver, on_report: Report) -> list[str]:
     """Be told the RTP timestamp at which each sender report left (RFC 3550, 6.4.1); sentences as above."""
-    return _each(("The page only estimates latency", lambda: _tell_reports(receiver, on_report)))
+    return _apply(("The page only estimates latency", lambda: _patch_reports(receiver, on_report)))
 
 
-def hear_voice(receiver: aiortc.RTCRtpReceiver, buffer: VoiceBuffer) -> list[str]:
+def patch_voice_buffer(receiver: aiortc.RTCRtpReceiver, buffer: VoiceBuffer) -> list[str]:
     """Have `buffer` take a voice's packets as they come, in the place of aiortc's; sentences as above."""
-    return _each(
-        ("The voice is not sent back", lambda: _swap(receiver, "_RTCRtpReceiver__jitter_buffer", buffer)),
+    return _apply(
+        ("The voice is not sent back", lambda: _replace(receiver, "_RTCRtpReceiver__jitter_buffer", buffer)),
     )
 
 
@@ -109,19 +111,19 @@ def sent_timestamp(sender: aiortc.RTCRtpSender) -> int | None:
     return timestamp or None
 
 
-def bind(transport: aiortc.RTCIceTransport, settings: MediaSettings, rule: AddressRule) -> list[str]:
+def patch_ice_address(transport: aiortc.RTCIceTransport, settings: MediaSettings, rule: AddressRule) -> list[str]:
     """Have a transport gather candidates on the one address of the settings only; sentences as above."""
-    left_out = _each(("Media ports are not limited", lambda: _gather_on(transport.iceGatherer, settings, rule)))
+    left_out = _apply(("Media ports are not limited", lambda: _patch_gathering(transport.iceGatherer, settings, rule)))
     if left_out:
         # Bound all the same: by a public name, for the whole process, without the range and the filter on sources.
-        _swap(aioice.ice, "get_host_addresses", lambda **_: [settings.address])
-    return left_out + _each(
-        ("A connection that is closed early lingers", lambda: _end_for_good(transport)),
-        ("FFmpeg 8.0 cannot connect", lambda: _bear_no_priority(transport)),
+        _replace(aioice.ice, "get_host_addresses", lambda **_: [settings.address])
+    return left_out + _apply(
+        ("A connection that is closed early lingers", lambda: _patch_close_while_connecting(transport)),
+        ("FFmpeg 8.0 cannot connect", lambda: _patch_missing_priority(transport)),
     )
 
 
-def _each(*tunings: tuple[str, Callable[[], None]]) -> list[str]:
+def _apply(*tunings: tuple[str, Callable[[], None]]) -> list[str]:
     left_out = []
     for loss, apply in tunings:
         try:
@@ -133,7 +135,7 @@ def _each(*tunings: tuple[str, Callable[[], None]]) -> list[str]:
     return left_out
 
 
-def _swap(owner: Any, name: str, replacement: Any) -> None:
+def _replace(owner: Any, name: str, replacement: Any) -> None:
     """Replace an attribute that must exist: AttributeError where it does not."""
     getattr(owner, name)
     setattr(owner, name, replacement)
@@ -142,11 +144,11 @@ def _swap(owner: Any, name: str, replacement: Any) -> None:
 # The driver's frames: each leaves the jitter buffer with its last packet, and is decoded on one thread.
 
 
-def _release_early(receiver: aiortc.RTCRtpReceiver) -> None:
+def _patch_jitter_buffer(receiver: aiortc.RTCRtpReceiver) -> None:
     getattr(receiver, "_RTCRtpReceiver__decoder_queue")  # noqa: B009 - both or none
     failed = getattr(receiver, "_RTCRtpReceiver__decoder_error")  # noqa: B009 - aiortc answers it with a PLI
-    _swap(receiver, "_RTCRtpReceiver__jitter_buffer", MarkerJitterBuffer())
-    _swap(receiver, "_RTCRtpReceiver__decoder_queue", DecoderQueue(failed.set))
+    _replace(receiver, "_RTCRtpReceiver__jitter_buffer", MarkerJitterBuffer())
+    _replace(receiver, "_RTCRtpReceiver__decoder_queue", DecoderQueue(failed.set))
 
 
 class _Decoder:
@@ -169,8 +171,8 @@ def _new_decoder(codec: aiortc.RTCRtpCodecParameters) -> Any:
     return _Decoder(decoder) if isinstance(getattr(decoder, "codec", None), VideoCodecContext) else decoder
 
 
-def _decode_on_one_thread() -> None:
-    _swap(aiortc.rtcrtpreceiver, "get_decoder", _new_decoder)
+def _patch_decoder_threads() -> None:
+    _replace(aiortc.rtcrtpreceiver, "get_decoder", _new_decoder)
 
 
 # The puppet's frames: shown at once, with what their receiver says about them.
@@ -194,32 +196,32 @@ class _NoDelayExtensions(HeaderExtensionsMap):
         return pack_header_extensions([*unpack_header_extensions(profile, value), (self._id, NO_DELAY)])
 
 
-def _offer_playout_delay() -> None:
+def _patch_playout_delay() -> None:
     extensions = HEADER_EXTENSIONS["video"]
     if all(extension.uri != PLAYOUT_DELAY for extension in extensions):
         extensions.append(RTCRtpHeaderExtensionParameters(id=4, uri=PLAYOUT_DELAY))
 
 
-def _ask_for_no_delay(sender: aiortc.RTCRtpSender) -> None:
-    _swap(sender, "_RTCRtpSender__rtp_header_extensions_map", _NoDelayExtensions())
+def _patch_no_delay(sender: aiortc.RTCRtpSender) -> None:
+    _replace(sender, "_RTCRtpSender__rtp_header_extensions_map", _NoDelayExtensions())
 
 
-def _tell_feedback(sender: aiortc.RTCRtpSender, on_keyframe: Keyframe, on_estimate: Estimate, on_loss: Loss) -> None:
+def _patch_feedback(sender: aiortc.RTCRtpSender, on_keyframe: Keyframe, on_estimate: Estimate, on_loss: Loss) -> None:
     handle = sender._handle_rtcp_packet
 
-    async def tell(packet: Any) -> None:
+    async def handle_and_report(packet: Any) -> None:
         if isinstance(packet, RtcpPsfbPacket):
-            _tell(packet, on_keyframe, on_estimate)
+            _on_feedback(packet, on_keyframe, on_estimate)
         elif isinstance(packet, RtcpRrPacket | RtcpSrPacket):
             for report in packet.reports:
                 if report.ssrc == sender._ssrc:
                     on_loss(report.fraction_lost / 256)
         await handle(packet)
 
-    _swap(sender, "_handle_rtcp_packet", tell)
+    _replace(sender, "_handle_rtcp_packet", handle_and_report)
 
 
-def _tell(packet: RtcpPsfbPacket, on_keyframe: Keyframe, on_estimate: Estimate) -> None:
+def _on_feedback(packet: RtcpPsfbPacket, on_keyframe: Keyframe, on_estimate: Estimate) -> None:
     if packet.fmt in (RTCP_PSFB_PLI, RTCP_PSFB_FIR):
         on_keyframe()
     elif packet.fmt == RTCP_PSFB_APP:
@@ -227,21 +229,21 @@ def _tell(packet: RtcpPsfbPacket, on_keyframe: Keyframe, on_estimate: Estimate) 
             on_estimate(unpack_remb_fci(packet.fci)[0])
 
 
-def _tell_reports(receiver: aiortc.RTCRtpReceiver, on_report: Report) -> None:
+def _patch_reports(receiver: aiortc.RTCRtpReceiver, on_report: Report) -> None:
     handle = receiver._handle_rtcp_packet
 
-    async def tell(packet: Any) -> None:
+    async def handle_and_report(packet: Any) -> None:
         if isinstance(packet, RtcpSrPacket):
             on_report(packet.sender_info.rtp_timestamp)
         await handle(packet)
 
-    _swap(receiver, "_handle_rtcp_packet", tell)
+    _replace(receiver, "_handle_rtcp_packet", handle_and_report)
 
 
 # The address.
 
 
-def _gather_on(gatherer: aiortc.RTCIceGatherer, settings: MediaSettings, rule: AddressRule) -> None:
+def _patch_gathering(gatherer: aiortc.RTCIceGatherer, settings: MediaSettings, rule: AddressRule) -> None:
     connection = gatherer._connection
     protocols = connection._protocols
     gather_stock = connection.get_component_candidates
@@ -254,7 +256,7 @@ def _gather_on(gatherer: aiortc.RTCIceGatherer, settings: MediaSettings, rule: A
         relayed = await gather_stock(component, [], timeout)
         return [protocol.local_candidate, *reflexive, *relayed]
 
-    _swap(connection, "get_component_candidates", gather)
+    _replace(connection, "get_component_candidates", gather)
 
 
 async def _reflexive(
@@ -269,7 +271,7 @@ async def _reflexive(
         return []  # a STUN server that does not answer is no reason to fail: the host candidate is there
 
 
-def _end_for_good(transport: aiortc.RTCIceTransport) -> None:
+def _patch_close_while_connecting(transport: aiortc.RTCIceTransport) -> None:
     """Closed in the middle of connecting, aiortc goes on: it asks for consent for ever, and logs errors."""
     connection = transport.iceGatherer._connection
     start, connect = transport.start, connection.connect
@@ -283,11 +285,11 @@ def _end_for_good(transport: aiortc.RTCIceTransport) -> None:
         if connection._closed:
             await connection.close()
 
-    _swap(transport, "start", start_unless_closed)
-    _swap(connection, "connect", connect_unless_closed)
+    _replace(transport, "start", start_unless_closed)
+    _replace(connection, "connect", connect_unless_closed)
 
 
-def _bear_no_priority(transport: aiortc.RTCIceTransport) -> None:
+def _patch_missing_priority(transport: aiortc.RTCIceTransport) -> None:
     """FFmpeg 8.0 leaves the PRIORITY out of its connectivity checks, against RFC 8445, 7.1.1: suppose the usual one."""
     connection = transport.iceGatherer._connection
     check = connection.check_incoming
@@ -297,4 +299,4 @@ def _bear_no_priority(transport: aiortc.RTCIceTransport) -> None:
         message.attributes.setdefault("PRIORITY", usual)
         check(message, addr, protocol)
 
-    _swap(connection, "check_incoming", check_with_priority)
+    _replace(connection, "check_incoming", check_with_priority)

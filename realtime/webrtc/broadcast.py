@@ -33,11 +33,11 @@ class Receiver(Protocol):
     def bitrate(self) -> int: ...
 
     @property
-    def hears_feedback(self) -> bool: ...
+    def receives_feedback(self) -> bool: ...
 
     def keyframe_wanted(self) -> bool: ...
 
-    def speak(self, voice: Packet, due: float) -> None: ...
+    def send_voice(self, voice: Packet, due: float) -> None: ...
 
 
 @dataclass(eq=False)
@@ -108,16 +108,16 @@ class Broadcast:
                 place.receiver.track.offer(packet, on_sent)
                 on_sent = _nothing
 
-    def speak(self, voice: Packet, due: float) -> None:
+    def send_voice(self, voice: Packet, due: float) -> None:
         """Have the driver's voice leave at `due` (monotonic seconds), to all that hear it. On the loop."""
         for place in self._places:
-            place.receiver.speak(voice, due)
+            place.receiver.send_voice(voice, due)
 
     def _keyframe_due(self, places: Iterable[_Place], now: float) -> bool:
         asked = [place.receiver.keyframe_wanted() for place in places]  # of all: asking forgets
         lost = any(place.lost and not place.receiver.track.congested for place in places)
         self._keyframe_wanted |= lost or any(asked)
-        unheard = not all(place.receiver.hears_feedback for place in places)
+        unheard = not all(place.receiver.receives_feedback for place in places)
         since = now - self._keyframe
         return (self._keyframe_wanted and since > SPACING_SECONDS) or (unheard and since > KEYFRAME_SECONDS)
 

@@ -73,13 +73,13 @@ class TargetBitrate:
     def bits_per_second(self) -> int:
         return min(self._estimated, self._unlost)
 
-    def estimate(self, bits_per_second: int) -> None:
+    def on_remb(self, bits_per_second: int) -> None:
         """The receiver estimates that the path bears this much."""
         bounded = max(MINIMUM_BITRATE, min(bits_per_second, MAXIMUM_BITRATE))
         rise = max(0, bounded - self._estimated)
         self._estimated = min(bounded, self._estimated + rise // 4)
 
-    def lose(self, share: float) -> None:
+    def on_loss(self, share: float) -> None:
         """This share of the packets, 0..1, was lost since the receiver's last report."""
         if share > MUCH_LOSS:
             self._unlost = max(MINIMUM_BITRATE, int(self.bits_per_second * (1 - share / 2)))

@@ -116,14 +116,14 @@ class Peer:
         self._bitrate = TargetBitrate()
         self._keyframe_wanted = False
         self._ice_usernames: frozenset[str] = frozenset()
-        self._drain: asyncio.Task[None] | None = None
+        self._receive_task: asyncio.Task[None] | None = None
         self._sender: RTCRtpSender | None = None
         self._origin: int | None = None  # the RTP timestamp of a packet whose pts is 0
         self.track = PacketTrack(self._on_gone)
         self._voice: VoiceTrack | None = None
         self.codec: CodecName = "VP8"
-        self.hears_feedback = True
-        self.hears_voice = False  # whether a voice may come, now or later
+        self.receives_feedback = True
+        self.receives_voice = False  # whether a voice may come, now or later
         self.warnings = aiortc_patches.prepare()
         servers = [_ice_server(IceServer.parse(text)) for text in settings.ice_servers]
         self._connection = RTCPeerConnection(RTCConfiguration(iceServers=servers))
@@ -144,7 +144,7 @@ class Peer:
         wanted, self._keyframe_wanted = self._keyframe_wanted, False
         return wanted
 
-    def speak(self, voice: Packet, due: float) -> None:
+    def send_voice(self, voice: Packet, due: float) -> None:
         """Send a packet of the driver's voice at `due` (monotonic seconds), where this peer hears it."""
         if self._voice:
             self._voice.offer(voice, due)
@@ -159,7 +159,7 @@ class Peer:
         self._ice_usernames = ice_usernames(offer)
         description = RTCSessionDescription(sdp=filter_candidates(offer, self._rule), type="offer")
         if self._only:
-            self._insist_on(self._only)
+            self._force_codec(self._only)
         try:
             await self._connection.setRemoteDescription(description)
             self._prepare(section.rtp.muxId, voice_section(offer, self._role))
@@ -187,51 +187,53 @@ class Peer:
 
     async def close(self) -> None:
         """End the connection and everything that belongs to it."""
-        if self._drain is not None:
-            self._drain.cancel()
+        if self._receive_task is not None:
+            self._receive_task.cancel()
         await hang_up(self._connection)
 
     def _prepare(self, mid: str, voice: MediaDescription | None) -> None:
         """Between the remote and the local description: tune, bind, and put the puppet in the section `mid`."""
         for transceiver in self._connection.getTransceivers():
             if transceiver.mid == mid:
-                self._perform(transceiver)
+                self._attach_video(transceiver)
             elif voice and transceiver.mid == voice.rtp.muxId:
-                self._converse(transceiver, voice.rtp.codecs[0].payloadType)
+                self._attach_audio(transceiver, voice.rtp.codecs[0].payloadType)
             else:
                 transceiver.direction = "inactive"
         for transport in ice_transports(self._connection):
-            self.warnings += aiortc_patches.bind(transport, self._settings, self._rule)
+            self.warnings += aiortc_patches.patch_ice_address(transport, self._settings, self._rule)
 
-    def _insist_on(self, codec: CodecName) -> None:
+    def _force_codec(self, codec: CodecName) -> None:
         spoken = RTCRtpSender.getCapabilities("video").codecs
         transceiver = self._connection.addTransceiver("video", direction="sendonly")
         transceiver.setCodecPreferences([each for each in spoken if each.name.upper() == codec])
 
-    def _perform(self, transceiver: RTCRtpTransceiver) -> None:
+    def _attach_video(self, transceiver: RTCRtpTransceiver) -> None:
         transceiver.direction = self._role.ours
-        self.warnings += aiortc_patches.quicken(transceiver)
+        self.warnings += aiortc_patches.patch_low_latency(transceiver)
         if self._role != DRIVER:
             self._send(transceiver.sender)
         if self._role != VIEWER:
-            self.warnings += aiortc_patches.hear_reports(transceiver.receiver, self._listener.on_report)
-            self._drain = asyncio.create_task(self._receive(transceiver.receiver.track))
+            self.warnings += aiortc_patches.patch_sender_reports(transceiver.receiver, self._listener.on_report)
+            self._receive_task = asyncio.create_task(self._receive(transceiver.receiver.track))
 
-    def _converse(self, transceiver: RTCRtpTransceiver, payload_type: int | None) -> None:
+    def _attach_audio(self, transceiver: RTCRtpTransceiver, payload_type: int | None) -> None:
         transceiver.direction = self._role.ours
         if self._role != DRIVER:
             self._voice = VoiceTrack()
             transceiver.sender.replaceTrack(self._voice)
         if self._role != VIEWER:
-            self.hears_voice = True
+            self.receives_voice = True
             buffer = VoiceBuffer(payload_type, self._listener.on_voice)
-            self.warnings += aiortc_patches.hear_voice(transceiver.receiver, buffer)
+            self.warnings += aiortc_patches.patch_voice_buffer(transceiver.receiver, buffer)
 
     def _send(self, sender: RTCRtpSender) -> None:
         self._sender = sender
         sender.replaceTrack(self.track)
-        deaf = aiortc_patches.listen(sender, self._on_keyframe, self._bitrate.estimate, self._bitrate.lose)
-        self.hears_feedback = not deaf
+        deaf = aiortc_patches.patch_rtcp_feedback(
+            sender, self._on_keyframe, self._bitrate.on_remb, self._bitrate.on_loss
+        )
+        self.receives_feedback = not deaf
         self.warnings += deaf
 
     def _finish(self, answer: SessionDescription, mid: str) -> str:

@@ -48,7 +48,7 @@ class Collecting:
             self.shown.append((number_of(picture), name))
             self._news.notify_all()
 
-    def hear(self, audio: av.AudioFrame, time: float) -> None: ...
+    def add_audio(self, audio: av.AudioFrame, time: float) -> None: ...
 
     def report(self) -> None: ...
 
@@ -85,8 +85,8 @@ def performing(animator: FakeAnimator | None = None, new_tracker: Callable[[], A
     """A local session, its webcam and its output."""
     webcam, output = Webcam(), Collecting()
     portraits = [portrait(RED), portrait(GREEN)]
-    studio = SessionContext(animator or FakeAnimator(), new_tracker, portraits[0], MediaSettings())
-    local = LocalSession(studio, portraits, AnimateOptions(), Camera(webcam.frames))
+    context = SessionContext(animator or FakeAnimator(), new_tracker, portraits[0], MediaSettings())
+    local = LocalSession(context, portraits, AnimateOptions(), Camera(webcam.frames))
     local.start([output])
     try:
         yield local, webcam, output
@@ -143,9 +143,9 @@ def test_next_portrait_goes_round():
 def test_calibrate_takes_a_new_neutral():
     with performing() as (local, _, output):
         output.wait(driven)
-        before = local._session._performance._calibration.reference
+        before = local._session._driver._calibration.reference
         local.act("calibrate")
-        output.wait(lambda shown: local._session._performance._calibration.reference is not before)
+        output.wait(lambda shown: local._session._driver._calibration.reference is not before)
 
 
 def test_nothing_is_left():
@@ -157,8 +157,8 @@ def test_nothing_is_left():
 
 def test_ctrl_c_is_a_clean_end_also_when_impatient():
     webcam, output = Webcam(), Collecting()
-    studio = SessionContext(FakeAnimator(), FakeTracker, portrait(), MediaSettings())
-    local = LocalSession(studio, [studio.portrait], AnimateOptions(), Camera(webcam.frames))
+    context = SessionContext(FakeAnimator(), FakeTracker, portrait(), MediaSettings())
+    local = LocalSession(context, [context.portrait], AnimateOptions(), Camera(webcam.frames))
     ready: list[bool] = []
     before = [signal.getsignal(number) for number in SIGNALS]
 
@@ -179,8 +179,8 @@ def test_a_session_that_fails_says_so(caplog):
     def broken() -> Any:
         raise RuntimeError("no tracker")
 
-    studio = SessionContext(FakeAnimator(), broken, portrait(), MediaSettings())
-    local = LocalSession(studio, [studio.portrait], AnimateOptions(), Camera(Webcam().frames))
+    context = SessionContext(FakeAnimator(), broken, portrait(), MediaSettings())
+    local = LocalSession(context, [context.portrait], AnimateOptions(), Camera(Webcam().frames))
     with pytest.raises(LocalError, match="ended by itself; run the command again with --verbose"):
         perform(local, [], lambda: None)
 

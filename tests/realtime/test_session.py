@@ -244,7 +244,7 @@ def test_calibration_is_begun_in_the_sessions_thread() -> None:
 
     async def scene(sessions: Sessions, peer: FakePeer, session: Session) -> None:
         await peer.number()
-        session._performance.calibrate = lambda: states.append(threading.current_thread().name)  # type: ignore[method-assign]
+        session._driver.calibrate = lambda: states.append(threading.current_thread().name)  # type: ignore[method-assign]
         session.calibrate()
         while not states:
             await peer.picture()
@@ -572,19 +572,19 @@ def test_what_ended_sessions_did_is_kept() -> None:
 
     async def scene(sessions: Sessions, peer: FakePeer, session: Session) -> None:
         await reach(session, peer, "error")
-        session.see(PageReport((40.0,)))
-        living = sessions.tally()
+        session.record_page_report(PageReport((40.0,)))
+        living = sessions.counters()
         with pytest.raises(BadOffer):
             await sessions.open("v=0")
         await sessions.close(session.id)
         await sessions.close_all()
-        ended = sessions.tally()
+        ended = sessions.counters()
         assert ended.errors["ValueError"] >= living.errors["ValueError"] >= 1
         assert ended.frames["received"] >= living.frames["received"] >= 1
         assert ended.frames["failed"] == ended.errors["ValueError"]
         assert ended.encoded_bytes >= living.encoded_bytes > 0
         assert sum(ended.glass_to_glass.counts) == 1
-        assert (dict(ended.ends), ended.errors["BadOffer"]) == ({"asked to": 1, "refused": 1}, 1)
+        assert (dict(ended.sessions_ended), ended.errors["BadOffer"]) == ({"asked to": 1, "refused": 1}, 1)
 
     play(scene, animator=FakeAnimator(work))
 

@@ -68,7 +68,7 @@ class Ear:
 
     def show(self, shown: Any) -> None: ...
 
-    def hear(self, audio: av.AudioFrame, time: float) -> None:
+    def add_audio(self, audio: av.AudioFrame, time: float) -> None:
         self.heard.append((audio, time))
 
     def report(self) -> str:
@@ -206,7 +206,7 @@ def test_a_voice_goes_on_as_it_came_and_is_reported() -> None:
     voice.sync.show(0.2)
     now = time.monotonic()
     for number in range(3):
-        voice.hear(VoicePacket(TOC, number * FRAME, now + 0.02 * number))
+        voice.on_packet(VoicePacket(TOC, number * FRAME, now + 0.02 * number))
     wait = 0.2 - 0.02 - PLAYOUT_SECONDS
     assert [packet.pts for packet, _ in sent] == [0, FRAME, 2 * FRAME]
     assert [bytes(packet) for packet, _ in sent] == [TOC] * 3
@@ -221,8 +221,8 @@ def test_outputs_hear_the_sound_and_broken_packets_are_borne() -> None:
     now = time.monotonic()
     for number in range(5):
         [[data], _] = encoder.encode(sounding(True, number * FRAME))
-        voice.hear(VoicePacket(data, number * FRAME, now + 0.02 * number))
-    voice.hear(VoicePacket(b"\xff\xff\xff", 5 * FRAME, now + 0.1))
+        voice.on_packet(VoicePacket(data, number * FRAME, now + 0.02 * number))
+    voice.on_packet(VoicePacket(b"\xff\xff\xff", 5 * FRAME, now + 0.1))
     loudest = [np.abs(frame.to_ndarray()).max() for frame, _ in ear.heard]
     assert len(loudest) >= 4 and max(loudest) > 10000
     assert {(frame.sample_rate, frame.layout.name) for frame, _ in ear.heard} == {(SAMPLE_RATE, "stereo")}
@@ -231,7 +231,7 @@ def test_outputs_hear_the_sound_and_broken_packets_are_borne() -> None:
 def test_without_a_voice_nothing_is_told_and_an_old_one_is_forgotten() -> None:
     voice = Voice(lambda packet, due: None, list)
     assert voice.report() is None
-    voice.hear(VoicePacket(TOC, 0, time.monotonic() - 5))
+    voice.on_packet(VoicePacket(TOC, 0, time.monotonic() - 5))
     assert voice.report() is None
 
 
@@ -324,11 +324,11 @@ class SpeakingPeer(FakePeer):
         self._hearing = Voice(lambda packet, due: None, lambda: [self._decoder])
 
     async def offer(self) -> str:
-        aiortc_patches.hear_voice(self.voice.receiver, VoiceBuffer(96, self._on_voice))
+        aiortc_patches.patch_voice_buffer(self.voice.receiver, VoiceBuffer(96, self._on_voice))
         return await super().offer()
 
     def _on_voice(self, packet: VoicePacket) -> None:
-        self._hearing.hear(packet)
+        self._hearing.on_packet(packet)
         for frame, _ in self._decoder.heard:
             self.loudness.append((packet.arrived, int(np.abs(frame.to_ndarray()).max())))
         self._decoder.heard.clear()
@@ -481,7 +481,7 @@ def test_without_its_private_name_pictures_go_on(monkeypatch: pytest.MonkeyPatch
         with monkeypatch.context() as patched:
             patched.setattr(aiortc.rtcrtpreceiver.RTCRtpReceiver, name, Gone(), raising=False)
             receiver = connection.addTransceiver("audio").receiver
-            told = aiortc_patches.hear_voice(receiver, VoiceBuffer(111, lambda packet: None))
+            told = aiortc_patches.patch_voice_buffer(receiver, VoiceBuffer(111, lambda packet: None))
         await connection.close()
         return told
 

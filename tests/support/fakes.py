@@ -83,7 +83,7 @@ class FakeAnimator:
 
     def _draw(self, cue: Cue) -> Picture:
         self._work(cue)
-        driven = cue.motion is not None and cue.presence > 0
+        driven = cue.motion is not None and cue.blend > 0
         number = round(cue.motion.face.score * 255) if driven and cue.motion else AT_REST
         red, green, blue = cue.portrait.picture[-1, -1]
         return numbered(number, colour=(int(red), int(green), int(blue)))
@@ -139,11 +139,11 @@ class FakePeer:
         self._reader: asyncio.Task[None] | None = None
 
     async def offer(self) -> str:
-        aiortc_patches.quicken(self.transceiver)
+        aiortc_patches.patch_low_latency(self.transceiver)
         capabilities = self.transceiver.receiver.getCapabilities("video").codecs
         self.transceiver.setCodecPreferences([c for c in capabilities if c.name.upper() == self._codec])
         for transport in ice_transports(self.connection):
-            aiortc_patches.bind(transport, self._settings, AddressRule.of(self._settings))
+            aiortc_patches.patch_ice_address(transport, self._settings, AddressRule.of(self._settings))
         await self.connection.setLocalDescription(await self.connection.createOffer())
         return self.connection.localDescription.sdp
 

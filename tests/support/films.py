@@ -59,7 +59,7 @@ def record(path: Path, items: Iterable[ShownPicture | Heard], **options: Any) ->
                 if isinstance(item, ShownPicture):
                     recorder.show(item)
                 else:
-                    recorder.hear(item.audio, item.time)
+                    recorder.add_audio(item.audio, item.time)
         finally:
             await recorder.close()
         return recorder.report()

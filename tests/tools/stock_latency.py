@@ -51,15 +51,15 @@ class TransformTrack(MediaStreamTrack):
         super().__init__()
         self._track, self._carrier, self._portrait = track, carrier, portrait
         self._tracker = engine.new_tracker()
-        self._performance = DriverState()
+        self._driver = DriverState()
         self._options = AnimateOptions()
 
     async def recv(self) -> av.VideoFrame:
         frame: Any = await self._track.recv()
         picture, time = frame.to_ndarray(format="rgb24"), float(frame.time)
-        seen = DrivingFrame(picture, self._tracker.track(picture, time), time, self._performance.motion)
+        seen = DrivingFrame(picture, self._tracker.track(picture, time), time, self._driver.motion)
         [motion] = self._carrier.read_motion([seen])
-        cue = self._performance.cue(self._portrait, self._options, motion, time, picture)
+        cue = self._driver.cue(self._portrait, self._options, motion, time, picture)
         [planes] = self._carrier.animate([cue], "i420")
         shown = av.VideoFrame.from_ndarray(planes, format="yuv420p")
         shown.pts, shown.time_base = frame.pts, frame.time_base
@@ -81,7 +81,7 @@ def stock_app(engine: Engine, carrier: CodeCarrier) -> FastAPI:
         offer = (await request.body()).decode()
         await connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
         for transport in ice_transports(connection):
-            aiortc_patches.bind(transport, LOOPBACK, AddressRule.of(LOOPBACK))
+            aiortc_patches.patch_ice_address(transport, LOOPBACK, AddressRule.of(LOOPBACK))
         await connection.setLocalDescription(await connection.createAnswer())
         return Response(connection.localDescription.sdp, 201, media_type="application/sdp")
 

@@ -53,7 +53,7 @@ class _Puppet(Collector):
 
     def collect(self) -> Iterable[Metric]:
         yield from self._about()
-        yield from _of_sessions(self._sessions.tally())
+        yield from _of_sessions(self._sessions.counters())
         if self._engine.worker:
             yield from _of_worker(self._engine.worker.stats())
         yield from _gpu_memory()
@@ -75,16 +75,16 @@ class _Puppet(Collector):
         )
 
 
-def _of_sessions(tally: Counters) -> Iterator[Metric]:
-    yield _counts("puppet_sessions_ended", "Sessions that ended, by reason.", "reason", tally.ends)
-    yield _counts("puppet_frames", "Driver's frames and pictures, by fate.", "fate", tally.frames)
-    yield _counts("puppet_errors", "What failed or was refused, by kind.", "kind", tally.errors)
-    yield CounterMetricFamily("puppet_encoded_bytes", "Bytes of encoded pictures.", tally.encoded_bytes)
+def _of_sessions(counters: Counters) -> Iterator[Metric]:
+    yield _counts("puppet_sessions_ended", "Sessions that ended, by reason.", "reason", counters.sessions_ended)
+    yield _counts("puppet_frames", "Driver's frames and pictures, by fate.", "fate", counters.frames)
+    yield _counts("puppet_errors", "What failed or was refused, by kind.", "kind", counters.errors)
+    yield CounterMetricFamily("puppet_encoded_bytes", "Bytes of encoded pictures.", counters.encoded_bytes)
     stages = HistogramMetricFamily("puppet_stage_seconds", "Time that a frame took, by stage.", labels=["stage"])
-    for name, histogram in tally.stages.items():
+    for name, histogram in counters.stages.items():
         stages.add_metric([name], _buckets(BOUNDS, histogram.counts), histogram.sum)
     yield stages
-    yield _histogram("puppet_glass_to_glass_seconds", "From camera to screen, as pages tell.", tally.glass_to_glass)
+    yield _histogram("puppet_glass_to_glass_seconds", "From camera to screen, as pages tell.", counters.glass_to_glass)
 
 
 def _of_worker(stats: WorkerStats) -> Iterator[Metric]:

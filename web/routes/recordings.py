@@ -103,7 +103,7 @@ def _begin(session: Session, recordings: Recordings, wishes: dict[str, bool]) ->
     if wishes.get("motion") and animator != "liveportrait":
         raise RecordingError(f"Recorded motion needs --animator liveportrait; this is {animator}.")
     beside = wishes.get("side_by_side", False)
-    session.add_output(Recorder(path, side_by_side=beside, audio=session.hears_voice, room=recordings.room))
+    session.add_output(Recorder(path, side_by_side=beside, audio=session.receives_voice, room=recordings.room))
     if wishes.get("motion"):
         session.add_output(MotionRecorder(path.with_suffix(".npz")))
     return path

@@ -24,8 +24,8 @@ def portrait() -> Portrait:
     return Portrait("key", np.zeros((64, 64, 3), np.uint8), NEUTRAL, ())
 
 
-def play(performance: DriverState, portrait: Portrait, motions: list[Motion | None], start: float = 0.0) -> list[Cue]:
-    return [performance.cue(portrait, OPTIONS, motion, start + i / FPS) for i, motion in enumerate(motions)]
+def play(driver: DriverState, portrait: Portrait, motions: list[Motion | None], start: float = 0.0) -> list[Cue]:
+    return [driver.cue(portrait, OPTIONS, motion, start + i / FPS) for i, motion in enumerate(motions)]
 
 
 def still(count: int, **look: float) -> list[Motion | None]:
@@ -33,36 +33,36 @@ def still(count: int, **look: float) -> list[Motion | None]:
 
 
 def test_nothing_moves_before_the_first_face(portrait: Portrait) -> None:
-    performance = DriverState()
-    first = performance.cue(portrait, OPTIONS, None, 100.0)
-    assert (first.presence, first.motion, first.idle) == (0.0, None, idle(0.0, 1.0))
-    assert performance.state == "waiting"
+    driver = DriverState()
+    first = driver.cue(portrait, OPTIONS, None, 100.0)
+    assert (first.blend, first.motion, first.idle) == (0.0, None, idle(0.0, 1.0))
+    assert driver.state == "waiting"
 
 
 def test_eases_in_over_a_fifth_of_a_second(portrait: Portrait) -> None:
-    presence = [cue.presence for cue in play(DriverState(), portrait, still(8))]
-    assert presence[0] == 0.0
-    assert presence[3] == pytest.approx(0.5)
-    assert presence[6] == pytest.approx(1.0)
-    assert presence == sorted(presence)
+    blend = [cue.blend for cue in play(DriverState(), portrait, still(8))]
+    assert blend[0] == 0.0
+    assert blend[3] == pytest.approx(0.5)
+    assert blend[6] == pytest.approx(1.0)
+    assert blend == sorted(blend)
 
 
 def test_loss_eases_to_rest_over_half_a_second_and_idles(portrait: Portrait) -> None:
-    performance = DriverState()
-    play(performance, portrait, still(90))
-    lost = play(performance, portrait, [None] * 30, start=3.0)
-    assert performance.state == "lost"
-    assert lost[0].presence > 0.9
+    driver = DriverState()
+    play(driver, portrait, still(90))
+    lost = play(driver, portrait, [None] * 30, start=3.0)
+    assert driver.state == "lost"
+    assert lost[0].blend > 0.9
     assert lost[0].motion is not None  # holds the last motion while it fades
-    assert lost[15].presence == pytest.approx(0.0, abs=1e-6)
+    assert lost[15].blend == pytest.approx(0.0, abs=1e-6)
     assert any(cue.idle.breath for cue in lost[15:])
 
 
 def test_one_lost_frame_is_hardly_seen(portrait: Portrait) -> None:
-    performance = DriverState()
-    play(performance, portrait, still(90))
-    cues = play(performance, portrait, [None, *still(3)], start=3.0)
-    assert min(cue.presence for cue in cues) > 0.97
+    driver = DriverState()
+    play(driver, portrait, still(90))
+    cues = play(driver, portrait, [None, *still(3)], start=3.0)
+    assert min(cue.blend for cue in cues) > 0.97
 
 
 def test_while_driven_the_portrait_does_not_idle(portrait: Portrait) -> None:
@@ -71,9 +71,9 @@ def test_while_driven_the_portrait_does_not_idle(portrait: Portrait) -> None:
 
 
 def test_neutral_is_the_straight_relaxed_moment_of_the_first_two_seconds(portrait: Portrait) -> None:
-    performance = DriverState()
+    driver = DriverState()
     motions = still(20, yaw=25, jaw=2.0) + still(20) + still(20, pitch=-20)
-    cue = play(performance, portrait, motions)[-1]
+    cue = play(driver, portrait, motions)[-1]
     assert cue.reference is not None
     assert cue.reference.pose.yaw == pytest.approx(NEUTRAL.pose.yaw, abs=1.0)
     np.testing.assert_allclose(cue.reference.shape, NEUTRAL.shape, atol=0.05)
@@ -122,12 +122,12 @@ def test_looks_are_not_mixed_into_the_neutral(portrait: Portrait) -> None:
 
 
 def test_after_two_seconds_expressions_never_become_neutral(portrait: Portrait) -> None:
-    performance = DriverState()
-    play(performance, portrait, still(70))
-    cue = play(performance, portrait, still(600, jaw=2.0), start=70 / FPS)[-1]
+    driver = DriverState()
+    play(driver, portrait, still(70))
+    cue = play(driver, portrait, still(600, jaw=2.0), start=70 / FPS)[-1]
     assert cue.reference is not None
     np.testing.assert_allclose(cue.reference.shape, NEUTRAL.shape, atol=0.05)
-    assert performance.state == "live"
+    assert driver.state == "live"
 
 
 def test_a_better_neutral_is_eased_into(portrait: Portrait) -> None:
@@ -140,20 +140,20 @@ def test_a_better_neutral_is_eased_into(portrait: Portrait) -> None:
 
 
 def test_calibrate_on_command_takes_the_new_look(portrait: Portrait) -> None:
-    performance = DriverState()
-    play(performance, portrait, still(90))
-    performance.calibrate()
-    assert performance.state == "calibrating"
-    cue = play(performance, portrait, still(60, yaw=12), start=3.0)[-1]
+    driver = DriverState()
+    play(driver, portrait, still(90))
+    driver.calibrate()
+    assert driver.state == "calibrating"
+    cue = play(driver, portrait, still(60, yaw=12), start=3.0)[-1]
     assert cue.reference is not None
     assert cue.reference.pose.yaw == pytest.approx(make_face(yaw=12).pose.yaw, abs=0.5)
-    assert performance.state == "live"
+    assert driver.state == "live"
 
 
 def test_a_resting_drivers_new_seat_becomes_the_middle_slowly(portrait: Portrait) -> None:
-    performance = DriverState()
-    play(performance, portrait, still(90))
-    moved = play(performance, portrait, still(900, x=40.0), start=3.0)
+    driver = DriverState()
+    play(driver, portrait, still(90))
+    moved = play(driver, portrait, still(900, x=40.0), start=3.0)
     old, new = (float(face.pose.translation[0]) for face in (NEUTRAL, make_face(x=40.0)))
     middles = [cue.reference.pose.translation[0] for cue in moved if cue.reference]
     assert middles[5] == pytest.approx(old, abs=0.1 * (new - old))
@@ -170,7 +170,7 @@ def test_eye_opening_is_a_high_percentile_not_one_frame(portrait: Portrait) -> N
 def test_a_rehearsed_file_follows_from_its_first_frame(portrait: Portrait) -> None:
     frames = [Motion(make_face(jaw=2.0)), *[Motion(NEUTRAL)] * 10]
     cue = DriverState.rehearsed(frames).cue(portrait, OPTIONS, frames[0], 0.0)
-    assert cue.presence == 1.0
+    assert cue.blend == 1.0
     assert cue.reference is not None
     np.testing.assert_allclose(cue.reference.shape, NEUTRAL.shape, atol=0.05)
 
@@ -185,9 +185,9 @@ def test_the_drivers_picture_is_kept_out_unless_asked_for(portrait: Portrait) ->
 
 
 def test_time_running_backwards_changes_nothing(portrait: Portrait) -> None:
-    performance = DriverState()
-    play(performance, portrait, still(30), start=10.0)
-    assert performance.cue(portrait, OPTIONS, Motion(NEUTRAL), 2.0).presence == 1.0
+    driver = DriverState()
+    play(driver, portrait, still(30), start=10.0)
+    assert driver.cue(portrait, OPTIONS, Motion(NEUTRAL), 2.0).blend == 1.0
 
 
 def test_idle_blinks_once_in_each_slot_and_breathes_both_ways() -> None:

@@ -70,8 +70,8 @@ def test_the_driver_moves_it_as_far_as_he_moved(animator, cue):
 
 
 def test_presence_blends(animator, cue):
-    assert colour(animator, replace(cue, presence=0.5)) == near(0.1, 0, 0)
-    assert colour(animator, replace(cue, presence=0.0)) == near(0, 0, 0)
+    assert colour(animator, replace(cue, blend=0.5)) == near(0.1, 0, 0)
+    assert colour(animator, replace(cue, blend=0.0)) == near(0, 0, 0)
 
 
 @pytest.mark.parametrize(

@@ -38,9 +38,9 @@ def rest(animator, portrait):
     return animator.animate([Cue(portrait, PLAIN)])[0]
 
 
-def show(animator, portrait, face: Face | None, options=PLAIN, presence=1.0, **more):
+def show(animator, portrait, face: Face | None, options=PLAIN, blend=1.0, **more):
     motion = Motion(face) if face else None
-    return animator.animate([Cue(portrait, options, motion, demo_clip.reference(portrait.rest), presence, **more)])[0]
+    return animator.animate([Cue(portrait, options, motion, demo_clip.reference(portrait.rest), blend, **more)])[0]
 
 
 def neutral(portrait) -> Face:
@@ -81,7 +81,7 @@ def test_rest_is_the_source(portrait, rest):
 
 def test_without_presence_or_gains_the_driver_is_not_seen(animator, portrait, rest):
     busy = demo_clip.script(portrait.rest, 3.0).face
-    assert (show(animator, portrait, busy, presence=0.0) == rest).all()
+    assert (show(animator, portrait, busy, blend=0.0) == rest).all()
     still = PLAIN.changed({"head": 0, "expression": 0, "mouth": 0, "eyes": 0, "brows": 0, "gaze": 0})
     assert (show(animator, portrait, busy, still) == rest).all()
     assert not (show(animator, portrait, busy) == rest).all()
@@ -131,7 +131,7 @@ def test_a_closed_driver_closes_the_smiling_source(portrait, animator, models, r
 
 def test_presence_fades_from_rest(animator, portrait, rest):
     face = demo_clip.script(portrait.rest, 3.3).face
-    steps = [show(animator, portrait, face, presence=share).astype(int) for share in (0, 0.05, 0.5, 1)]
+    steps = [show(animator, portrait, face, blend=share).astype(int) for share in (0, 0.05, 0.5, 1)]
     away = [np.abs(step - rest).mean() for step in steps]
     assert away[0] == 0
     assert away == sorted(away)

@@ -25,9 +25,9 @@ def reference(face: Face = NEUTRAL) -> Reference:
     return Reference(Motion(face), face.shape, face.pose, face.eye_ratio)
 
 
-def target(driver: Face | None, rest: Rest = REST, presence: float = 1.0, idle: Idle = Idle(), **options):
+def target(driver: Face | None, rest: Rest = REST, blend: float = 1.0, idle: Idle = Idle(), **options):
     motion = Motion(driver) if driver else None
-    cue = Cue(PORTRAIT, AnimateOptions(**options), motion, reference(), presence, idle)
+    cue = Cue(PORTRAIT, AnimateOptions(**options), motion, reference(), blend, idle)
     return aim(rest, cue)
 
 
@@ -55,9 +55,7 @@ def test_neutral_is_rest():
 STRONG = driver(yaw=20, pitch=-12, roll=15, x=20, y=25, jaw=2, blink=1)
 
 
-@pytest.mark.parametrize(
-    "aimed", [target(STRONG, presence=0.0), target(None), target(STRONG, head=0.0, expression=0.0)]
-)
+@pytest.mark.parametrize("aimed", [target(STRONG, blend=0.0), target(None), target(STRONG, head=0.0, expression=0.0)])
 def test_without_presence_motion_or_gains_nothing_moves(aimed):
     assert (aimed.shape == REST.shape).all()
     assert (aimed.eyeballs == REST.shape).all()
@@ -79,7 +77,7 @@ def test_head_turns_as_the_driver_does(yaw, pitch, roll):
 
 
 def test_presence_and_gain_scale_the_turn():
-    assert target(driver(yaw=10), presence=0.5).pose.yaw == pytest.approx(5, abs=0.01)
+    assert target(driver(yaw=10), blend=0.5).pose.yaw == pytest.approx(5, abs=0.01)
     assert target(driver(yaw=8), head=2.0).pose.yaw == pytest.approx(16, abs=0.01)
 
 
@@ -253,7 +251,7 @@ def test_gaze_follows_and_is_limited(aside):
 
 
 def test_idle_moves_without_a_driver():
-    aimed = target(None, presence=0.0, idle=Idle(breath=1.0, blink=1.0, sway=(2.0, -1.0)))
+    aimed = target(None, blend=0.0, idle=Idle(breath=1.0, blink=1.0, sway=(2.0, -1.0)))
     assert aimed.openness == (0, 0)
     assert (aimed.pose.yaw, aimed.pose.pitch) == pytest.approx((2, -1), abs=0.01)
     assert aimed.pose.translation[1] < REST.pose.translation[1]

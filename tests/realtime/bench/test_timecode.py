@@ -103,7 +103,7 @@ def test_a_picture_carries_the_code_of_the_frame_whose_motion_it_shows():
     carrier = CodeCarrier(Echo())
     first, second, bare = carrier.read_motion([driving(5, 1.0), driving(6, 2.0), driving(None, 3.0)])
     assert carrier.seen == {1.0: 5, 2.0: 6, 3.0: None}
-    cues = [Cue(portrait(), None, motion, presence=1.0) for motion in (second, first, bare, None)]
+    cues = [Cue(portrait(), None, motion, blend=1.0) for motion in (second, first, bare, None)]
     assert [read(planes) for planes in carrier.animate(cues, "i420")] == [6, 5, None, None]
 
 

@@ -44,30 +44,32 @@ def test_decide(pace: Pace, work: float, offered: float, rate: int | None) -> No
     assert decide(pace, work, offered).rate == rate
 
 
-def rates(pacer: FrameRateController, work: Work, seconds: float, start: float = 0.0) -> list[tuple[float, int | None]]:
+def rates(
+    controller: FrameRateController, work: Work, seconds: float, start: float = 0.0
+) -> list[tuple[float, int | None]]:
     """(time, rate) of each change, by a driver at 30 fps that does what it is asked."""
     changes, time = [], start
     while time < start + seconds:
-        offered = float(pacer.pace.rate or 30)
-        if pacer.add(work(time), offered, time):
-            changes.append((round(time - start, 1), pacer.pace.rate))
+        offered = float(controller.pace.rate or 30)
+        if controller.add(work(time), offered, time):
+            changes.append((round(time - start, 1), controller.pace.rate))
         time += max(1 / offered, work(time))
     return changes
 
 
 def test_the_rate_falls_after_one_look_and_comes_back_by_doubling() -> None:
-    pacer = FrameRateController()
-    [(when, rate)] = rates(pacer, lambda time: 0.1, 20)
+    controller = FrameRateController()
+    [(when, rate)] = rates(controller, lambda time: 0.1, 20)
     assert LOOK_SECONDS <= when < LOOK_SECONDS + 0.2 and rate == 8
-    assert pacer.pace.warning == (
+    assert controller.pace.warning == (
         "Only 10 pictures a second could be drawn, so the camera is asked for 8, not 30; "
         "close other programs, or start with a smaller --size."
     )
-    back = rates(pacer, lambda time: 0.01, 120, start=20)
+    back = rates(controller, lambda time: 0.01, 120, start=20)
     assert [rate for _, rate in back] == [16, None]
     times = [when for when, _ in back]
     assert all(CALM_SECONDS <= later - earlier < CALM_SECONDS + 4 for earlier, later in pairwise(times))
-    assert pacer.pace.warning is None
+    assert controller.pace.warning is None
 
 
 def test_one_slow_picture_changes_nothing() -> None:
@@ -75,12 +77,12 @@ def test_one_slow_picture_changes_nothing() -> None:
 
 
 def test_a_load_of_its_own_making_is_tried_ever_more_seldom() -> None:
-    pacer = FrameRateController()
+    controller = FrameRateController()
 
     def work(time: float) -> float:
-        return 0.045 if (pacer.pace.rate or 30) > 20 else 0.02
+        return 0.045 if (controller.pace.rate or 30) > 20 else 0.02
 
-    changes = rates(pacer, work, 600)
+    changes = rates(controller, work, 600)
     tries = [when for when, rate in changes if rate is None]
     gaps = [later - earlier for earlier, later in pairwise(tries)]
     assert [round(gap / CALM_SECONDS) for gap in gaps] == [2, 4, 8, 15, 15, 15]  # and never more than two minutes apart

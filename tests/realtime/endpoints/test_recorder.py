@@ -15,7 +15,7 @@ import pytest
 
 from pipeline.files.animate import COMMENT
 from realtime.endpoints import recorder as recorder_module
-from realtime.endpoints.mp4 import Movie
+from realtime.endpoints.mp4 import Mp4Writer
 from realtime.endpoints.output import ShownPicture
 from realtime.endpoints.recorder import MOST_WAITING, Recorder, RecordingError, disk_room
 from realtime.session import Session, SessionContext
@@ -122,7 +122,7 @@ recorder = Recorder(Path(sys.argv[1]), audio=True, room=lambda: None)
 for item in performance(60):
     while recorder._waiting.qsize() > MOST_WAITING // 2:
         time.sleep(0.0005)
-    recorder.show(item) if isinstance(item, ShownPicture) else recorder.hear(item.audio, item.time)
+    recorder.show(item) if isinstance(item, ShownPicture) else recorder.add_audio(item.audio, item.time)
     if recorder.report()["seconds"] >= 8:
         print("on", flush=True)
         time.sleep(60)
@@ -164,10 +164,10 @@ def test_it_does_not_begin_where_no_room_is_left(tmp_path, monkeypatch):
 
 
 def test_a_full_disk_is_a_sentence(tmp_path, monkeypatch):
-    def full(self: Movie, planes: np.ndarray) -> None:
+    def full(self: Mp4Writer, planes: np.ndarray) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Movie, "show", full)
+    monkeypatch.setattr(Mp4Writer, "add_picture", full)
     report = record(tmp_path / "r.mp4", performance(2), audio=True)
     assert report["problem"] == (
         "The recording ended: it cannot be written (No space left on device); is there room for it?"
@@ -176,8 +176,8 @@ def test_a_full_disk_is_a_sentence(tmp_path, monkeypatch):
 
 def test_a_slow_encoder_costs_pictures_and_no_time(tmp_path, monkeypatch):
     go_on = threading.Event()
-    show = Movie.show
-    monkeypatch.setattr(Movie, "show", lambda self, planes: go_on.wait(30) and show(self, planes))
+    add = Mp4Writer.add_picture
+    monkeypatch.setattr(Mp4Writer, "add_picture", lambda self, planes: go_on.wait(30) and add(self, planes))
 
     async def run() -> dict[str, Any]:
         recorder = Recorder(tmp_path / "r.mp4", room=lambda: None)

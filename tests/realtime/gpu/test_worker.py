@@ -23,7 +23,7 @@ def portrait(number):
 
 
 def cue(number, frame=0):
-    return Cue(portrait(number), AnimateOptions(), presence=frame / 256)
+    return Cue(portrait(number), AnimateOptions(), blend=frame / 256)
 
 
 def frame(number=0):
@@ -69,7 +69,7 @@ class Fake:
 
     def start_pictures(self, jobs, layout):
         def draw(cue):
-            return np.array([[[cue.portrait.picture[0, 0, 0], cue.presence * 256, layout == "i420"]]], np.uint8)
+            return np.array([[[cue.portrait.picture[0, 0, 0], cue.blend * 256, layout == "i420"]]], np.uint8)
 
         return self._start(layout, jobs, draw)
 

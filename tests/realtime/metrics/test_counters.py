@@ -19,19 +19,19 @@ def test_a_histogram_counts_up_to_each_bound() -> None:
 
 
 def test_the_total_is_of_all_and_changes_none() -> None:
-    tallies = [Counters(), Counters()]
-    for tally, seconds in zip(tallies, (0.25, 0.5), strict=True):
-        tally.frames["sent"] += 2
-        tally.errors["ValueError"] += 1
-        tally.stage("track").add(seconds)
-        tally.glass_to_glass.add(seconds)
-        tally.encoded_bytes += 10
-    tallies[1].stage("motion").add(1.0)
-    added = total(tallies)
+    parts = [Counters(), Counters()]
+    for counters, seconds in zip(parts, (0.25, 0.5), strict=True):
+        counters.frames["sent"] += 2
+        counters.errors["ValueError"] += 1
+        counters.stage("track").add(seconds)
+        counters.glass_to_glass.add(seconds)
+        counters.encoded_bytes += 10
+    parts[1].stage("motion").add(1.0)
+    added = total(parts)
     assert (added.frames, added.errors, added.encoded_bytes) == ({"sent": 4}, {"ValueError": 2}, 20)
     assert {name: histogram.sum for name, histogram in added.stages.items()} == {"track": 0.75, "motion": 1.0}
     assert sum(added.glass_to_glass.counts) == 2
-    assert (tallies[0].stages.keys(), tallies[0].frames) == ({"track"}, {"sent": 2})
+    assert (parts[0].stages.keys(), parts[0].frames) == ({"track"}, {"sent": 2})
 
 
 def test_a_view_of_nothing_and_of_everything() -> None:

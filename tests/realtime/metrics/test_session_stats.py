@@ -55,12 +55,12 @@ def test_stamps_measure_each_stage_and_add_up_its_parts() -> None:
 def test_report_has_every_stage_and_counter() -> None:
     stats = SessionStats()
     for i in range(3):
-        stats.receive(i / 10)
-    stats.animate(dict.fromkeys(STAGES[:-1], 0.002))
+        stats.record_received(i / 10)
+    stats.record_animated(dict.fromkeys(STAGES[:-1], 0.002))
     trace = Trace(Reception(None, 0.1, 0.1), decoded=0.195, seen=0.196, encoded=0.199, spent={})
-    stats.send(0.2, trace)
-    stats.send(0.3, None)
-    stats.drop()
+    stats.record_sent(0.2, trace)
+    stats.record_sent(0.3, None)
+    stats.record_dropped()
     report = stats.report(0.3, replaced=2)
     assert stats.traces() == [replace(trace, sent=0.2)]
     assert report["fps"] == {"in": 6.7, "out": 10.0}
@@ -75,16 +75,16 @@ def test_report_has_every_stage_and_counter() -> None:
 def test_old_samples_are_forgotten() -> None:
     stats = SessionStats()
     for i in range(2 * SAMPLES):
-        stats.animate({"track": 1.0 if i < SAMPLES else 0.001})
+        stats.record_animated({"track": 1.0 if i < SAMPLES else 0.001})
     assert stats.report(0, 0)["stages_ms"]["track"] == {"p50": 1.0, "p95": 1.0, "p99": 1.0}
 
 
 def test_what_the_page_saw_is_in_the_report() -> None:
     stats = SessionStats()
     assert stats.report(0, 0)["page"] is None
-    stats.see(PageReport(fps=30))
+    stats.record_page_report(PageReport(fps=30))
     assert stats.report(0, 0)["page"]["glass_to_glass_ms"] is None
-    stats.see(PageReport(tuple(range(1, 101)), fps=29.96, freezes=2, dropped=3, up=1_234_567, down=2e6))
+    stats.record_page_report(PageReport(tuple(range(1, 101)), fps=29.96, freezes=2, dropped=3, up=1_234_567, down=2e6))
     assert stats.report(0, 0)["page"] == {
         "glass_to_glass_ms": {"p50": 50, "p95": 95, "p99": 99},
         "fps": 30.0,
@@ -98,30 +98,32 @@ def test_traces_since() -> None:
     stats = SessionStats()
     trace = Trace(Reception(None, 0.1, 0.1), decoded=0.1, seen=0.1, encoded=0.1, spent={})
     for time in (1.0, 2.0, 3.0):
-        stats.send(time, trace)
+        stats.record_sent(time, trace)
     assert [trace.sent for trace in stats.traces(1.0)] == [2.0, 3.0]
 
 
 def test_the_tally_counts_every_fate() -> None:
     stats = SessionStats()
-    stats.receive(0.0)
-    stats.animate({"track": 0.004})
-    stats.send(0.1, None, size=700)
-    stats.drop()
-    stats.fail("ValueError")
-    tally = stats.tally(replaced=5)
-    assert tally.frames == dict.fromkeys(("received", "animated", "sent", "congested", "failed"), 1) | {"replaced": 5}
-    assert tally.errors == {"ValueError": 1}
-    assert (tally.encoded_bytes, tally.stages["track"].sum) == (700, 0.004)
-    assert stats.tally(replaced=5) is not tally and stats.tally(replaced=5).frames == tally.frames
+    stats.record_received(0.0)
+    stats.record_animated({"track": 0.004})
+    stats.record_sent(0.1, None, size=700)
+    stats.record_dropped()
+    stats.record_failed("ValueError")
+    counters = stats.counters(replaced=5)
+    assert counters.frames == dict.fromkeys(("received", "animated", "sent", "congested", "failed"), 1) | {
+        "replaced": 5
+    }
+    assert counters.errors == {"ValueError": 1}
+    assert (counters.encoded_bytes, counters.stages["track"].sum) == (700, 0.004)
+    assert stats.counters(replaced=5) is not counters and stats.counters(replaced=5).frames == counters.frames
 
 
 def test_advice_is_replaced_and_goes_away() -> None:
     stats = SessionStats()
     for sentence in ("slow", "slower"):
-        stats.advise("pace", sentence)
+        stats.set_notice("pace", sentence)
     assert stats.report(0, 0)["warnings"] == ["slower"]
-    stats.advise("pace", None)
+    stats.set_notice("pace", None)
     assert stats.report(0, 0)["warnings"] == []
 
 

@@ -19,7 +19,7 @@ RATE = 30
 class Receiver:
     """Keeps what it is sent."""
 
-    hears_feedback = True
+    receives_feedback = True
     bitrate = MAXIMUM_BITRATE
 
     def __init__(self) -> None:
@@ -187,7 +187,7 @@ def test_a_request_during_the_spacing_is_not_forgotten(show: Show) -> None:
 
 def test_who_cannot_ask_gets_keyframes_all_the_same(show: Show) -> None:
     deaf = Receiver()
-    deaf.hears_feedback = False
+    deaf.receives_feedback = False
     show.broadcast.add(deaf)
     keyframes = show.go_on(round(4 * KEYFRAME_SECONDS * RATE))
     assert 4 <= keyframes.count(True) <= 5

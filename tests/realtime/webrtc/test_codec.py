@@ -116,39 +116,39 @@ def test_colours_survive_both_ways() -> None:
 def test_bitrate_falls_at_once_and_rises_in_steps() -> None:
     target = TargetBitrate()
     assert target.bits_per_second == MAXIMUM_BITRATE
-    target.estimate(1_000_000)
+    target.on_remb(1_000_000)
     assert target.bits_per_second == 1_000_000
-    target.estimate(2_000_000)
+    target.on_remb(2_000_000)
     assert target.bits_per_second == 1_250_000
     for _ in range(60):
-        target.estimate(2_000_000)
+        target.on_remb(2_000_000)
     assert 1_999_000 < target.bits_per_second <= 2_000_000
 
 
 @pytest.mark.parametrize("estimate", [0, -5, 1, 10**12])
 def test_bitrate_stays_in_bounds(estimate: int) -> None:
     target = TargetBitrate()
-    target.estimate(estimate)
+    target.on_remb(estimate)
     assert target.bits_per_second == (MAXIMUM_BITRATE if estimate > 1 else MINIMUM_BITRATE)
 
 
 def test_much_loss_lowers_the_bitrate_and_little_raises_it() -> None:
     target = TargetBitrate()
-    target.estimate(2_000_000)
+    target.on_remb(2_000_000)
     for share in (0.02, 0.1):
-        target.lose(share)
+        target.on_loss(share)
     assert target.bits_per_second == 2_000_000
-    target.lose(0.2)
+    target.on_loss(0.2)
     assert target.bits_per_second == 1_800_000
-    target.estimate(3_000_000)
+    target.on_remb(3_000_000)
     assert target.bits_per_second == 1_800_000  # the lower of the two
-    target.lose(0.0)
+    target.on_loss(0.0)
     assert target.bits_per_second == 1_890_000
     for _ in range(40):
-        target.lose(1.0)
+        target.on_loss(1.0)
     assert target.bits_per_second == MINIMUM_BITRATE
     for _ in range(100):
-        target.lose(0.0)
+        target.on_loss(0.0)
     assert target.bits_per_second == 2_250_000  # by the estimate again
 
 

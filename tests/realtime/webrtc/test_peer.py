@@ -253,7 +253,7 @@ def test_without_feedback_the_peer_says_so(monkeypatch: pytest.MonkeyPatch) -> N
 
     async def warned(peer: Peer) -> tuple[bool, list[str]]:
         await peer.answer(OFFER)
-        return peer.hears_feedback, peer.warnings
+        return peer.receives_feedback, peer.warnings
 
     hears, [warning] = with_peer(warned)
     assert not hears and "repaired late" in warning

@@ -22,7 +22,7 @@ from pipeline.liveportrait.backend import BackendError
 from pipeline.liveportrait.backends.compiled import Compiled
 from pipeline.liveportrait.backends.ops.exact_generator import ExactGenerator
 from pipeline.liveportrait.backends.ops.exact_warping import ExactWarping
-from pipeline.liveportrait.backends.ops.int8 import balance_of, int8_conv
+from pipeline.liveportrait.backends.ops.int8 import OneDnnConv, balance_of
 from pipeline.liveportrait.checkpoint import Networks
 from pipeline.liveportrait.crop import Box, cut, halved
 from pipeline.liveportrait.keypoint_motion import decode
@@ -75,8 +75,17 @@ def quantize(forms: Sequence[nn.Module], run: Callable[[], Tensor]) -> tuple[Ten
         hook.remove()
     for form, name in found:
         conv = form.get_submodule(name)
-        form.set_submodule(name, int8_conv(conv, balances[conv]))
+        form.set_submodule(name, _int8_conv(conv, balances[conv]))
     return exact, run()
+
+
+def _int8_conv(conv: Any, balance: Tensor) -> nn.Module:
+    """Return a float32 convolution in 8 bits, on its device; `balance` (C,) is what `balance_of` gives of its input."""
+    if not conv.weight.is_cuda:
+        return OneDnnConv(conv, balance)
+    from pipeline.liveportrait.backends.ops.int8_triton import TritonConv
+
+    return TritonConv(conv, balance)
 
 
 def check(exact: Tensor, found: Tensor) -> None:

@@ -88,12 +88,3 @@ class OneDnnConv(nn.Module):
         weight = (self.packed, self.scales, self.zeros, self.bias)
         result: Tensor = convolve(*read, *weight, ones, self.padding, ones, 1, 1.0, 0, dtype, "none", [], "")
         return result
-
-
-def int8_conv(conv: Any, balance: Tensor) -> nn.Module:
-    """A float32 convolution in 8 bits, on its device, for maps of which `balance_of` gives `balance`."""
-    if not conv.weight.is_cuda:
-        return OneDnnConv(conv, balance)
-    from pipeline.liveportrait.backends.ops.int8_triton import TritonConv
-
-    return TritonConv(conv, balance)

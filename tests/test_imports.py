@@ -14,7 +14,15 @@ from pipeline import doctor
 ROOT = Path(__file__).parent.parent
 LAYERS = ("pipeline", "realtime", "web")  # each may import those before it
 SOURCES = [ROOT / "run.py", *(path for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py")))]
-OPTIONAL = {"pyvirtualcam", "cuda", "triton", "onnxruntime", "tensorrt"}  # imported in one file each, when used
+MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in SOURCES}
+ORDER = (  # a folder may import those of its layer in earlier lines, and what is inside it
+    *("pipeline/models", "pipeline/face", "pipeline/core", "pipeline/imaging pipeline/driving"),
+    *("pipeline/meshwarp pipeline/liveportrait", "pipeline", "pipeline/files", "pipeline/bench"),
+    *("realtime/core", "realtime/driver", "realtime/metrics realtime/endpoints realtime/webrtc realtime/gpu"),
+    *("realtime", "realtime/bench"),
+    *("web/core", "web/services", "web/routes", "web", "web/cli"),
+)
+MOST_FILES = 20  # of source code in one folder
 HOMES = {  # package -> where alone it may be imported
     "gradio": ("web/panel.py",),
     "fastapi": ("web/",),
@@ -24,12 +32,13 @@ HOMES = {  # package -> where alone it may be imported
     "aioice": ("realtime/",),
     "tqdm": ("run.py",),
     "torch": (
-        *("pipeline/liveportrait/", "pipeline/load.py", "pipeline/doctor.py"),
-        *("pipeline/files/liveportrait_jobs.py", "pipeline/files/source_video.py", "pipeline/bench/"),
-        *("realtime/gpu/start.py", "realtime/bench/device.py"),
+        *("pipeline/liveportrait/", "pipeline/bench/", "pipeline/load.py", "pipeline/doctor.py"),
+        *("pipeline/files/liveportrait_jobs.py", "pipeline/files/source_video.py"),
+        *("realtime/gpu/", "realtime/bench/"),
     ),
-    "ai_edge_litert": ("pipeline/face/", "pipeline/meshwarp/", "pipeline/models/"),
+    "ai_edge_litert": ("pipeline/face/", "pipeline/meshwarp/", "pipeline/models/attention_mesh.py"),
 }
+OPTIONAL = {"pyvirtualcam", "cuda", "triton", "onnxruntime", "tensorrt"}  # imported when they are used
 
 
 def imported(path: Path) -> set[str]:

@@ -1,7 +1,7 @@
 // What the performer reads: pictures per second, latency, and on demand all figures. The server is told the same.
 
 import { Figures } from "./figures_overlay.js";
-import { Glass } from "./glass_to_glass_to_glass.js";
+import { Glass } from "./glass_to_glass.js";
 
 const LIVE_MS = 500; // between looks while live
 const EARLY_MS = 100; // until the first picture

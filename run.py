@@ -158,7 +158,7 @@ def _perform(
         from pipeline.files.liveportrait_jobs import AnimateRequest, FileAnimator
 
         job = AnimateRequest(parsed.source, parsed.output, parsed.driving, parsed.motion, parsed.save_motion)
-        return FileAnimator(cast("LivePortrait", animator), models, options).perform(job, progress)
+        return FileAnimator(cast("LivePortrait", animator), models, options).animate(job, progress)
     video = is_video(parsed.source)
     _refuse(animator, {"--motion": parsed.motion, "--save-motion": parsed.save_motion, "A video in --source": video})
     player = Player(animator, FaceTracker(models), animator.prepare(read_source(parsed.source)), options)

@@ -1,1 +1,1 @@
-"""File to file: read and write videos, animate them, and render the clips that come with the page."""
+"""File to file: read and write videos, animate them, and render the page's demo and idle clips."""

@@ -1,4 +1,4 @@
-"""A portrait and a driving video into an animated video, file to file."""
+"""Animate a portrait with a driving video, file to file."""
 
 from __future__ import annotations
 
@@ -33,25 +33,23 @@ VIDEO_SUFFIXES = (
     ".3gp",
 )
 
-"""Called with (frames done, frames in all, where known) after each frame."""
-
 
 @dataclass(frozen=True)
 class AnimateReport:
-    """How an animation went."""
+    """The result of animating a file: counts, time and warnings."""
 
     frames: int
-    lost: int  # frames without a face: the portrait eases to rest there
+    lost: int  # frames without a face; the portrait returns to rest there
     skipped: int  # packets of the driving video that could not be decoded
-    seconds: float  # of work
-    fps: float  # frames by seconds of work
-    stages_ms: dict[str, dict[str, float]]  # stage -> p50, p95, p99 of a frame; total: track, motion, animate
+    seconds: float  # time it took
+    fps: float  # frames divided by seconds
+    stages_ms: dict[str, dict[str, float]]  # stage -> p50, p95, p99 per frame; "total" is track + motion + animate
     warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class Played:
-    """One driving frame and what became of it."""
+class AnimatedFrame:
+    """One driving frame and the picture made from it."""
 
     frame: VideoFrame
     motion: Motion | None
@@ -61,15 +59,18 @@ class Played:
 
 @dataclass(frozen=True)
 class Player:
-    """Plays driving videos with a portrait, in the thread of whoever calls."""
+    """Animates a portrait with driving videos, in the calling thread."""
 
     animator: Animator
     tracker: FaceTracker
     portrait: Portrait
     options: AnimateOptions
 
-    def rehearse(self, driving: Path) -> DriverState:
-        """A DriverState whose neutral is chosen from the first two seconds with a face; VideoError without any."""
+    def calibrate(self, driving: Path) -> DriverState:
+        """Return a driver whose neutral was chosen from the video's first two seconds with a face.
+
+        Raise VideoError if the video shows no face.
+        """
         motions: list[Motion] = []
         begin = 0.0
         self.tracker.reset()
@@ -84,23 +85,23 @@ class Player:
             raise VideoError(f"No face was found in {driving}; choose a video that shows one from the front.")
         return DriverState.rehearsed(motions)
 
-    def play(self, frames: Iterable[VideoFrame], state: DriverState, watch: Stopwatch) -> Iterator[Played]:
-        """Animate each frame, in order."""
+    def play(self, frames: Iterable[VideoFrame], driver: DriverState, watch: Stopwatch) -> Iterator[AnimatedFrame]:
+        """Yield each frame animated, in order; `watch` times the stages."""
         self.tracker.reset()
         for frame in watch.each("decode", frames):
             with watch.stage("total"):
-                played = self._played(frame, state, watch)
-            yield played
+                animated = self._animate(frame, driver, watch)
+            yield animated
 
-    def _played(self, frame: VideoFrame, state: DriverState, watch: Stopwatch) -> Played:
+    def _animate(self, frame: VideoFrame, driver: DriverState, watch: Stopwatch) -> AnimatedFrame:
         with watch.stage("track"):
             face = self.tracker.track(frame.picture, frame.time, self.options.smoothing)
         with watch.stage("motion"):
-            (motion,) = self.animator.read_motion([DrivingFrame(frame.picture, face, frame.time, state.motion)])
-            cue = state.cue(self.portrait, self.options, motion, frame.time, frame.picture)
+            (motion,) = self.animator.read_motion([DrivingFrame(frame.picture, face, frame.time, driver.motion)])
+            cue = driver.cue(self.portrait, self.options, motion, frame.time, frame.picture)
         with watch.stage("animate"):
             (picture,) = self.animator.animate([cue])
-        return Played(frame, motion, cue, picture)
+        return AnimatedFrame(frame, motion, cue, picture)
 
     def _motion(self, frame: VideoFrame, previous: Motion | None) -> Motion | None:
         face = self.tracker.track(frame.picture, frame.time, self.options.smoothing)
@@ -108,12 +109,12 @@ class Player:
 
 
 def is_video(path: Path) -> bool:
-    """Whether a file's name says that it is a video."""
+    """Return whether the file name has a video suffix."""
     return path.suffix.lower() in VIDEO_SUFFIXES
 
 
 def read_source(path: Path) -> Picture:
-    """The portrait in a picture file. Raises PortraitError."""
+    """Read a portrait from a picture file. Raise PortraitError if it cannot be read."""
     try:
         return read_picture(path.read_bytes())
     except OSError as error:
@@ -125,24 +126,24 @@ def animate(
     driving: Path,
     output: Path,
     progress: Progress,
-    on_played: Callable[[Played], None] = lambda played: None,
+    on_frame: Callable[[AnimatedFrame], None] = lambda frame: None,
 ) -> AnimateReport:
-    """Write `output`: the portrait moving as the face in `driving`, with its timestamps and its sound.
+    """Write to `output` the portrait moving like the face in `driving`, with the same timestamps and sound.
 
-    Raises VideoError where a file cannot be read or written, or no face is in the video; nothing is left behind then.
+    Raise VideoError, and leave no file, if a file cannot be read or written or the video shows no face.
     """
     watch, frames, lost = Stopwatch(), 0, 0
     start = time.perf_counter()
-    state = player.rehearse(driving)
+    driver = player.calibrate(driving)
     with (
         VideoReader(driving) as video,
         VideoWriter(output, video.rate, video.time_base, COMMENT, audio_from=driving) as writer,
     ):
-        for played in player.play(video, state, watch):
+        for animated in player.play(video, driver, watch):
             with watch.stage("encode"):
-                writer.write(played.picture, played.frame.pts)
-            on_played(played)
-            frames, lost = frames + 1, lost + (played.motion is None)
+                writer.write(animated.picture, animated.frame.pts)
+            on_frame(animated)
+            frames, lost = frames + 1, lost + (animated.motion is None)
             progress(frames, video.expected_frames)
     seconds = time.perf_counter() - start
     warnings = (*player.portrait.warnings, *_warnings(frames, lost, video.skipped))
@@ -153,4 +154,4 @@ def _warnings(frames: int, lost: int, skipped: int) -> Iterator[str]:
     if lost:
         yield f"{lost} of {frames} frames show no face; the portrait is at rest there."
     if skipped:
-        yield f"{skipped} damaged packets of the driving video were left out."
+        yield f"{skipped} damaged packets of the driving video were skipped."

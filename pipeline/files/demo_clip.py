@@ -1,6 +1,6 @@
-"""The scripted driver: a face that turns, speaks, smiles, blinks and looks around without anybody before a camera.
+"""A scripted driver: a synthetic face that turns, speaks, smiles, blinks and looks around.
 
-It drives the built-in portrait into a clip that stands in for a webcam: on the page for people who have none, in tests.
+The animated built-in portrait becomes a clip that replaces a webcam: on the page for people without one, and in tests.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from pipeline.models.face_models import face_models
 Array = NDArray[np.float32]
 
 LOOP_SECONDS = 12.0
-"""The script repeats after this, without a jump."""
+"""The script repeats after this time, without a jump."""
 
 NEUTRAL_SECONDS = 1.0
-"""The first of these in each loop are the driver's neutral: a calm face, straight into the camera."""
+"""Each loop starts with this long a neutral: a calm face that looks straight into the camera."""
 
 CODECS = {".mp4": "libx264", ".webm": "libvpx", ".mjpeg": "mjpeg"}
 BLINKS = (1.9, 4.4, 6.9, 7.3, 10.1)
 BLINK_SECONDS = 0.26
-WORDS = ((1.7, 4.9), (7.6, 10.6))  # seconds from, to: speaking
+WORDS = ((1.7, 4.9), (7.6, 10.6))  # (start, end) in seconds of each spoken phrase
 
 
 def script(rest: Rest, seconds: float) -> Motion:
-    """The driver at a time of the loop, as a tracker would report it; the driver looks like the face `rest`."""
+    """Return the motion that a tracker would report at this time, for a driver with the face `rest`."""
     time = seconds % LOOP_SECONDS
     shape = _neutral(rest.shape)
     shape += _speech(time) * JAW + _smile(time) * SMILE + _brows(time) * FOREHEAD
@@ -51,13 +51,16 @@ def script(rest: Rest, seconds: float) -> Motion:
 
 
 def reference(rest: Rest) -> Reference:
-    """The scripted driver's neutral."""
+    """Return the scripted driver's neutral."""
     motion = script(rest, 0.0)
     return Reference(motion, motion.face.shape, motion.face.pose, motion.face.eye_ratio)
 
 
 def write_demo(path: Path, seconds: float = LOOP_SECONDS, fps: int = 30, size: int = 512) -> None:
-    """Render the scripted driver into a video, without badge: .mp4, .webm or .mjpeg (Chromium's fake webcam)."""
+    """Render the scripted driver to a video without the badge.
+
+    `path` ends in .mp4, .webm or .mjpeg (Chromium's fake webcam reads the last); raise ValueError otherwise.
+    """
     if path.suffix not in CODECS:
         raise ValueError(f"{path} must end in .mp4, .webm or .mjpeg.")
     animator = MeshWarp(face_models(), size)
@@ -80,19 +83,19 @@ def write_demo(path: Path, seconds: float = LOOP_SECONDS, fps: int = 30, size: i
 
 
 def _near(x: float, y: float, width: float, height: float) -> Array:
-    """(478,) a soft spot of the face around (x, y), mirrored to both sides; the irises stay."""
+    """Return (478,) weights of a soft spot around (x, y), mirrored to both sides, 0 for the irises."""
     spot = np.exp(-(((np.abs(VERTICES[:, 0]) - x) / width) ** 2) - ((VERTICES[:, 1] - y) / height) ** 2)
     return np.append(spot, np.zeros(10)).astype(np.float32)
 
 
 def _field(spot: Array, right: float, down: float) -> Array:
-    """(478, 3): the spot moved outwards on both sides, and down."""
+    """Return (478, 3) displacements that move the spot outwards on both sides, and down."""
     sides = np.append(np.clip(VERTICES[:, 0] / 1.5, -1, 1), np.zeros(10))
     return np.stack([spot * right * sides, spot * down, np.zeros(478)], 1).astype(np.float32)
 
 
 def _jaw() -> Array:
-    """(478, 3) per cm of opening: what is below the lip line hangs on the jaw."""
+    """Return (478, 3) displacements per cm of opening: everything below the lip line moves with the jaw."""
     field = np.zeros((478, 3), np.float32)
     below = np.clip((VERTICES[:, 1] - 3.0) / 4.5, 0, 1)
     field[:468, 1] = below * np.clip(1.25 - np.abs(VERTICES[:, 0]) / 9, 0, 1)
@@ -106,14 +109,14 @@ FOREHEAD = _field(_near(2.6, -5.0, 3.0, 1.3), 0.0, -0.55)
 
 
 def _neutral(shape: Array) -> Array:
-    """The face with its lips closed."""
+    """Return the face with its lips closed."""
     change = np.zeros_like(shape)
     open_lips(change, shape[list(INNER[0]), 1] - shape[list(INNER[1]), 1])
     return shape + change
 
 
 def spread(shape: Array, opening: float) -> None:
-    """Part the lips by as much as the jaw drops, most in the middle; in place."""
+    """Part the lips in place by `opening` cm in the middle, less towards the corners."""
     arch = np.sin(np.linspace(0.18, math.pi - 0.18, len(INNER[0]))).astype(np.float32)
     change = np.zeros_like(shape)
     gap = shape[list(INNER[1]), 1] - shape[list(INNER[0]), 1]
@@ -130,7 +133,7 @@ def _ease(low: float, high: float, time: float) -> float:
 
 
 def _during(start: float, end: float, time: float, ease: float = 0.35) -> float:
-    """0, then 1 from start to end, then 0, eased."""
+    """Return 1 between start and end and 0 outside, with eased edges."""
     return _ease(start, start + ease, time) * (1 - _ease(end - ease, end, time))
 
 
@@ -139,7 +142,7 @@ def _awake(time: float) -> float:
 
 
 def _speech(time: float) -> float:
-    """cm between the lips: syllables, some wider than others."""
+    """Return the cm between the lips: syllables of different widths."""
     syllables = 0.5 - 0.5 * math.cos(2 * math.pi * 3.1 * time)
     stress = 0.6 + 0.4 * math.sin(2 * math.pi * 0.83 * time + 0.6)
     return 2.0 * syllables * stress * sum(_during(start, end, time) for start, end in WORDS)
@@ -154,7 +157,7 @@ def _brows(time: float) -> float:
 
 
 def _blink(time: float) -> float:
-    """0 open .. 1 closed: quick down, slower up."""
+    """Return 0 (open) to 1 (closed); lids close faster than they open."""
     closing = 0.0
     for start in BLINKS:
         phase = (time - start) / BLINK_SECONDS
@@ -163,7 +166,7 @@ def _blink(time: float) -> float:
 
 
 def _gaze(time: float) -> Array:
-    """(3,) cm by which both irises move."""
+    """Return the (3,) cm by which both irises move."""
     aside = 0.38 * (_during(3.4, 4.5, time, 0.12) - _during(9.0, 10.2, time, 0.12))
     return np.array([aside, 0.08 * _during(5.4, 6.6, time, 0.15), 0], np.float32)
 

@@ -1,4 +1,4 @@
-"""A portrait that breathes and blinks by itself, as a short video without end: for pages that nobody drives yet."""
+"""Render a looping clip of a portrait that breathes and blinks, shown on the page before anyone drives it."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from pipeline.files.video import VideoWriter
 
 SECONDS = 2 * BREATH_SECONDS
 RATE = 20
-EASE_SECONDS = 1.0  # it begins and ends at rest, so that the end meets the beginning
-SLOWEST = 0.2  # seconds a picture: where drawing takes longer, it would not be worth the wait
+EASE_SECONDS = 1.0  # the clip starts and ends at rest, so that it loops without a jump
+SLOWEST = 0.2  # seconds per picture; with a slower animator the clip is not worth the wait
 
 
 class TooSlow(RuntimeError):
-    """This animator would draw the loop for minutes."""
+    """The animator would need minutes to draw the clip."""
 
 
 def write_idle_loop(path: Path, animator: Animator, portrait: Portrait) -> None:
-    """Write 8.4 seconds of `portrait` into an .mp4. TooSlow."""
+    """Write 8.4 seconds of the idle portrait to an .mp4. Raise TooSlow if the first picture takes over 0.2 s."""
     with VideoWriter(path, Fraction(RATE), Fraction(1, RATE), COMMENT) as video:
         for number, picture in enumerate(_pictures(animator, portrait)):
             video.write(picture, number)
@@ -38,6 +38,6 @@ def _pictures(animator: Animator, portrait: Portrait) -> Iterator[Picture]:
 
 
 def cue_at(portrait: Portrait, seconds: float) -> Cue:
-    """What is drawn so long after the loop's beginning."""
+    """Return the cue to draw `seconds` after the start of the clip."""
     weight = min(1.0, seconds / EASE_SECONDS, (SECONDS - seconds) / EASE_SECONDS)
     return Cue(portrait, AnimateOptions(), idle=idle(seconds, weight))

@@ -1,5 +1,4 @@
-"""What LivePortrait can do with files, beyond a video that drives a picture: recorded motion, a picture as driver, a
-video as source. See `perform` first."""
+"""`run.py animate` with LivePortrait, which adds recorded motion, a picture as driver and a video as source."""
 
 from __future__ import annotations
 
@@ -20,7 +19,7 @@ from pipeline.face.face import Face
 from pipeline.face.find import find_faces
 from pipeline.face.tracker import FaceTracker
 from pipeline.files.animate import COMMENT, AnimateReport, Player, animate, is_video, read_source
-from pipeline.files.source_video import SourceVideo, held
+from pipeline.files.source_video import SourceVideo, fill_gaps
 from pipeline.files.video import VideoError, VideoReader, VideoWriter
 from pipeline.imaging.source_picture import choose_face
 from pipeline.liveportrait.animator import LivePortrait
@@ -33,49 +32,51 @@ from pipeline.models.face_models import FaceModels
 
 @dataclass(frozen=True)
 class AnimateRequest:
-    """What `run.py animate` was told; one of `driving` and `motion` is given."""
+    """The files of one `run.py animate`; either `driving` or `motion` is given."""
 
     source: Path  # a picture or a video
-    output: Path  # a video, or a picture where a picture drives a picture
+    output: Path  # a video; a picture if a picture drives a picture
     driving: Path | None = None  # a video or a picture
-    motion: Path | None = None  # a template
-    save_motion: Path | None = None  # where to write the template of a driving video
+    motion: Path | None = None  # a motion template
+    save_motion: Path | None = None  # where to write the motion template of a driving video
 
 
 @dataclass(frozen=True)
 class FileAnimator:
-    """Does jobs. Raises PortraitError, VideoError or TemplateError, each one sentence."""
+    """Animates files with LivePortrait."""
 
     animator: LivePortrait
     models: FaceModels
     options: AnimateOptions
 
-    def perform(self, job: AnimateRequest, progress: Progress) -> AnimateReport:
-        """Write the output, and say how it went."""
-        if job.save_motion and (job.driving is None or not is_video(job.driving) or is_video(job.source)):
+    def animate(self, request: AnimateRequest, progress: Progress) -> AnimateReport:
+        """Write the output. Raise PortraitError, VideoError or TemplateError, each with a sentence for the user."""
+        if request.save_motion and (
+            request.driving is None or not is_video(request.driving) or is_video(request.source)
+        ):
             raise TemplateError("--save-motion needs a video in --driving and a picture in --source; leave it out.")
-        if is_video(job.source):
-            return self._film(job, progress)
-        portrait = self.animator.prepare(read_source(job.source))
+        if is_video(request.source):
+            return self._from_video(request, progress)
+        portrait = self.animator.prepare(read_source(request.source))
         player = Player(self.animator, FaceTracker(self.models), portrait, self.options)
-        if job.driving is None:
-            return self._from_template(player, job, progress)
-        if not is_video(job.driving):
-            return self._picture(player, job.driving, job.output, progress)
-        return _animate(player, job.driving, job, progress)
+        if request.driving is None:
+            return self._from_template(player, request, progress)
+        if not is_video(request.driving):
+            return self._picture(player, request.driving, request.output, progress)
+        return _from_picture(player, request.driving, request, progress)
 
-    def _from_template(self, player: Player, job: AnimateRequest, progress: Progress) -> AnimateReport:
-        template, face = self._template(job), player.portrait.face
-        motions = recorded(template, face)
+    def _from_template(self, player: Player, request: AnimateRequest, progress: Progress) -> AnimateReport:
+        template, face = self._template(request), player.portrait.face
+        motions = template_motions(template, face)
         reference = Reference(motions[0], face.shape, face.pose, face.eye_ratio)
         cues = [Cue(player.portrait, self.options, motion, reference, 1.0) for motion in motions]
         rate = Fraction(template.fps).limit_denominator(1001)
-        with VideoWriter(job.output, rate, 1 / rate, COMMENT) as writer:
+        with VideoWriter(request.output, rate, 1 / rate, COMMENT) as writer:
             pictures = ((self.animator.animate([cue])[0], index) for index, cue in enumerate(cues))
             return _write(pictures, len(cues), writer, player.portrait.warnings, progress)
 
     def _picture(self, player: Player, driving: Path, output: Path, progress: Progress) -> AnimateReport:
-        """A picture with the look of the face in another."""
+        """Write the portrait with the expression and pose of the face in the picture `driving`."""
         start = time.perf_counter()
         cue = Cue(player.portrait, self.options, self._still_motion(driving), None, 1.0)
         [picture] = self.animator.animate([cue])
@@ -85,27 +86,31 @@ class FileAnimator:
             Image.fromarray(picture).save(output, exif=exif)
         except (OSError, ValueError) as error:
             raise VideoError(
-                f"{output} cannot be written ({error}); a picture drives a picture: name the output .png or .jpg."
+                f"{output} cannot be written ({error}); two pictures make a picture: name the output .png or .jpg."
             ) from error
         progress(1, 1)
         seconds = time.perf_counter() - start
         return AnimateReport(1, 0, 0, seconds, 1 / seconds, {}, player.portrait.warnings)
 
-    def _film(self, job: AnimateRequest, progress: Progress) -> AnimateReport:
-        film = SourceVideo(self.animator, FaceTracker(self.models), self.options)
-        shown = film.source_motions(job.source)
-        sound = job.driving if job.driving and is_video(job.driving) else job.source
+    def _from_video(self, request: AnimateRequest, progress: Progress) -> AnimateReport:
+        source = SourceVideo(self.animator, FaceTracker(self.models), self.options)
+        motions = source.source_motions(request.source)
+        sound = request.driving if request.driving and is_video(request.driving) else request.source
         with (
-            VideoReader(job.source) as video,
-            VideoWriter(job.output, video.rate, video.time_base, COMMENT, audio_from=sound) as writer,
+            VideoReader(request.source) as video,
+            VideoWriter(request.output, video.rate, video.time_base, COMMENT, audio_from=sound) as writer,
         ):
-            pictures = film.pictures(video, shown, self._driving(film, job, shown[0].face))
+            pictures = source.pictures(video, motions, self._driving(source, request, motions[0].face))
             return _write(pictures, video.expected_frames, writer, (), progress)
 
-    def _driving(self, film: SourceVideo, job: AnimateRequest, face: Face) -> Sequence[DriverMotion]:
-        if job.driving is None:
-            return recorded(self._template(job), face)
-        return film.driving_motions(job.driving) if is_video(job.driving) else [self._still_motion(job.driving)]
+    def _driving(self, source: SourceVideo, request: AnimateRequest, face: Face) -> Sequence[DriverMotion]:
+        if request.driving is None:
+            return template_motions(self._template(request), face)
+        return (
+            source.driving_motions(request.driving)
+            if is_video(request.driving)
+            else [self._still_motion(request.driving)]
+        )
 
     def _still_motion(self, driving: Path) -> DriverMotion:
         picture = read_source(driving)
@@ -114,30 +119,30 @@ class FileAnimator:
         assert isinstance(motion, DriverMotion)
         return motion
 
-    def _template(self, job: AnimateRequest) -> MotionTemplate:
-        assert job.motion is not None
-        template = load_template(job.motion)
+    def _template(self, request: AnimateRequest) -> MotionTemplate:
+        assert request.motion is not None
+        template = load_template(request.motion)
         retargets = self.options.eye_retargeting or self.options.lip_retargeting
         if retargets and (template.c_eyes is None or template.c_lip is None):
             raise TemplateError(
-                f"{job.motion} has no eye and lip ratios; leave eye_retargeting and lip_retargeting off with it."
+                f"{request.motion} has no eye and lip ratios; leave eye_retargeting and lip_retargeting off with it."
             )
         return template
 
 
-def _animate(player: Player, driving: Path, job: AnimateRequest, progress: Progress) -> AnimateReport:
-    """A video drives a picture, as with any animator; its motion may be kept."""
+def _from_picture(player: Player, driving: Path, request: AnimateRequest, progress: Progress) -> AnimateReport:
+    """Animate a picture with a video, as any animator does, and save the motion if requested."""
     motions: list[Motion | None] = []
-    report = animate(player, driving, job.output, progress, lambda played: motions.append(played.motion))
-    if job.save_motion:
+    report = animate(player, driving, request.output, progress, lambda frame: motions.append(frame.motion))
+    if request.save_motion:
         with VideoReader(driving) as video:
-            save_template(job.save_motion, record(motions, driving, float(video.rate)))
+            save_template(request.save_motion, to_template(motions, driving, float(video.rate)))
     return report
 
 
-def record(motions: Sequence[Motion | None], driving: Path, fps: float) -> MotionTemplate:
-    """The motion read from each frame of the video `driving`, as a template; VideoError where no face was in it."""
-    known = held([motion if isinstance(motion, DriverMotion) else None for motion in motions], driving)
+def to_template(motions: Sequence[Motion | None], driving: Path, fps: float) -> MotionTemplate:
+    """Join the motions of the frames of `driving` into a template. Raise VideoError if no frame shows a face."""
+    known = fill_gaps([motion if isinstance(motion, DriverMotion) else None for motion in motions], driving)
     joined = join([reframed(motion, known[0].box) for motion in known])
     ratios = [motion.ratios for motion in known if motion.ratios]
     return MotionTemplate(
@@ -153,8 +158,11 @@ def record(motions: Sequence[Motion | None], driving: Path, fps: float) -> Motio
     )
 
 
-def recorded(template: MotionTemplate, face: Face) -> list[DriverMotion]:
-    """A template's frames as motions. It knows no landmarks; `face`, at which LivePortrait never looks, stands in."""
+def template_motions(template: MotionTemplate, face: Face) -> list[DriverMotion]:
+    """Return the motion of each frame of a template.
+
+    A template has no landmarks: every motion gets `face`, which LivePortrait does not read.
+    """
     motion = template.motion()
     return [
         DriverMotion(face, motion.frame(i), _ratios(template, i), NOWHERE, i / template.fps)

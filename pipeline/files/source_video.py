@@ -1,4 +1,4 @@
-"""A video as the source: its own motion and the driver's, smoothed together over all frames, then drawn."""
+"""Animate a source that is a video: combine its motion with the driver's, smooth over all frames, then draw."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from pipeline.liveportrait.driven_keypoints import NOWHERE, Drawing, DriverMotio
 from pipeline.liveportrait.editing import edit
 from pipeline.liveportrait.keypoint_motion import KeypointMotion, amplify, drive_video, join, picture_reference
 
-OBSERVATION_VARIANCE = 3e-7  # of the smoother, as in the official pipeline
+OBSERVATION_VARIANCE = 3e-7  # of the Kalman smoother, as in the official pipeline
 
 
 @dataclass(frozen=True)
 class SourceVideo:
-    """Reads the videos and draws the result. Works through the source twice and keeps only motion in between."""
+    """Reads the source twice, for its motion and to draw; only motion is kept in memory in between."""
 
     animator: LivePortrait
     tracker: FaceTracker
     options: AnimateOptions
 
     def source_motions(self, source: Path) -> list[DriverMotion]:
-        """What the face in the source does, frame by frame. VideoError where no face is in it."""
+        """Return the source's motion frame by frame. Raise VideoError if it shows no face."""
         found: list[DriverMotion | None] = []
         self.tracker.reset()
         with VideoReader(source) as video:
@@ -39,10 +39,10 @@ class SourceVideo:
                 picture = fitted(frame.picture)
                 face = self.tracker.track(picture, frame.time, self.options.smoothing)
                 found.append(self._source_motion(picture, face) if face else None)
-        return held(found, source)
+        return fill_gaps(found, source)
 
     def driving_motions(self, driving: Path) -> list[DriverMotion]:
-        """The same of the driver. VideoError where no face is in the video."""
+        """Return the driver's motion frame by frame. Raise VideoError if it shows no face."""
         found: list[DriverMotion | None] = []
         previous: Motion | None = None
         self.tracker.reset()
@@ -52,20 +52,20 @@ class SourceVideo:
                 [motion] = self.animator.read_motion([DrivingFrame(frame.picture, face, frame.time, previous)])
                 previous = motion or previous
                 found.append(motion if isinstance(motion, DriverMotion) else None)
-        return held(found, driving)
+        return fill_gaps(found, driving)
 
     def pictures(
-        self, video: VideoReader, shown: Sequence[DriverMotion], driving: Sequence[DriverMotion]
+        self, video: VideoReader, source: Sequence[DriverMotion], driving: Sequence[DriverMotion]
     ) -> Iterator[tuple[Picture, int]]:
-        """Pictures and their pts, as many as both motions have frames; a single driving one is a picture's: it is held.
+        """Yield (picture, pts) for each frame of `video`, whose motions are `source`, until one of the motions ends.
 
-        `video` is the source from its first frame on, `shown` its motions.
+        A single driving motion comes from a picture and drives every frame.
         """
         still = len(driving) == 1
-        count = len(shown) if still else min(len(shown), len(driving))
-        shown, driving = shown[:count], [driving[0]] * count if still else driving[:count]
-        points = self._driven(shown, driving, still).transformed()
-        for index, (frame, seen) in enumerate(zip(video, shown, strict=False)):  # the source may be the longer one
+        count = len(source) if still else min(len(source), len(driving))
+        source, driving = source[:count], [driving[0]] * count if still else driving[:count]
+        points = self._driven(source, driving, still).transformed()
+        for index, (frame, seen) in enumerate(zip(video, source, strict=False)):  # the video may have more frames
             portrait = self.animator.portrait(fitted(frame.picture), seen.face)
             place, ratios = points[index : index + 1], driving[index].ratios
             with torch.inference_mode():
@@ -81,19 +81,19 @@ class SourceVideo:
         portrait = self.animator.portrait(picture, face)
         return DriverMotion(face, portrait.motion, portrait.ratios, NOWHERE, 0.0)
 
-    def _driven(self, shown: Sequence[DriverMotion], driving: Sequence[DriverMotion], still: bool) -> KeypointMotion:
+    def _driven(self, source: Sequence[DriverMotion], driving: Sequence[DriverMotion], still: bool) -> KeypointMotion:
         options = self.options
-        source = join([motion.keypoints for motion in shown])
+        own = join([motion.keypoints for motion in source])
         moved = join([reframed(motion, driving[0].box) for motion in driving])
         reference = picture_reference(moved.frame(0), options.region) if still else moved.frame(0)
         moved = amplify(moved, reference, gains(options))
         variance = None if still else OBSERVATION_VARIANCE
-        driven = drive_video(source, moved, reference if options.relative else None, options.region, variance)
+        driven = drive_video(own, moved, reference if options.relative else None, options.region, variance)
         return edit(driven, edits(options))
 
 
-def held(motions: Sequence[DriverMotion | None], path: Path) -> list[DriverMotion]:
-    """Without gaps: where one is missing, the one before holds, or at the start the first. VideoError without any."""
+def fill_gaps(motions: Sequence[DriverMotion | None], path: Path) -> list[DriverMotion]:
+    """Replace each missing motion by the one before (at the start, the first). Raise VideoError if all are missing."""
     last = next((motion for motion in motions if motion), None)
     if last is None:
         raise VideoError(f"No face was found in {path}; choose a video that shows one from the front.")

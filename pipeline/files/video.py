@@ -1,4 +1,4 @@
-"""Video files in and out. Streams: what is held in memory does not grow with a file's length."""
+"""Read and write video files frame by frame: memory use does not grow with a file's length."""
 
 from __future__ import annotations
 
@@ -23,31 +23,31 @@ from av.video.stream import VideoStream
 from pipeline.core.animator import Picture
 
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
-FALLBACK_RATE = Fraction(30)  # of a file that names none
+FALLBACK_RATE = Fraction(30)  # frames per second, for files that state no rate
 
 
 class VideoError(ValueError):
-    """A file that cannot be read or written; the text is a sentence with the remedy."""
+    """A file cannot be read or written; the message is a sentence that names the remedy."""
 
 
 @dataclass(frozen=True, eq=False)
 class VideoFrame:
-    """One picture of a file, upright with square pixels, and when it is shown."""
+    """One picture of a file, upright and with square pixels, with its timestamp."""
 
     picture: Picture
-    pts: int  # units of time_base; grows from frame to frame
+    pts: int  # in units of time_base; increases from frame to frame
     time_base: Fraction  # seconds
 
     @property
     def time(self) -> float:
-        """Seconds on the file's clock."""
+        """Return the timestamp in seconds."""
         return float(self.pts * self.time_base)
 
 
 class VideoReader:
-    """An open video file. Iterate, once, for its frames; damaged packets are left out and counted in `skipped`.
+    """An open video file, iterated once for its frames; damaged packets are skipped and counted in `skipped`.
 
-    Raises VideoError where the file is not there, is no video, or has none in it.
+    Opening raises VideoError if the file does not exist, is not a video or contains no video stream.
     """
 
     def __init__(self, path: Path) -> None:
@@ -67,7 +67,7 @@ class VideoReader:
 
     @property
     def expected_frames(self) -> int | None:
-        """How many frames the file says it has, near enough for a progress bar; None where it does not say."""
+        """Return about how many frames the file has, for a progress bar; None if the file does not say."""
         if self._stream.frames:
             return self._stream.frames
         seconds = (self._container.duration or 0) / av.time_base
@@ -82,11 +82,11 @@ class VideoReader:
             yield VideoFrame(_upright(frame, self._stream.sample_aspect_ratio), last, self.time_base)
 
     def _first_video(self) -> VideoStream:
-        # A song's cover is stored as a video stream of one picture.
+        # Album art is stored as a video stream with one picture.
         streams = [s for s in self._container.streams.video if not s.disposition & Disposition.attached_pic]
         if not streams:
             self._container.close()
-            raise VideoError(f"{self.path} has no video in it; choose a video file.")
+            raise VideoError(f"{self.path} contains no video; choose a video file.")
         return streams[0]
 
     def _decoded(self) -> Iterator[av.VideoFrame]:
@@ -96,7 +96,7 @@ class VideoReader:
                 frames = next(packets).decode()
             except StopIteration:
                 return
-            except av.FFmpegError:  # of one packet, or (then none follow) of the file's structure
+            except av.FFmpegError:  # one damaged packet, or a damaged file structure (then no packets follow)
                 self.skipped += 1
                 continue
             yield from frames
@@ -120,15 +120,15 @@ def _reason(error: Exception) -> str:
 def _upright(frame: av.VideoFrame, aspect: Fraction | None) -> Picture:
     width = round(frame.width * aspect) if aspect else frame.width
     picture = np.asarray(frame.to_ndarray(format="rgb24", width=width, height=frame.height), np.uint8)
-    quarters = round(frame.rotation / 90) % 4  # the display matrix: counterclockwise
+    quarters = round(frame.rotation / 90) % 4  # the display matrix counts counterclockwise
     return np.ascontiguousarray(np.rot90(picture, quarters)) if quarters else picture
 
 
 class VideoWriter:
-    """Writes H264 with the timestamps it is given; the file appears under its name when all of it is there.
+    """Writes H264 with given timestamps; the file appears under its name only when it is complete.
 
-    `audio_from`: a file whose first audio stream is taken along, as it is where the output can hold it, else as AAC.
-    Leaving the `with` block by an exception leaves no file. Raises VideoError where the output cannot be made.
+    `audio_from` is a file whose first audio stream is copied if the output format allows it, else encoded as AAC.
+    If the `with` block raises, no file is left. Raises VideoError if the output cannot be written.
     """
 
     def __init__(
@@ -151,12 +151,12 @@ class VideoWriter:
                 self._finish()
                 self._part.replace(self._path)
         finally:
-            with suppress(av.FFmpegError):  # after an error there may be no header to close
+            with suppress(av.FFmpegError):  # after an error the header may not have been written
                 self._container.close()
             self._part.unlink(missing_ok=True)
 
     def write(self, picture: Picture, pts: int) -> None:
-        """Append a picture; all of them have the first one's size. `pts`, in units of `time_base`, must grow."""
+        """Append a picture of the same size as the first. `pts`, in units of `time_base`, must increase."""
         picture = _even(picture)
         video = self._video or self._begin(*picture.shape[:2])
         frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
@@ -178,7 +178,7 @@ class VideoWriter:
         if self._video is not None:
             self._mux(self._video.encode(None))
         self._mux_audio(math.inf)
-        with self._sentence():
+        with self._friendly_errors():
             self._container.close()
 
     def _mux_audio(self, until: float) -> None:
@@ -187,28 +187,28 @@ class VideoWriter:
                 self._mux(packet)
 
     def _mux(self, packets: Packet[Any] | Sequence[Packet[Any]]) -> None:
-        with self._sentence():
+        with self._friendly_errors():
             self._container.mux(packets)
 
     @contextmanager
-    def _sentence(self) -> Iterator[None]:
+    def _friendly_errors(self) -> Iterator[None]:
         try:
             yield
         except av.FFmpegError as error:
-            raise VideoError(f"{self._path} cannot be written ({_reason(error)}); is there room for it?") from error
+            raise VideoError(f"{self._path} cannot be written ({_reason(error)}); is the disk full?") from error
 
 
 def _create(path: Path, part: Path) -> OutputContainer:
     form = FORMATS.get(path.suffix.lower())
     if form is None:
-        raise VideoError(f"{path} cannot be written: name the output {', '.join(FORMATS)}.")
+        raise VideoError(f"{path} cannot be written; name the output {', '.join(FORMATS)}.")
     if not path.parent.is_dir():
-        raise VideoError(f"The folder {path.parent} for the output does not exist; create it first.")
+        raise VideoError(f"The output folder {path.parent} does not exist; create it first.")
     return av.open(str(part), "w", format=form, options={"movflags": "+faststart"} if form != "matroska" else {})
 
 
 def _even(picture: Picture) -> Picture:
-    """4:2:0 needs even sides: the last row and column are repeated where they are not."""
+    """Repeat the last row and column if the height and width are odd: 4:2:0 needs even sizes."""
     height, width = picture.shape[:2]
     if height % 2 or width % 2:
         return np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
@@ -216,14 +216,14 @@ def _even(picture: Picture) -> Picture:
 
 
 class _AudioCopy:
-    """The first audio stream of a file as packets of an output, in step with its video."""
+    """Reads the first audio stream of a file as packets for an output, in step with its video."""
 
     def __init__(self, path: Path, output: OutputContainer) -> None:
         self._packets = _audio_packets(path, output)
-        self._next = next(self._packets, None)  # at once: streams must be there before the first packet is written
+        self._next = next(self._packets, None)  # now: all streams must exist before the first packet is written
 
     def until(self, time: float) -> Iterator[Packet[AudioStream]]:
-        """The packets, not given yet, that begin at or before `time` (seconds)."""
+        """Yield the next packets that start at or before `time` (seconds)."""
         while self._next is not None and _start(self._next) <= time:
             yield self._next
             self._next = next(self._packets, None)

@@ -67,10 +67,10 @@ class MotionRecorder:
             await in_thread(lambda: self._save(motions))
 
     def _save(self, motions: list[Motion | None]) -> None:
-        from pipeline.files.liveportrait_jobs import record
+        from pipeline.files.liveportrait_jobs import to_template
         from pipeline.liveportrait.templates import save_template
 
         try:
-            save_template(self.path, record(motions, self.path, self._fps))
+            save_template(self.path, to_template(motions, self.path, self._fps))
         except OSError as error:
             self._problem = f"The motion cannot be written ({error.strerror}); is there room for it?"

@@ -120,7 +120,7 @@ def test_missing_file_folder_and_sound_alone(tmp_path):
         frame.sample_rate = 48000
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    with pytest.raises(VideoError, match="has no video in it"):
+    with pytest.raises(VideoError, match="contains no video"):
         VideoReader(tmp_path / "a.m4a")
 
 

@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="LivePortrait needs PyTorch")
 
 from pipeline.core.animator import DrivingFrame  # noqa: E402
-from pipeline.files.liveportrait_jobs import recorded as replayed_motions  # noqa: E402
+from pipeline.files.liveportrait_jobs import template_motions  # noqa: E402
 from pipeline.imaging.source_picture import BUILTIN  # noqa: E402
 from pipeline.liveportrait.animator import LivePortrait  # noqa: E402
 from pipeline.liveportrait.backends.registry import builder  # noqa: E402
@@ -64,7 +64,7 @@ def test_the_motion_at_a_constant_rate(animator, tmp_path):
     assert template.fps == 10
     assert template.t[:, 0] == pytest.approx([0.2, 0.4, 0.4, 0.6, 0.6, 0.2], abs=0.01)  # the lost face's holds
     assert recorder.report() == {"name": "m.npz", "seconds": 0.6, "problem": None}
-    replayed = replayed_motions(template, FACE)
+    replayed = template_motions(template, FACE)
     assert torch.allclose(replayed[1].keypoints.expression, gray.keypoints.expression)
     assert torch.allclose(replayed[1].ratios.eyes, gray.ratios.eyes)
 

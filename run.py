@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from pipeline.files.animate import AnimateReport
     from pipeline.liveportrait.animator import LivePortrait
     from pipeline.load import Loaded
-    from pipeline.models.face_models import FaceModels, WeightsRow
+    from pipeline.models.face_models import FaceModels
+    from pipeline.models.store import WeightsRow
 
 INTERRUPTED = 130  # what a shell reports of a program that Ctrl-C ended
 

@@ -113,10 +113,11 @@ def _package(name: str, pin: str) -> Iterator[Finding]:
 def model_files() -> Iterator[Finding]:
     """Whether the face models are in the cache, undamaged."""
     from pipeline.models import face_models
+    from pipeline.models.store import cache_folder
 
     bad = [row for row in face_models.rows() if row.state != "present"]
     if not bad:
-        yield Finding("Model files", "ok", f"verified in {face_models.cache_folder()}")
+        yield Finding("Model files", "ok", f"verified in {cache_folder()}")
     for row in bad:
         yield Finding("Model files", "missing", f"{row.file} is {row.state}", "python run.py weights fetch")
 

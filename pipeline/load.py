@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pipeline.core.animator import Animator, Progress
-from pipeline.models.face_models import FaceModels, cache_folder
-from pipeline.models.liveportrait_hub import is_complete, strangers, weights_folder
+from pipeline.models.face_models import FaceModels
+from pipeline.models.liveportrait_hub import is_complete, unknown_checkpoints, weights_folder
+from pipeline.models.store import cache_folder
 
 if TYPE_CHECKING:
     import torch
@@ -101,7 +102,7 @@ def load_liveportrait(weights: Path | None = None) -> Networks:
 
 def about_weights(digests: Mapping[str, str]) -> str:
     """Whether the checkpoints with these sha256, by name, are the official ones."""
-    unknown = strangers(digests)
+    unknown = unknown_checkpoints(digests)
     return (
         f"stand-in weights: {len(unknown)} of {len(digests)} files are not the official"
         if unknown

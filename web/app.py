@@ -11,7 +11,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.staticfiles import StaticFiles
 
-from pipeline.models.face_models import cache_folder
+from pipeline.models.store import cache_folder
 from realtime.sessions import Sessions
 from realtime.webrtc.aiortc_patches import self_check
 from realtime.webrtc.port_mux import one_port

@@ -23,8 +23,8 @@ from pipeline.liveportrait.networks.layers import fold
 from pipeline.liveportrait.networks.motion_extractor import MotionExtractor
 from pipeline.liveportrait.networks.stitching import Perceptron, eye_retargeting, lip_retargeting, stitching
 from pipeline.liveportrait.networks.warping import WarpingNetwork
-from pipeline.models.face_models import WeightsError, digest
 from pipeline.models.liveportrait_hub import find
+from pipeline.models.store import WeightsError, digest
 
 State = dict[str, Tensor]
 

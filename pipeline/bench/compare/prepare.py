@@ -20,8 +20,9 @@ from pipeline.imaging.source_picture import choose_face, default_portrait, read_
 from pipeline.liveportrait.animator import LivePortrait
 from pipeline.liveportrait.crop import fitted
 from pipeline.load import about_weights, best_device, load_liveportrait
-from pipeline.models.face_models import FaceModels, cache_folder
+from pipeline.models.face_models import FaceModels
 from pipeline.models.liveportrait_hub import weights_folder
+from pipeline.models.store import cache_folder
 
 DEMO_FPS = 10  # its twelve seconds are then read in one
 

@@ -33,7 +33,7 @@ from pipeline.liveportrait.checkpoint import Networks
 from pipeline.liveportrait.networks.appearance_extractor import CHANNELS, DEPTH
 from pipeline.liveportrait.networks.generator import SEGMENTATION
 from pipeline.liveportrait.networks.motion_extractor import KEYPOINTS, RawMotion
-from pipeline.models.face_models import digest, in_words
+from pipeline.models.store import digest, explain_disk_errors
 
 OPSET = 20  # the first with Gelu as one operator
 PACKAGES = {"onnx": "1.23.2", "onnxscript": "0.7.2"}
@@ -231,7 +231,7 @@ def _neighbours(place: Tensor, size: int) -> list[tuple[Tensor, Tensor]]:
 def made(path: Path, make: Callable[[Path], object]) -> Path:
     """`path`, made first where it is missing: whole or not at all, whatever happens meanwhile. WeightsError."""
     if not path.exists():
-        with in_words(path.parent):
+        with explain_disk_errors(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix="export-", dir=path.parent) as folder:
                 make(Path(folder) / path.name)

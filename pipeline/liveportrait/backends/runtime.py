@@ -15,7 +15,7 @@ from pipeline.liveportrait.backend import BackendError, PreparedSource
 from pipeline.liveportrait.backends.export import DTYPES, Exportable, exportables
 from pipeline.liveportrait.checkpoint import Networks
 from pipeline.liveportrait.networks.motion_extractor import RawMotion
-from pipeline.models.face_models import cache_folder
+from pipeline.models.store import cache_folder
 
 Run = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
 """Executes a network: inputs by name, contiguous and on the backend's device, to outputs by name."""

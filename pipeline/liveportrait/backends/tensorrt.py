@@ -30,7 +30,7 @@ from pipeline.liveportrait.backends.export import (
 )
 from pipeline.liveportrait.backends.runtime import Run, RuntimeBackend
 from pipeline.liveportrait.checkpoint import Networks
-from pipeline.models.face_models import digest
+from pipeline.models.store import digest
 
 PIN = "tensorrt==11.4.0.106"
 BATCHES = (1, 1, 8)  # the smallest, the one to be quickest at, the largest

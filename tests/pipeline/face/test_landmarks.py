@@ -8,7 +8,8 @@ from pipeline.face.find import find_faces
 from pipeline.face.landmarks import LEFT_EYE, LIPS, PARTS, RIGHT_EYE, FaceMesh, Part, refine, sample, window
 from pipeline.face.region import Region
 from pipeline.models.attention_mesh import REFINED, REGIONS, cut
-from pipeline.models.face_models import ATTENTION_MESH, cache_folder
+from pipeline.models.face_models import ATTENTION_MESH
+from pipeline.models.store import cache_folder
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 from pipeline.liveportrait import checkpoint  # noqa: E402
 from pipeline.liveportrait.checkpoint import FILES, find, read_networks  # noqa: E402
 from pipeline.liveportrait.networks.layers import SpectralConv2d, fold  # noqa: E402
-from pipeline.models.face_models import WeightsError  # noqa: E402
+from pipeline.models.store import WeightsError  # noqa: E402
 from tests.support.stand_in_weights import stand_in, stand_in_files  # noqa: E402
 
 APPEARANCE = FILES["appearance_feature_extractor"]

@@ -7,8 +7,9 @@ import zipfile
 import pytest
 
 from pipeline.models import face_models
-from pipeline.models.face_models import MEDIAPIPE, ModelFile, WeightsError, Wheel
+from pipeline.models.face_models import MEDIAPIPE, ModelFile, Wheel
 from pipeline.models.pip_download import DownloadError, complaint, pip_download
+from pipeline.models.store import WeightsError
 
 CONTENT = {"tiny/a.tflite": b"first model", "tiny/b.tflite": b"second model" * 1000}
 

@@ -12,8 +12,8 @@ from types import SimpleNamespace
 import pytest
 
 from pipeline.models import liveportrait_hub
-from pipeline.models.face_models import WeightsError
 from pipeline.models.liveportrait_hub import ANIMALS, HUMAN, HubFile, WeightSet
+from pipeline.models.store import WeightsError
 
 FIRST, SECOND = bytes(range(256)) * 400, b"second" * 1000
 
@@ -209,8 +209,8 @@ def test_the_manifests():
 
 def test_official_files_are_told_from_others():
     official = {file.name: file.sha256 or "" for file in HUMAN.files}
-    assert liveportrait_hub.strangers(official) == []
-    assert liveportrait_hub.strangers(official | {"warping_module": "0" * 64}) == ["warping_module"]
+    assert liveportrait_hub.unknown_checkpoints(official) == []
+    assert liveportrait_hub.unknown_checkpoints(official | {"warping_module": "0" * 64}) == ["warping_module"]
 
 
 @pytest.mark.parametrize("folder", ["", "liveportrait", "liveportrait_animals"])

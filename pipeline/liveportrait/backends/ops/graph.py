@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipeline.models.face_models import cache_folder
+from pipeline.models.store import cache_folder
 
 WARM_CALLS = 3  # before capture: the first ones compile, choose algorithms and allocate
 

@@ -22,7 +22,7 @@ from pipeline.liveportrait.backends.ops.fourier import FourierConv3d
 from pipeline.liveportrait.networks.generator import SpadeBlock
 from pipeline.liveportrait.networks.layers import fold
 from pipeline.liveportrait.networks.motion_extractor import KEYPOINTS, POSE_BINS, ConvNeXtBlock, RawMotion
-from pipeline.models.face_models import WeightsError
+from pipeline.models.store import WeightsError
 from tests.support.tiny_liveportrait import tiny_networks
 
 pytest.importorskip("onnxscript")

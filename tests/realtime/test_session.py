@@ -7,10 +7,12 @@ import gc
 import itertools
 import json
 import logging
+import math
 import socket
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -36,9 +38,11 @@ from tests.support.fakes import (
     FakePeer,
     FakeTracker,
     NumberedCamera,
+    in_order,
     number_of,
     portrait,
 )
+from tests.support.waiting import PATIENCE, new_threads, reached
 
 RED = (200, 60, 60)
 Scene = Callable[[Sessions, FakePeer, Session], Awaitable[Any]]
@@ -69,10 +73,17 @@ def play(
     return asyncio.run(run())
 
 
+@pytest.fixture(autouse=True)
+def never_too_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How busy this machine is changes no rate and gives no warning."""
+    monkeypatch.setattr(frame_rate, "LOOK_SECONDS", math.inf)
+
+
 async def reach(session: Session, peer: FakePeer, state: str) -> str:
     """Watch pictures until the session is in `state`."""
-    while session.state != state:
-        await peer.picture()
+    async with asyncio.timeout(PATIENCE):
+        while session.state != state:
+            await peer.picture()
     return session.state
 
 
@@ -82,15 +93,16 @@ def colour(picture: Picture) -> tuple[int, ...]:
 
 @pytest.mark.parametrize("codec", ["H264", "VP8"])
 def test_the_puppet_follows_and_the_rest_comes_first(codec: CodecName) -> None:
-    async def scene(sessions: Sessions, peer: FakePeer, session: Session) -> tuple[int, list[int]]:
-        first = number_of(await peer.picture())
-        await peer.number()
-        return first, [number_of(await peer.picture()) for _ in range(20)]
+    drawn: list[Cue] = []
 
-    first, numbers = play(scene, codec=codec)
-    assert first == AT_REST
-    assert numbers == sorted(numbers)  # never an older frame after a newer one
-    assert len(set(numbers)) > 10
+    async def scene(sessions: Sessions, peer: FakePeer, session: Session) -> list[int]:
+        numbers: list[int] = []
+        while len(set(numbers)) < 10:
+            numbers.append(await peer.number())
+        return numbers
+
+    assert in_order(play(scene, codec=codec, animator=FakeAnimator(drawn.append)))
+    assert drawn[0].motion is None
 
 
 def test_each_frame_comes_with_its_time_and_the_motion_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,13 +111,10 @@ def test_each_frame_comes_with_its_time_and_the_motion_before_it(monkeypatch: py
     monkeypatch.setattr(FakeAnimator, "read_motion", lambda self, frames: seen.extend(frames) or read(self, frames))
 
     async def scene(sessions: Sessions, peer: FakePeer, session: Session) -> None:
-        await peer.number()
-        for _ in range(5):
-            await peer.picture()
+        await reached(lambda: len(seen) > 5)
 
     play(scene)
-    first, *others = seen
-    assert first.previous is None and others
+    assert seen[0].previous is None
     for before, frame in itertools.pairwise(seen):
         assert frame.previous and before.face and frame.previous.face is before.face
         assert frame.time > before.time
@@ -124,11 +133,10 @@ def test_stats_tell_what_happened() -> None:
     assert (stats["state"], stats["animator"], stats["warnings"]) == ("live", "fake", [])
     assert (stats["rate"], stats["page"]) == (None, None)
     assert set(stats["stages_ms"]) == set(STAGES)
-    assert all(stats["stages_ms"][stage]["p50"] > 0 for stage in STAGES)
+    assert stats["stages_ms"]["server"]["p50"] > 0
     frames = stats["frames"]
-    assert frames["received"] >= 15
     assert frames["received"] - 2 <= frames["animated"] + frames["dropped"] <= frames["received"]
-    assert stats["fps"]["in"] > 5 and stats["fps"]["out"] > 5
+    assert stats["fps"]["in"] > 0 and stats["fps"]["out"] > 0
 
 
 def test_control_messages() -> None:
@@ -201,7 +209,7 @@ def test_the_page_is_told_when_each_picture_was_captured_and_tells_what_it_saw()
     for timestamp, captured, received, sent in first["frames"] + second["frames"]:
         assert timestamp in timestamps or timestamp > timestamps[-1]
         assert received <= sent <= second["time"]
-        assert abs(received - captured) < 1  # this peer's reports are of its last packet: late, and not by its clock
+        assert abs(received - captured) < 30  # on one clock; this peer's reports are of its last packet: late
     assert page == {
         "glass_to_glass_ms": {"p50": 40.5, "p95": 60.0, "p99": 60.0},
         "fps": 0.0,
@@ -224,15 +232,15 @@ def test_messages_that_are_too_long_or_no_text_are_left_alone() -> None:
 def test_options_and_portrait_act_at_once() -> None:
     seen: list[float] = []
 
-    async def scene(sessions: Sessions, peer: FakePeer, session: Session) -> tuple[int, ...]:
+    async def scene(sessions: Sessions, peer: FakePeer, session: Session) -> None:
         await peer.number()
         session.set_portrait(portrait(RED))
         session.set_options({"head": 0.25})
         with pytest.raises(OptionError):
             session.set_options({"head": -1})
-        while colour(shown := await peer.picture()) != (200, 60, 60):
-            assert peer.pictures.qsize() < 10
-        return colour(shown)
+        async with asyncio.timeout(PATIENCE):
+            while colour(await peer.picture()) != RED:
+                pass
 
     play(scene, animator=FakeAnimator(lambda cue: seen.append(cue.options.head)))
     assert seen[-1] == 0.25
@@ -283,48 +291,54 @@ def test_when_frames_stop_the_portrait_goes_to_rest_and_pictures_go_on() -> None
 
 
 def test_a_slow_animator_lowers_the_rate_and_not_the_freshness() -> None:
-    behind: list[int] = []
-    camera = NumberedCamera()
+    """Its work on one picture lasts until ten more frames came; then it is given the newest of them."""
+    go_on = threading.Semaphore(0)
+    drawn: list[int] = []
 
     def work(cue: Cue) -> None:
-        threading.Event().wait(0.1)  # three frame intervals
+        if cue.motion:
+            drawn.append(round(cue.motion.face.score * 255))
+            go_on.acquire()
 
-    async def scene(sessions: Sessions, peer: FakePeer, session: Session) -> dict[str, Any]:
-        await peer.number()
-        for _ in range(15):
-            shown = number_of(await peer.picture())
-            behind.append(camera._count - shown)
-        return session.stats()
+    async def scene(sessions: Sessions, peer: FakePeer, session: Session) -> int:
+        def received() -> int:
+            return int(session.stats()["frames"]["received"])
 
-    stats = play(scene, animator=FakeAnimator(work), camera=camera)
-    assert stats["frames"]["dropped"] >= 20
-    assert sum(behind[-5:]) <= sum(behind[:5]) + 10  # it does not grow
-    assert max(behind) < 20
+        try:
+            await reached(lambda: drawn)
+            for count in range(1, 4):
+                before = received()
+                await reached(lambda before=before: received() >= before + 10)
+                go_on.release()
+                await reached(lambda count=count: len(drawn) > count)
+            return int(session.stats()["frames"]["dropped"])
+        finally:
+            go_on.release(1000)
+
+    assert play(scene, animator=FakeAnimator(work)) >= 3 * 9
+    assert all((after - before) % 255 >= 10 for before, after in itertools.pairwise(drawn[:4]))
 
 
 def test_the_driver_is_asked_for_what_can_be_drawn_and_a_warning_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(frame_rate, "LOOK_SECONDS", 0.3)
-    monkeypatch.setattr(frame_rate, "CALM_SECONDS", 0.1)
-    seconds = 0.1
-
-    def work(cue: Cue) -> None:
-        threading.Event().wait(seconds)
+    pace, works = frame_rate.Pace(), [0.0]
+    monkeypatch.setattr(frame_rate, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(frame_rate, "CALM_SECONDS", 0.0)
+    monkeypatch.setattr(frame_rate, "decide", lambda before, work, offered: works.append(work) or pace)
 
     async def scene(sessions: Sessions, peer: FakePeer, session: Session) -> dict[str, Any]:
-        nonlocal seconds
-        while session.stats()["rate"] is None:
-            await peer.picture()
+        nonlocal pace
+        pace = frame_rate.Pace(8, 10.0, 30.0)
+        await reached(lambda: session.stats()["warnings"])
         slow = session.stats()
-        seconds = 0.0
-        while session.stats()["rate"] is not None:
-            await peer.picture()
-        assert session.stats()["warnings"] == []
+        pace = frame_rate.Pace()
+        await reached(lambda: not session.stats()["warnings"])
+        assert session.stats()["rate"] is None
         return slow
 
-    slow = play(scene, animator=FakeAnimator(work))
-    assert slow["rate"] <= 10
+    slow = play(scene, animator=FakeAnimator(lambda cue: time.sleep(0.02)))
+    assert slow["rate"] == 8 and max(works) >= 0.02
     [warning] = slow["warnings"]
-    assert f"the camera is asked for {slow['rate']}, not" in warning
+    assert "the camera is asked for 8, not 30;" in warning
 
 
 def test_a_failing_stage_shows_the_portrait_at_rest_and_goes_on() -> None:
@@ -355,7 +369,7 @@ def test_a_broken_animator_is_an_error_and_not_the_end() -> None:
 
     async def scene(sessions: Sessions, peer: FakePeer, session: Session) -> tuple[str, int]:
         while session.state != "error":
-            await asyncio.wait_for(peer.opened.wait(), 5)
+            await asyncio.wait_for(peer.opened.wait(), PATIENCE)
             await peer.ask('{"type": "ping"}')
         return session.state, peer.pictures.qsize()
 
@@ -398,17 +412,16 @@ def test_a_lost_picture_is_answered_with_a_keyframe() -> None:
 
 @pytest.mark.parametrize("codec", ["H264", "VP8"])
 def test_lost_packets_do_not_end_the_show(codec: CodecName) -> None:
-    async def scene(sessions: Sessions, peer: FakePeer, session: Session) -> list[int]:
+    async def scene(sessions: Sessions, peer: FakePeer, session: Session) -> float:
         await peer.number()
         for connection in (peer.connection, session._peer._connection):
             lose_every(15, connection)
-        numbers: list[int] = []
-        while not numbers or numbers[-1] < 60:
-            numbers.append(await peer.number())
-        return numbers
+        before = session.stats()["frames"]["animated"]
+        for _ in range(30):
+            await peer.number()
+        return 30 / (session.stats()["frames"]["animated"] - before)
 
-    numbers = play(scene, codec=codec)
-    assert len(numbers) > 30
+    assert play(scene, codec=codec) > 0.3
 
 
 def lose_every(count: int, connection: RTCPeerConnection) -> None:
@@ -505,7 +518,7 @@ def test_nobody_connects(monkeypatch: pytest.MonkeyPatch) -> None:
         sessions = Sessions(FakeAnimator(), FakeTracker, portrait(), LOOPBACK)
         peer = FakePeer()
         session = (await sessions.open(await peer.offer())).session
-        await asyncio.wait_for(session._thread_ended.wait(), 5)
+        await asyncio.wait_for(session._thread_ended.wait(), PATIENCE)
         await peer.close()
         await sessions.close_all()
         return len(sessions) == 0
@@ -514,18 +527,22 @@ def test_nobody_connects(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_silence_ends_a_session_and_messages_alone_keep_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(presence, "SILENCE_SECONDS", 0.6)
+    now = time.monotonic()
+    monkeypatch.setattr(presence, "time", SimpleNamespace(monotonic=lambda: now))
     monkeypatch.setattr(presence, "WATCH_SECONDS", 0.02)
 
     async def scene(sessions: Sessions, peer: FakePeer, session: Session) -> list[int]:
+        nonlocal now
         await peer.ask('{"type": "ping"}')
         peer.transceiver.sender.replaceTrack(None)
-        end = time.monotonic() + 1.0
-        while time.monotonic() < end:
+        for _ in range(3):
+            now += 0.9 * presence.SILENCE_SECONDS
             await peer.ask('{"type": "ping"}')
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.1)
         kept = len(sessions)
-        await asyncio.wait_for(session._thread_ended.wait(), 5)
+        while not session._thread_ended.is_set():
+            now += 1.1 * presence.SILENCE_SECONDS
+            await asyncio.sleep(0.1)
         return [kept, len(sessions)]
 
     assert play(scene) == [1, 0]
@@ -535,7 +552,7 @@ def test_a_peer_that_hangs_up_ends_its_session() -> None:
     async def scene(sessions: Sessions, peer: FakePeer, session: Session) -> int:
         await peer.number()
         await peer.close()
-        await asyncio.wait_for(session._thread_ended.wait(), 5)
+        await asyncio.wait_for(session._thread_ended.wait(), PATIENCE)
         return len(sessions)
 
     assert play(scene) == 0
@@ -556,7 +573,7 @@ def test_the_end_of_a_session_is_one_line_without_names(caplog: pytest.LogCaptur
     told = [json.loads(record.getMessage()) for record in caplog.records if record.name == "realtime.metrics.event_log"]
     [end] = [line for line in told if line["event"] == "session ended"]
     assert (end["reason"], end["codec"], end["animator"], end["errors"]) == ("asked to", "H264", "fake", {})
-    assert end["seconds"] > 0 and end["frames"]["sent"] > 0 and end["page"] is None
+    assert end["seconds"] >= 0 and end["frames"]["sent"] > 0 and end["page"] is None
     assert set(end) == {
         *("time", "event", "reason", "seconds", "codec", "errors"),
         *("animator", "frames", "drops", "stages_ms", "page"),
@@ -603,18 +620,17 @@ def test_nothing_is_left_after_close(seconds: float | None) -> None:
         await sessions.close_all()
         await peer.close()
 
-    async def run() -> tuple[int, int, int]:
+    async def run() -> list[Any]:
         sessions = Sessions(FakeAnimator(), FakeTracker, portrait(), LOOPBACK)
         for i in range(3):
             await cycle(sessions, hang_up_first=bool(i % 2))
-        await asyncio.sleep(0.05)  # the loop's next rounds close the transports
+        await reached(lambda: len(asyncio.all_tasks()) == 1)  # the loop's next rounds close the transports
+        await reached(lambda: not new_threads(before))
         gc.collect()
-        threads = [thread for thread in threading.enumerate() if not thread.name.startswith("asyncio")]
-        living = [thing for thing in gc.get_objects() if type(thing) in (Session, FakeTracker)]
-        return len(asyncio.all_tasks()) - 1, len(threads), len(living)
+        return [thing for thing in gc.get_objects() if type(thing) in (Session, FakeTracker)]
 
-    threads = threading.active_count()
-    assert asyncio.run(run()) == (0, threads, 0)
+    before = set(threading.enumerate())
+    assert asyncio.run(run()) == []
 
 
 @pytest.mark.parametrize("codec", ["H264", "VP8"])

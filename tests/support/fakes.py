@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 
 import av
 import numpy as np
@@ -22,6 +23,7 @@ from realtime.webrtc.peer import hang_up, ice_transports
 from realtime.webrtc.sdp import PUPPETEER, VIEWER, Role
 from realtime.webrtc.settings import MediaSettings
 from tests.support.faces import make_face
+from tests.support.waiting import PATIENCE
 
 SIZE = 128  # blocks of 16 pixels: whole macroblocks, so that a codec keeps them apart
 BITS = 8
@@ -45,6 +47,11 @@ def number_of(picture: Picture) -> int:
     """The number that `numbered` wrote."""
     middle = picture[MARK // 2, MARK // 2 : SIZE : MARK].mean(-1)
     return sum(1 << bit for bit in range(BITS) if middle[bit] > 127)
+
+
+def in_order(numbers: Iterable[int]) -> bool:
+    """Whether each number of a NumberedCamera is the same as the one before it, or a later one."""
+    return all((after - before) % 255 < 128 for before, after in pairwise(numbers))
 
 
 def portrait(colour: tuple[int, int, int] = (90, 90, 90)) -> Portrait:
@@ -152,20 +159,21 @@ class FakePeer:
 
     async def picture(self) -> Picture:
         """The next picture that comes."""
-        return await asyncio.wait_for(self.pictures.get(), 5)
+        return await asyncio.wait_for(self.pictures.get(), PATIENCE)
 
     async def number(self, *expected: int) -> int:
         """Wait for a picture with one of the expected numbers; without any, for one that is driven."""
-        while True:
-            number = number_of(await self.picture())
-            if number in expected or (not expected and number != AT_REST):
-                return number
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                number = number_of(await self.picture())
+                if number in expected or (not expected and number != AT_REST):
+                    return number
 
     async def ask(self, message: str) -> str:
         """Send a control message and wait for the reply."""
-        await asyncio.wait_for(self.opened.wait(), 5)
+        await asyncio.wait_for(self.opened.wait(), PATIENCE)
         self.channel.send(message)
-        return await asyncio.wait_for(self.messages.get(), 5)
+        return await asyncio.wait_for(self.messages.get(), PATIENCE)
 
     async def close(self) -> None:
         await hang_up(self.connection)

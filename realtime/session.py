@@ -25,14 +25,13 @@ from pipeline.driving.driver_state import DriverState
 from pipeline.face.face import Face
 from pipeline.imaging.i420 import reduced
 from realtime import control
-from realtime.core.frame import Frame, Reception, Stamps, Trace
+from realtime.core.frame import Frame, Reception, Stamps, Trace, decoded
 from realtime.core.slot import LatestSlot
-from realtime.driver.effects import CrossFade
+from realtime.driver.effects import CrossFade, Freeze
 from realtime.driver.frame_rate import FrameRateController
 from realtime.driver.hints import Hint, hint
 from realtime.driver.presence import Absence, Presence
 from realtime.endpoints.output import Output, OutputName, ShownPicture
-from realtime.hold import Freeze
 from realtime.metrics.counters import Counters
 from realtime.metrics.event_log import log_event
 from realtime.metrics.page_report import PageReport
@@ -40,7 +39,7 @@ from realtime.metrics.session_stats import SessionStats
 from realtime.voice import Voice
 from realtime.webrtc.broadcast import Broadcast
 from realtime.webrtc.capture_clock import CaptureClock
-from realtime.webrtc.codec import Packet, decoded
+from realtime.webrtc.codec import Packet
 from realtime.webrtc.peer import Listener, Peer
 from realtime.webrtc.sdp import PUPPETEER, Role
 from realtime.webrtc.settings import MediaSettings
@@ -346,7 +345,7 @@ class Session:
             self._driver.calibrate()
         cue = self._driver.cue(portrait, options, motion, stamps.now, seen.picture if seen else None)
         stamps.mark("motion")
-        shown = self._crossfade.draw(self._freeze.held(cue), stamps.now)
+        shown = self._crossfade.draw(self._freeze.apply(cue), stamps.now)
         stamps.mark("animate")
         packet = self._encode(shown)
         stamps.mark("encode")

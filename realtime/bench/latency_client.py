@@ -27,9 +27,9 @@ from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from pipeline.core.animator import Planes
 from pipeline.imaging.i420 import to_planes
 from realtime.bench.timecode import NUMBERS, read, write
-from realtime.core.frame import Reception
+from realtime.core.frame import CLOCK_RATE, Reception
 from realtime.webrtc import aiortc_patches
-from realtime.webrtc.codec import CLOCK_RATE, CodecName, Packet, TargetBitrate, new_encoder
+from realtime.webrtc.codec import CodecName, Packet, TargetBitrate, new_encoder
 from realtime.webrtc.ice import AddressRule
 from realtime.webrtc.peer import hang_up, ice_transports
 from realtime.webrtc.settings import MediaSettings

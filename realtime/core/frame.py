@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
+from typing import cast
 
 import av
 
+from pipeline.core.animator import Picture, Planes
+from pipeline.imaging.i420 import to_picture
+
+CLOCK_RATE = 90000  # RTP's clock for video, Hz (RFC 3551 section 5)
+TIME_BASE = Fraction(1, CLOCK_RATE)
 SEND_TICKS = 1 << 18  # a second in abs-send-time, which has 24 bits and so begins again after 64 seconds
 SEND_WRAP = 1 << 24
 
@@ -71,3 +78,19 @@ class Stamps:
         now = self._clock() if time is None else time
         self.spent[stage] = self.spent.get(stage, 0.0) + now - self._last
         self._last = now
+
+
+def decoded(video: av.VideoFrame) -> tuple[Picture, Planes | None]:
+    """The RGB picture of a decoded frame of any size and pixel format; with its planes where it has them as I420."""
+    even = video.width % 2 == 0 and video.height % 2 == 0
+    if video.format.name != "yuv420p" or not even:
+        return cast(Picture, video.to_ndarray(format="rgb24")), None
+    planes = cast(Planes, video.to_ndarray())
+    return to_picture(planes), planes
+
+
+def to_video_frame(planes: Planes, pts: int) -> av.VideoFrame:
+    """The frame to encode, at `pts` (90 kHz)."""
+    video = av.VideoFrame.from_ndarray(planes, format="yuv420p")
+    video.pts, video.time_base = pts, TIME_BASE
+    return video

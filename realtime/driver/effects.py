@@ -12,6 +12,19 @@ from pipeline.core.animator import Animator, Cue, Planes, Portrait
 FADE_SECONDS = 0.15
 
 
+class Freeze:
+    """Used in one thread, but for `wanted`."""
+
+    def __init__(self) -> None:
+        self.wanted = False
+        self._cue: Cue | None = None
+
+    def apply(self, cue: Cue) -> Cue:
+        """The cue, or while it is wanted the first one since, of the portrait and with the options of now."""
+        self._cue = (self._cue or cue) if self.wanted else None
+        return replace(self._cue, portrait=cue.portrait, options=cue.options) if self._cue else cue
+
+
 @dataclass(frozen=True)
 class _Fade:
     before: Portrait

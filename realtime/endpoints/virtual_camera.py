@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from pipeline.core.animator import Planes
 from pipeline.doctor import INSTALL, VIRTUAL_CAMERA_REMEDY
 from pipeline.imaging.i420 import to_picture
+from realtime.core.frame import to_video_frame
 from realtime.core.slot import LatestSlot
 from realtime.core.threads import in_thread
 from realtime.endpoints.compose import covering, fitted
 from realtime.endpoints.framing import Framing
 from realtime.endpoints.output import OutputName, ShownPicture
-from realtime.webrtc.codec import to_video_frame
 
 FORMATS = ("I420", "RGB")  # pyvirtualcam's names; the first is what sessions draw, and what v4l2loopback takes as it is
 TAKEN = re.compile("in use|busy|could not be started", re.IGNORECASE)  # in drivers' words

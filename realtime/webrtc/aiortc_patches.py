@@ -38,12 +38,12 @@ from aiortc.rtp import (
 from av.codec.context import Flags
 from av.video.codeccontext import VideoCodecContext
 
-from realtime.voice import VoiceBuffer
 from realtime.webrtc import port_mux
 from realtime.webrtc.decoder_queue import DecoderQueue
 from realtime.webrtc.ice import AddressRule, open_port
 from realtime.webrtc.jitter_buffer import MarkerJitterBuffer
 from realtime.webrtc.settings import MediaSettings
+from realtime.webrtc.voice_rtp import VoiceBuffer
 
 PLAYOUT_DELAY = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
 NO_DELAY = bytes(3)  # two numbers of 12 bits: shortest and longest delay, in 10 ms

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pipeline.core.animator import Planes
-from realtime.webrtc.codec import CLOCK_RATE, MAXIMUM_BITRATE, CodecName, Packet, VideoEncoder, new_encoder
+from realtime.core.frame import CLOCK_RATE
+from realtime.webrtc.codec import MAXIMUM_BITRATE, CodecName, Packet, VideoEncoder, new_encoder
 
 KEYFRAME_SECONDS = 2.0  # between keyframes where requests for them cannot be heard
 SPACING_SECONDS = 0.2  # at least, between those that are asked for: one viewer may not spoil the picture of others

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from realtime.webrtc.codec import CLOCK_RATE
+from realtime.core.frame import CLOCK_RATE
 
 TIMESTAMPS = 1 << 32  # then they begin again, after 13 hours
 WINDOW_SECONDS = 30.0  # of reports: long enough for a fast one, short enough that clocks do not drift apart

@@ -10,37 +10,19 @@ import av
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType
 
-from pipeline.core.animator import Picture, Planes
-from pipeline.imaging.i420 import to_picture
+from pipeline.core.animator import Planes
+from realtime.core.frame import TIME_BASE, to_video_frame
 
 CodecName = Literal["H264", "VP8"]
 CODECS: tuple[CodecName, ...] = get_args(CodecName)
 Packet: TypeAlias = "av.Packet[Any]"
 
-CLOCK_RATE = 90000  # RTP's clock for video, Hz (RFC 3551 section 5)
-TIME_BASE = Fraction(1, CLOCK_RATE)
 NOMINAL_RATE = Fraction(30)  # frames per second that the rate control begins with
 BITS_PER_PIXEL = 0.4  # at NOMINAL_RATE: 3.1 Mbit/s for 512 x 512
 NEVER = 1 << 24  # frames between keyframes that nobody asked for
 MINIMUM_BITRATE = 500_000
 MAXIMUM_BITRATE = 8_000_000
 LITTLE_LOSS, MUCH_LOSS = 0.02, 0.1  # shares of packets
-
-
-def decoded(video: av.VideoFrame) -> tuple[Picture, Planes | None]:
-    """The RGB picture of a decoded frame of any size and pixel format; with its planes where it has them as I420."""
-    even = video.width % 2 == 0 and video.height % 2 == 0
-    if video.format.name != "yuv420p" or not even:
-        return cast(Picture, video.to_ndarray(format="rgb24")), None
-    planes = cast(Planes, video.to_ndarray())
-    return to_picture(planes), planes
-
-
-def to_video_frame(planes: Planes, pts: int) -> av.VideoFrame:
-    """The frame to encode, at `pts` (90 kHz)."""
-    video = av.VideoFrame.from_ndarray(planes, format="yuv420p")
-    video.pts, video.time_base = pts, TIME_BASE
-    return video
 
 
 def is_keyframe(codec: str, data: bytes) -> bool:

@@ -28,7 +28,6 @@ from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from aiortc.rtcicetransport import candidate_from_aioice
 from aiortc.sdp import MediaDescription, SessionDescription
 
-from realtime.voice import VoiceBuffer, VoicePacket, VoiceTrack
 from realtime.webrtc import aiortc_patches
 from realtime.webrtc.capture_clock import TIMESTAMPS
 from realtime.webrtc.codec import CodecName, Packet, TargetBitrate
@@ -47,6 +46,7 @@ from realtime.webrtc.sdp import (
     with_short_packets,
 )
 from realtime.webrtc.settings import IceServer, MediaSettings
+from realtime.webrtc.voice_rtp import VoiceBuffer, VoicePacket, VoiceTrack
 
 START_BITRATE = (
     2500  # kbit/s that the browser begins to send with; by itself it begins with 300 and the face is blurred

@@ -23,20 +23,15 @@ from realtime.voice import (
     BEARABLE_SECONDS,
     LATER_SECONDS,
     PLAYOUT_SECONDS,
-    RESTART,
-    SAMPLE_RATE,
     SOONER_SECONDS,
     LipSync,
     Moment,
     SlewLimiter,
     Voice,
-    VoiceBuffer,
-    VoicePacket,
-    VoiceTrack,
-    _to_send,
 )
 from realtime.webrtc import aiortc_patches
 from realtime.webrtc.sdp import DRIVER, PUPPETEER, VIEWER, Role, voice_section, with_short_packets
+from realtime.webrtc.voice_rtp import RESTART, SAMPLE_RATE, VoiceBuffer, VoicePacket, VoiceTrack
 from tests.support.fakes import LOOPBACK, FakeAnimator, FakePeer, FakeTracker, NumberedCamera, number_of, portrait
 
 FRAME = SAMPLE_RATE // 50  # samples in 20 ms
@@ -239,7 +234,7 @@ def test_a_track_holds_each_packet_until_it_is_due() -> None:
     async def run() -> tuple[list[int], list[float]]:
         track, start = VoiceTrack(), time.monotonic()
         for number, due in enumerate([0.0, 0.05, 0.04]):
-            track.offer(_to_send(VoicePacket(TOC, number, 0.0)), start + due)
+            track.offer(VoicePacket(TOC, number, (0.0).to_av()), start + due)
         packets, times = [], []
         for _ in range(3):
             packets.append((await track.recv()).pts)
@@ -255,7 +250,7 @@ def test_a_track_that_nobody_reads_does_not_grow() -> None:
     async def run() -> int:
         track = VoiceTrack()
         for number in range(1000):
-            track.offer(_to_send(VoicePacket(TOC, number, 0.0)), 0.0)
+            track.offer(VoicePacket(TOC, number, (0.0).to_av()), 0.0)
         return track._queue.qsize()
 
     assert asyncio.run(run()) == 200

@@ -12,7 +12,8 @@ import pytest
 from pipeline.core.animator import Cue, DrivingFrame, Planes
 from pipeline.imaging.i420 import to_picture, to_planes
 from realtime.bench.timecode import CodeCarrier, from_cells, luma, read, to_cells, write
-from realtime.webrtc.codec import CODECS, MINIMUM_BITRATE, CodecName, decoded, new_encoder
+from realtime.core.frame import decoded
+from realtime.webrtc.codec import CODECS, MINIMUM_BITRATE, CodecName, new_encoder
 from tests.support.fakes import FACE, FakeAnimator, numbered, portrait
 
 NUMBERS = (0, 1, 0x5555, 0xAAAA, 0xFFFF, 40_000)

@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.core.animator import Picture
 from pipeline.imaging.i420 import to_planes
+from realtime.core.frame import decoded, to_video_frame
 from realtime.webrtc.codec import (
     CODECS,
     MAXIMUM_BITRATE,
@@ -17,11 +18,9 @@ from realtime.webrtc.codec import (
     CodecName,
     TargetBitrate,
     VideoEncoder,
-    decoded,
     highest_bitrate,
     is_keyframe,
     new_encoder,
-    to_video_frame,
 )
 
 SIDE = 128

@@ -30,7 +30,7 @@ HOMES = {  # package -> where alone it may be imported
     "prometheus_client": ("web/routes/metrics.py",),
     "aiortc": ("realtime/",),
     "aioice": ("realtime/",),
-    "tqdm": ("run.py",),
+    "tqdm": ("web/cli/console.py",),
     "torch": (
         *("pipeline/liveportrait/", "pipeline/bench/", "pipeline/load.py", "pipeline/doctor.py"),
         *("pipeline/files/liveportrait_jobs.py", "pipeline/files/source_video.py"),

@@ -119,7 +119,7 @@ def test_an_error_of_the_project_is_its_sentence(monkeypatch, capsys):
     [
         (
             ImportError("No module named 'av'"),
-            "A package is missing or broken (No module named 'av'); `python run.py doctor`",
+            "A package is missing or broken (No module named 'av'); `python run.py doctor` says",
         ),
         (FileNotFoundError(2, "No such file or directory", "x.json"), "x.json: No such file or directory."),
         (

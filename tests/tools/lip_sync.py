@@ -26,7 +26,7 @@ from tests.support.browser import chromium, opened, wait_for
 from tests.support.fakes import SIZE, FakeAnimator
 from tests.support.web_app import LOOPBACK, make_engine
 from web.app import create_app
-from web.cli.latency import _served
+from web.cli.latency_measure import _served
 from web.core.settings import Settings
 
 ABOUT_MS = 500  # pictures so near to a beep count as those about it

@@ -33,7 +33,7 @@ from realtime.webrtc.ice import AddressRule
 from realtime.webrtc.peer import ice_transports
 from realtime.webrtc.settings import MediaSettings
 from web.app import STATIC
-from web.cli.latency import Event, Plan, driver_pictures, observe, routes
+from web.cli.latency_measure import Event, Plan, driver_pictures, observe, routes
 from web.core.settings import Settings
 from web.services.engine import Engine, load_engine
 

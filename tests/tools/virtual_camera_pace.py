@@ -16,6 +16,7 @@ import pyvirtualcam
 
 import run
 from tests.support.virtual_cameras import Recording
+from web.cli import camera
 
 WORDS = ("camera", "--camera", "demo", "--virtual-camera", "--animator", "meshwarp")
 
@@ -32,7 +33,7 @@ def main(seconds: float) -> None:
     recording, began, ready = Times(), time.monotonic(), []
     pyvirtualcam.camera.BACKENDS.clear()
     pyvirtualcam.register_backend("recording", recording.backend)
-    show, run.print = print, lambda *words, **options: (ready.append(time.monotonic()), show(*words, **options))
+    show, camera.print = print, lambda *words, **options: (ready.append(time.monotonic()), show(*words, **options))
 
     def press_ctrl_c() -> None:
         recording.wait(len, 600)

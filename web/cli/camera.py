@@ -1,13 +1,22 @@
-"""What `run.py camera` puts together: a camera of this machine, a session without a browser, and where it shows."""
+"""`run.py camera`: a camera of this machine, a session without a browser, and where the puppet is shown."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 
 from pipeline.core.animator import AnimateOptions, Picture
+<<<<<<< HEAD
 from pipeline.models.store import cache_folder
+=======
+from pipeline.doctor import cameras, virtual_camera
+from pipeline.files.animate import read_source
+from pipeline.imaging.source_picture import BUILTIN
+from pipeline.models.store import cache_folder
+>>>>>>> ea00eac (One file a command: run.py only starts the program)
 from realtime.endpoints.camera import Camera, open_frames
 from realtime.endpoints.framing import Framing
 from realtime.endpoints.motion_recorder import MotionRecorder
@@ -15,22 +24,52 @@ from realtime.endpoints.output import Output
 from realtime.endpoints.preview import Preview
 from realtime.endpoints.recorder import Recorder
 from realtime.endpoints.virtual_camera import VirtualCamera
-from realtime.local_session import LocalSession
+from realtime.local_session import LocalSession, opened, perform
 from realtime.session import SessionContext
 from realtime.webrtc.settings import MediaSettings
+from web.cli.console import bar, log
+from web.cli.doctor import print_findings
+from web.cli.loading import about, options, refuse, settings, use_one_thread, without_effect
 from web.routes.demo_clip import DemoClip
-from web.services.engine import Engine
+from web.services.engine import Engine, load_engine
 
 
-def opened_camera(name: str, fps: int) -> Camera:
-    """The camera of this name; "demo" is the demo driver's clip, which is made when it is not there yet."""
+def run(parsed: argparse.Namespace) -> int:
+    """Animate the camera's driver until Ctrl-C; with --list, print the cameras instead."""
+    if parsed.list:
+        print_findings([*cameras(), *virtual_camera()])
+        return 0
+    log(parsed.verbose)
+    sys.setswitchinterval(0.001)  # the thread that keeps the virtual camera's pace must not wait 5 ms
+    use_one_thread()
+    sources, changed = [*(parsed.source or BUILTIN.values())], options(parsed.set)
+    pictures = [read_source(path) for path in sources]  # a mistyped name is reported before anything is opened
+    with closing(_camera(parsed.camera, parsed.fps)) as camera, opened(_outputs(parsed)) as shown:
+        with bar("Warming up", "step") as progress:
+            engine = load_engine(settings(parsed, source=sources[0]), progress)
+        with closing(engine):
+            refuse(engine.loaded.animator, {"--save-motion": parsed.save_motion})
+            for note in _notes(parsed, engine):
+                print(f"Note: {note}")
+            local = _local_session(engine, pictures[1:], changed, camera)
+            perform(local, shown, lambda: print(f"{about(engine.loaded)} Ctrl-C ends it.", flush=True))
+    return 0
+
+
+def _notes(parsed: argparse.Namespace, engine: Engine) -> Iterator[str]:
+    yield from without_effect(parsed.set, engine.loaded.animator)
+    if parsed.source:
+        yield from engine.portraits.first.portrait.warnings
+
+
+def _camera(name: str, fps: int) -> Camera:
+    """Open the camera of this name; "demo" is the demo driver's clip, which is rendered if it is not there yet."""
     if name == "demo":
         name = str(asyncio.run(DemoClip(cache_folder()).path()))
     return Camera(lambda: open_frames(name, fps))
 
 
-def local_session(engine: Engine, others: Sequence[Picture], options: AnimateOptions, camera: Camera) -> LocalSession:
-    """Of the engine's first portrait and of `others`, which the preview's key goes on to."""
+def _local_session(engine: Engine, others: Sequence[Picture], options: AnimateOptions, camera: Camera) -> LocalSession:
     animator, first = engine.loaded.animator, engine.portraits.first.portrait
     portraits = [first, *map(animator.prepare, others)]
     return LocalSession(
@@ -38,8 +77,8 @@ def local_session(engine: Engine, others: Sequence[Picture], options: AnimateOpt
     )
 
 
-def outputs(parsed: argparse.Namespace) -> Iterator[Callable[[], Output]]:
-    """How to make those that were asked for; the window where none was."""
+def _outputs(parsed: argparse.Namespace) -> Iterator[Callable[[], Output]]:
+    """Yield how to open each output that was asked for; the window if none was."""
     if parsed.preview or (parsed.virtual_camera is None and parsed.record is None):
         yield lambda: Preview(not parsed.no_mirror)
     if parsed.record:

@@ -37,8 +37,8 @@ from run import main as command_line
 from tests.support.browser import CHROMIUM, NO_CHROMIUM
 from tests.support.fakes import FACE, FakeAnimator
 from tests.support.web_app import picture_file
-from web.cli.latency import DROPS, Plan, measure
 from web.cli.latency_clients import choose, client, cpu_seconds
+from web.cli.latency_measure import DROPS, Plan, measure
 from web.core.settings import Settings
 from web.services.engine import Engine
 from web.services.portraits import Portraits

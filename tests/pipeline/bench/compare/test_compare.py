@@ -29,6 +29,7 @@ from pipeline.liveportrait import checkpoint  # noqa: E402
 from pipeline.models.liveportrait_hub import HUMAN  # noqa: E402
 from tests.support.clips import write_clip  # noqa: E402
 from tests.support.tiny_liveportrait import tiny_networks  # noqa: E402
+from web.cli import compare as command  # noqa: E402
 from web.core.settings import Settings  # noqa: E402
 
 CPU = torch.device("cpu")
@@ -430,7 +431,7 @@ def weights(tmp_path, monkeypatch):
 
 
 def test_the_command(weights, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(prepare, "sees_videos", lambda: False)
+    monkeypatch.setattr(command, "sees_videos", lambda: False)
     monkeypatch.setattr(Settings, "backend", "eager")
     words = f"compare --device cpu --weights {weights} --only control streaming tf32 --frames 1 "
     words += f"--json {tmp_path / 'c.json'} --report {tmp_path / 'c.html'}"
@@ -460,7 +461,8 @@ def test_the_command_says_what_is_wrong(weights, words, sentence, capsys):
 
 
 def test_files_need_the_packages_that_read_them(weights, monkeypatch, capsys):
-    monkeypatch.setattr(prepare, "sees_videos", lambda: False)
+    for module in (command, prepare):
+        monkeypatch.setattr(module, "sees_videos", lambda: False)
     assert run.main(["compare", "--weights", str(weights), "--driving", "d.mp4"]) == 1
     assert "--source and --driving need the packages av and ai_edge_litert" in capsys.readouterr().err
 

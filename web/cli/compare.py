@@ -1,0 +1,41 @@
+"""`run.py compare`: LivePortrait as published against our way of running it."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from pipeline.bench.compare.compare import EFFORTS, QUICK, compare, wanted
+from pipeline.bench.compare.optimizations import ROWS
+from pipeline.bench.compare.prepare import chosen_device, sees_videos, stage
+from pipeline.bench.compare.report_html import page
+from pipeline.bench.compare.report_text import table
+from pipeline.bench.compare.setup import served
+from realtime.gpu.start import use_streams
+from web.cli.console import bar, write_json
+from web.cli.loading import fetched_face_models, use_one_thread
+from web.core.settings import Settings
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Measure each row of the comparison, and print a table."""
+    use_one_thread()
+    device = chosen_device(parsed.device)
+    rows = wanted(ROWS, device, parsed.only, parsed.quick)
+    effort = (QUICK if parsed.quick else EFFORTS)[device.type]
+    effort = dataclasses.replace(effort, frames=parsed.frames or effort.frames)
+    optimized = served(device, Settings.backend, Settings.precision)
+    models = fetched_face_models() if sees_videos() else None
+    with TemporaryDirectory() as folder, bar("Comparing", "frame") as progress:
+        files = parsed.source, parsed.driving
+        scene = stage(device, models, files, parsed.weights, Path(folder), use_streams)
+        print(f"LivePortrait with {scene.weights}, on {device.type}", file=sys.stderr)
+        found = compare(scene, optimized, rows, effort, parsed.line, progress)
+    write_json(parsed.json, found.as_json())
+    if parsed.report:
+        parsed.report.write_text(page(found))
+    print(table(found))
+    return 0

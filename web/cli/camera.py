@@ -9,14 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 
 from pipeline.core.animator import AnimateOptions, Picture
-<<<<<<< HEAD
-from pipeline.models.store import cache_folder
-=======
 from pipeline.doctor import cameras, virtual_camera
 from pipeline.files.animate import read_source
 from pipeline.imaging.source_picture import BUILTIN
 from pipeline.models.store import cache_folder
->>>>>>> ea00eac (One file a command: run.py only starts the program)
 from realtime.endpoints.camera import Camera, open_frames
 from realtime.endpoints.framing import Framing
 from realtime.endpoints.motion_recorder import MotionRecorder

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from pipeline.models import face_models
-from pipeline.models.store import WeightsRow
 from pipeline.models.liveportrait_hub import ANIMALS, HUMAN
+from pipeline.models.store import WeightsRow
 from web.cli.arguments import MODEL_SETS
 from web.cli.console import bar
 

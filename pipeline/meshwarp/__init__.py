@@ -1,1 +1,1 @@
-"""The animator for any CPU: a layered texture mesh, moved by motion transfer."""
+"""The CPU animator: a layered texture mesh of the portrait, moved by motion transfer."""

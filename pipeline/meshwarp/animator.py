@@ -26,15 +26,15 @@ from pipeline.meshwarp.motion_transfer import Rest, Target, aim
 from pipeline.meshwarp.render import Backdrop, MeshPortrait, render, still_map, vertex_values
 from pipeline.models.face_models import FaceModels
 
-SURE = 0.25  # uncertainty of a matte from which the whole picture is moved as one layer
-MERGED = "The person cannot be told from the background here: both move together, and the background stays."
-CUT_HEADROOM = 0.7  # cm: more would show that there is no hair above the picture's edge
+SURE = 0.25  # above this uncertainty of the matte the whole picture moves as one layer
+MERGED = "Person and background cannot be separated here: both move together, and the background is kept."
+CUT_HEADROOM = 0.7  # cm; moving further down would show that the hair ends at the picture's edge
 
 
 class MeshWarp:
-    """Method and figures: MediaPipe's landmarks, Procrustes poses, a z-buffered mesh over an in-painted background.
+    """Animates with MediaPipe landmarks, Procrustes poses and a z-buffered mesh over an in-painted background.
 
-    `animate` keeps nothing between calls. `prepare` may be called from another thread meanwhile.
+    `animate` keeps nothing between calls; `prepare` may run in another thread at the same time.
     """
 
     name = "meshwarp"
@@ -51,11 +51,10 @@ class MeshWarp:
         self._segmenter = Segmenter(models.matte)
         self.size = size
 
-    def warm_up(self, progress: Progress) -> None:
-        """Nothing is slow the first time."""
+    def warm_up(self, progress: Progress) -> None: ...
 
     def prepare(self, picture: Picture) -> MeshPortrait:
-        """Crop, matte, background and mesh of a source, about half a second. PortraitError where there is no face."""
+        """Compute the crop, matte, background and mesh in about 0.5 s. Raise PortraitError if there is no face."""
         face, warnings = choose_face(picture, find_faces(picture, self._models))
         crop = crop_around(picture, face, self.size)
         on_canvas = Face(crop.to_canvas(face.landmarks), face.score)
@@ -83,7 +82,7 @@ class MeshWarp:
         )
 
     def _layers(self, source: Picture, crop: Crop, rest: Rest) -> tuple[NDArray[np.uint8], NDArray[np.uint8], bool]:
-        """The person (t, t, 4), what is behind (size, size, 4), and whether the two could not be told apart."""
+        """Return the person (t, t, 4), the background (size, size, 4), and whether they could not be separated."""
         face = crop.to_texture(rest.landmarks[:468, :2])
         matte = refine(source, self._segmenter.person(source), face)
         whole = matte.uncertainty > SURE
@@ -98,15 +97,13 @@ class MeshWarp:
         return np.round(layer).astype(np.uint8), cv2.cvtColor(shown, cv2.COLOR_RGB2RGBA), whole
 
     def read_motion(self, frames: Sequence[DrivingFrame]) -> list[Motion | None]:
-        """The face itself is the motion."""
         return [Motion(frame.face) if frame.face else None for frame in frames]
 
     def target(self, cue: Cue) -> Target:
-        """Where the face of a cue's portrait goes."""
+        """Return where the portrait's face moves for this cue."""
         return aim(cast(MeshPortrait, cue.portrait).rest, cue)
 
     def animate(self, cues: Sequence[Cue], layout: Layout = "rgb") -> list[Picture]:
-        """One picture of `size` x `size` per cue."""
         return [laid_out(self._animate(cue), layout) for cue in cues]
 
     def _animate(self, cue: Cue) -> Picture:
@@ -134,7 +131,7 @@ def _behind(portrait: MeshPortrait, options: AnimateOptions) -> Backdrop:
 
 
 def _headroom(rest: Rest, alpha: NDArray[np.uint8], crop: Crop) -> float:
-    """cm that the head may move down: little where the picture's top edge cuts the hair off."""
+    """Return how many cm the head may move down: little if the picture's top edge cuts the hair off."""
     left, right = crop.to_texture(rest.landmarks[[groups.RIGHT_SIDE, groups.LEFT_SIDE], :2])[:, 0]
     top = crop.to_texture(np.array([[0, -crop.top * crop.scale]], np.float32))[0, 1] + 1
     above = alpha[max(0, round(float(top))), int(min(left, right)) : int(max(left, right)) + 1]

@@ -1,4 +1,4 @@
-"""What is behind the person: the background continued under the matte, and the person's own colours without it."""
+"""Fill in the background behind the person, and remove it from the person's own colours."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from pipeline.meshwarp.matte import Mask
 
 Colours = NDArray[np.float32]
 
-BLUR = 36  # sizes of a picture by the deviation of its blur
+BLUR = 36  # size of a picture / sigma of its blur
 
 
 def fill_behind(picture: Picture, alpha: Mask, unit: float) -> Picture:
-    """The picture without the person: mirrored at the matte's edge, fading into a smooth fill deep inside, with grain.
+    """Remove the person: mirror the background at the matte's edge, fading to a smooth, grainy fill further inside.
 
-    `unit`: pixels per pixel of a 512 canvas. The hole is the matte grown by 21 units, so that no fringe stays.
+    `unit` is picture pixels per pixel of a 512 canvas. The matte is grown by 10.5 units so that no fringe remains.
     """
     grown = cv2.dilate((alpha > 0.02).astype(np.uint8), _disc(10.5 * unit))
     hole = grown > 0
@@ -39,18 +39,18 @@ def fill_behind(picture: Picture, alpha: Mask, unit: float) -> Picture:
 
 
 def blurred(background: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """As a large aperture would show it: a background (size, size, n) out of focus."""
+    """Blur a background (size, size, n) as a large aperture would."""
     return np.asarray(cv2.GaussianBlur(background, (0, 0), background.shape[0] / BLUR), np.uint8)
 
 
 @lru_cache(maxsize=8)
 def plain(colour: str, size: int) -> NDArray[np.uint8]:
-    """(size, size, 4) of one `colour`, as "#rrggbb"."""
+    """Return a background (size, size, 4) of one `colour`, "#rrggbb"."""
     return np.full((size, size, 4), (*bytes.fromhex(colour[1:]), 255), np.uint8)
 
 
 def own_colours(picture: Picture, behind: Picture, alpha: Mask) -> Picture:
-    """The person's colours F with picture = alpha F + (1 - alpha) behind, steadied by the colours further inside."""
+    """Solve picture = alpha F + (1 - alpha) behind for the person's colours F, kept close to the colours inside."""
     colours = picture.astype(np.float32)
     inside = diffuse(colours, smoothstep(0.9, 1.0, alpha))
     a = alpha[..., None]
@@ -61,7 +61,7 @@ def own_colours(picture: Picture, behind: Picture, alpha: Mask) -> Picture:
 
 
 def diffuse(colours: Colours, weight: Mask) -> Colours:
-    """Where weight is 0, the colours around: push-pull (Gortler et al., The Lumigraph, SIGGRAPH 1996)."""
+    """Fill pixels of weight 0 with the colours around, by push-pull (Gortler et al., The Lumigraph, SIGGRAPH 1996)."""
     height, width = weight.shape
     known = np.dstack([colours * weight[..., None], weight]).astype(np.float32)
     if min(height, width) <= 2:
@@ -74,7 +74,7 @@ def diffuse(colours: Colours, weight: Mask) -> Colours:
 
 
 def _mirror(colours: Colours, hole: NDArray[np.bool_], unit: float) -> tuple[Colours, Mask]:
-    """Each hole pixel reflected at its nearest background pixel; and where the reflection fell on background."""
+    """Reflect each hole pixel at its nearest background pixel; return the colours, and 1 where that is background."""
     y, x = np.mgrid[: hole.shape[0], : hole.shape[1]].astype(np.float32)
     here = np.dstack([x, y])
     jump = cv2.GaussianBlur(2 * (nearest_outside(hole) - here), (0, 0), 4 * unit)
@@ -85,7 +85,7 @@ def _mirror(colours: Colours, hole: NDArray[np.bool_], unit: float) -> tuple[Col
 
 
 def nearest_outside(hole: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """(h, w, 2): x and y of the pixel outside the hole (there is one) that is nearest to each pixel."""
+    """Return (h, w, 2): x and y of the nearest pixel outside the hole, for each pixel. Some pixel must be outside."""
     _, labels = cv2.distanceTransformWithLabels(hole.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
     rows, columns = np.nonzero(~hole)
     nearest = np.zeros((int(labels.max()) + 1, 2), np.float32)
@@ -94,14 +94,14 @@ def nearest_outside(hole: NDArray[np.bool_]) -> NDArray[np.float32]:
 
 
 def _without_outliers(mirrored: Colours, smooth: Colours, hole: NDArray[np.bool_]) -> Colours:
-    """Mirrored detail, but nothing that stands out against the usual: a stray line of clothing is no background."""
+    """Limit unusually strong mirrored detail: a stray line of clothing does not belong to the background."""
     detail = mirrored - smooth
     limit = 10 + 2.5 * float(np.median(np.abs(detail[hole])))
     return smooth + limit * np.tanh(detail / limit)
 
 
 def _grain(colours: Colours, hole: NDArray[np.bool_]) -> Colours:
-    """Noise as strong as the finest detail around, so that the fill does not look like a smear."""
+    """Return noise as strong as the finest detail around, so that the fill does not look smeared."""
     fine = colours - cv2.GaussianBlur(colours, (0, 0), 1.2)
     sigma = 1.4826 * np.median(np.abs(fine[~hole]), axis=0)
     noise = np.random.default_rng(0).normal(0, 1, (*hole.shape, 1)).astype(np.float32)

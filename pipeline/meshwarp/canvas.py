@@ -1,4 +1,4 @@
-"""The square of the source picture that is shown, and its texture with a margin around it."""
+"""Crop the source picture to the square that is shown, and make its texture with a margin around the square."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from pipeline.core.animator import Picture
 from pipeline.face.face import Face
 
 CROP = 2.35  # side of the square in face sizes
-LEAST_CROP = 1.25
-LOOK_UP = 0.08  # room above the face, in sides
-MARGIN = 96 / 512  # of the side, on each side of the square: what motion may pull into view
-FINEST = 1.4  # texture pixels per output pixel; more aliases under bilinear sampling
+LEAST_CROP = 1.25  # face sizes; a smaller picture is continued beyond its border
+LOOK_UP = 0.08  # upward shift of the square, as a share of its side
+MARGIN = 96 / 512  # margin on each side, as a share of the square's side: motion may pull it into view
+FINEST = 1.4  # texture pixels per output pixel; a finer texture aliases under bilinear sampling
 
 
 @dataclass(frozen=True)
 class Crop:
-    """A square of whole source pixels, shown at `size` x `size`: the canvas. Texture pixels cover it and the margin."""
+    """A square of whole source pixels, shown as the canvas of `size` x `size`; the texture covers it and the margin."""
 
     left: int
     top: int
@@ -29,12 +29,12 @@ class Crop:
 
     @property
     def scale(self) -> float:
-        """Canvas pixels per source pixel."""
+        """Return canvas pixels per source pixel."""
         return self.size / self.side
 
     @property
     def margin(self) -> int:
-        """Source pixels around the square."""
+        """Return the margin's width in source pixels."""
         return round(self.side * MARGIN)
 
     @property
@@ -42,27 +42,27 @@ class Crop:
         return round((self.side + 2 * self.margin) * self.scale * float(np.clip(1 / self.scale, 1.0, FINEST)))
 
     def to_canvas(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Source pixels (n, 2 or 3) to canvas pixels; depth is only scaled."""
+        """Convert source pixels (n, 2 or 3) to canvas pixels; depth is only scaled."""
         moved = points.astype(np.float32, copy=True)
         moved[:, :2] -= (self.left, self.top)
         return moved * np.float32(self.scale)
 
     @property
     def texels(self) -> float:
-        """Texture pixels per canvas pixel, exactly."""
+        """Return texture pixels per canvas pixel."""
         return self.texture_size / (self.side + 2 * self.margin) / self.scale
 
     def to_texture(self, canvas: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Canvas pixels (n, 2) to texture coordinates in which the centre of pixel i is at i (as cv2.remap wants)."""
+        """Convert canvas pixels (n, 2) to texture coordinates; pixel i has its centre at i, as in cv2.remap."""
         return ((canvas + self.margin * self.scale) * self.texels - 0.5).astype(np.float32)
 
     def from_texture(self, texture: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The inverse of `to_texture`."""
+        """Invert `to_texture`."""
         return ((texture + 0.5) / self.texels - self.margin * self.scale).astype(np.float32)
 
 
 def crop_around(picture: Picture, face: Face, size: int) -> Crop:
-    """The square around a face: moved inside the picture, and no larger than it where the face allows."""
+    """Return the square around a face, moved inside the picture and no larger than it if the face allows that."""
     points = face.landmarks[:468, :2]
     low, high = points.min(0), points.max(0)
     height, width = picture.shape[:2]
@@ -81,7 +81,7 @@ def _inside(start: float, side: float, length: int) -> int:
 
 
 def texture(picture: Picture, crop: Crop) -> Picture:
-    """The crop and its margin, (texture_size, texture_size, 3); the picture's border is continued where it ends."""
+    """Cut out the crop and its margin, (texture_size, texture_size, 3), repeating the picture's border outside it."""
     start = np.array([crop.left, crop.top]) - crop.margin
     side = crop.side + 2 * crop.margin
     columns = np.clip(np.arange(start[0], start[0] + side), 0, picture.shape[1] - 1)

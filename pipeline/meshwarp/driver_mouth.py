@@ -1,4 +1,4 @@
-"""The driver's own mouth inside the portrait's lips: livelier than paint, but it shows the driver's pixels. Opt-in."""
+"""Show the driver's own mouth inside the portrait's lips. Opt-in: it looks livelier, but shows the driver's pixels."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ Array = NDArray[np.float32]
 
 CHEEKS = (50, 280, 101, 330, 205, 425, 116, 345)
 GAIN_LIMITS = (0.45, 1.6)
-CHROMA_SHARE = 0.35  # of the difference in tint between the two skins: teeth stay white
+CHROMA_SHARE = 0.35  # share of the skins' difference in tint that is applied, so that teeth stay white
 
 
 def inside(driver: DrivingFrame, ring: tuple[int, ...], place: Array, window: Window, skin: Array) -> Array | None:
-    """(h, w, 3) float32: the driver's mouth moved so that its landmarks `ring` come to `place` (n, 2) on the canvas.
+    """Return the driver's mouth (h, w, 3) float32 with its landmarks `ring` moved to `place` (n, 2) on the canvas.
 
-    One affine map for all of it, so that teeth stay straight. `skin` (3,): the portrait's mean cheek, for its light.
-    None where the driver has no face.
+    One affine map moves all of it, so that teeth stay straight. The light is adapted to `skin` (3,), the portrait's
+    mean cheek colour. Return None if the driver shows no face.
     """
     if driver.face is None:
         return None
@@ -33,13 +33,13 @@ def inside(driver: DrivingFrame, ring: tuple[int, ...], place: Array, window: Wi
 
 
 def fit_affine(source: Array, target: Array) -> Array:
-    """(2, 3): the affine map from (n, 2) source to (n, 2) target points with the least squared error."""
+    """Fit the affine map (2, 3) from (n, 2) source to (n, 2) target points by least squares."""
     rows = np.column_stack([source, np.ones(len(source))])
     return np.asarray(np.linalg.lstsq(rows, target, rcond=None)[0].T, np.float64)
 
 
 def skin_colour(picture: Picture, points: Array) -> Array:
-    """(3,): mean colour at (n, 2) points in pixels."""
+    """Return the mean colour (3,) at (n, 2) points in pixels."""
     places = np.asarray(points - 0.5, np.float32)[None]
     return (
         cv2.remap(picture, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
@@ -49,7 +49,7 @@ def skin_colour(picture: Picture, points: Array) -> Array:
 
 
 def gain(driver: Array, portrait: Array) -> Array:
-    """(3,): what turns the driver's light into the portrait's."""
+    """Return the factors (3,) from the driver's light to the portrait's."""
     ratio = portrait / np.maximum(driver, 1)
     light = float(portrait.mean() / max(float(driver.mean()), 1))
     return np.clip(light + CHROMA_SHARE * (ratio - light), *GAIN_LIMITS).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Eyes: the iris moved within the eyeball's texture; skin, not smeared lashes, on closing lids; a lash line."""
+"""Draw the eyes: move the iris in the eyeball's texture, show skin on closing lids, add a lash line."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pipeline.meshwarp.rasterizer import Window, around
 
 Array = NDArray[np.float32]
 
-IRIS_EDGE = (1.1, 2.4)  # iris radii: moved as a whole up to here, not at all from there
-LID_SHIFT = (0.55, 0.385)  # of the way to the next ring of skin: texture of a closed upper, lower lid
-LASH_WIDTH = 0.045  # eye widths
+IRIS_EDGE = (1.1, 2.4)  # in iris radii: texture moves fully inside the first, not at all outside the second
+LID_SHIFT = (0.55, 0.385)  # texture shift of a closed (upper, lower) lid, as a share of the way to the next skin ring
+LASH_WIDTH = 0.045  # in eye widths
 LASH_DARKNESS = 0.6
 
 
 def lid_texture(uv: Array, openness: tuple[float, float]) -> None:
-    """Shift the texture coordinates (n, 2) of closing lids towards skin, in place."""
+    """Shift the texture coordinates (n, 2) of closing lids towards skin, in place, so that lashes do not smear."""
     for eye, open_ in zip(EYES, openness, strict=True):
         closing = max(0.0, 1 - open_)
         for lid, ring, share in ((eye.upper, eye.crease, LID_SHIFT[0]), (eye.lower, eye.bag, LID_SHIFT[1])):
@@ -29,14 +29,14 @@ def lid_texture(uv: Array, openness: tuple[float, float]) -> None:
 
 
 def move_iris(places: Array, eyeball: NDArray[np.bool_], centre: Array, radius: float, shift: Array) -> None:
-    """Edit an eye's texture map (h, w, 2) in place: the iris at `centre` appears `shift` further (texture pixels)."""
+    """Edit an eye's texture map (h, w, 2) in place so that the iris at `centre` moves by `shift` texture pixels."""
     here = places[eyeball]
     distance = np.linalg.norm(here - (centre + shift), axis=1) / radius
     places[eyeball] = here - shift * (1 - smoothstep(*IRIS_EDGE, distance))[:, None]
 
 
 def draw_lashes(picture: Picture, points: Array, openness: tuple[float, float]) -> None:
-    """Darken the edge of closing upper lids; `points` (478, 2 or 3) pixels, `picture` is changed in place."""
+    """Darken the edge of closing upper lids in place; `points` (478, 2 or 3) are in pixels."""
     for eye, open_ in zip(EYES, openness, strict=True):
         strength = LASH_DARKNESS * float(1 - smoothstep(0.0, 0.85, open_))
         if strength > 0.01:
@@ -56,11 +56,11 @@ def _lash_line(picture: Picture, lid: Array, strength: float) -> None:
 
 
 def iris(rest: Array, eye: Eye) -> tuple[Array, float]:
-    """Centre (2,) and radius of an iris, in the units of `rest` (478, 2)."""
+    """Return the centre (2,) and radius of an iris, in the units of `rest` (478, 2)."""
     ring = rest[eye.iris[1:]]
     return rest[eye.iris[0]], float(np.linalg.norm(ring - ring.mean(0), axis=1).mean())
 
 
 def eye_window(points: Array, eye: Eye, size: int) -> Window:
-    """The pixels of one eye; `points` (478, 2 or 3) pixels."""
+    """Return the window around one eye; `points` (478, 2 or 3) are in pixels."""
     return around(points[eye.upper + eye.lower, :2], size, 3)

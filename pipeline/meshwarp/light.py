@@ -1,4 +1,4 @@
-"""Shading that follows the head: skin that turns towards the source's light gets brighter, other skin darker."""
+"""Adapt shading to the head's turn: skin that turns towards the source's light brightens, other skin darkens."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from pipeline.meshwarp.motion_transfer import LIPS, Rest, Target
 
 Array = NDArray[np.float32]
 
-STRENGTH = 0.45  # of Lambert's law: skin also scatters, and the fitted light is a guess
+STRENGTH = 0.45  # share of Lambert's law: skin also scatters light, and the fitted light is an estimate
 LIMITS = (0.8, 1.2)
-FADE = 2.5  # cm from the face's oval, where hair and neck keep the source's shading, to full shading
+FADE = 2.5  # cm over which the shading fades in from the face's oval; hair and neck keep the source's shading
 
 
 @dataclass(frozen=True, eq=False)
 class Light:
-    """Brightness = ambient + direction . normal, fitted to the source, and the source's own brightness by it."""
+    """A fit of the source's light: brightness = ambient + direction . normal."""
 
     ambient: float
     direction: Array  # (3,)
-    rest: Array  # (468,)
+    rest: Array  # (468,) fitted brightness of the source's landmarks
 
     def shading(self, target: Target) -> Array:
-        """(468,): the factor on each landmark's colour."""
+        """Return the factor (468,) on each landmark's colour."""
         now = np.maximum(self.ambient + normals(target.shape) @ (target.pose.rotation.T @ self.direction), 0.2)
         return np.clip(1 + STRENGTH * INSIDE * (now / self.rest - 1), *LIMITS).astype(np.float32)
 
@@ -50,7 +50,7 @@ def estimate(texture: Picture, uv: Array, rest: Rest) -> Light:
 
 
 def normals(shape: Array) -> Array:
-    """(468, 3) unit normals of the face in its own frame, pointing out of it."""
+    """Return (468, 3) unit normals in the head frame, pointing out of the face."""
     a, b, c = shape[TRIANGLES.T]
     (ux, uy, uz), (vx, vy, vz) = (b - a).T, (c - a).T
     faces = np.zeros((len(TRIANGLES) + 1, 3), np.float32)
@@ -60,7 +60,7 @@ def normals(shape: Array) -> Array:
 
 
 def _around() -> NDArray[np.intp]:
-    """(468, k): the triangles around each vertex, filled up with the number after the last triangle."""
+    """Return (468, k): the triangles around each vertex, padded with the index after the last triangle."""
     lists = [np.nonzero((vertex == TRIANGLES).any(1))[0] for vertex in range(len(VERTICES))]
     around = np.full((len(lists), max(map(len, lists))), len(TRIANGLES))
     for row, found in zip(around, lists, strict=True):
@@ -69,13 +69,13 @@ def _around() -> NDArray[np.intp]:
 
 
 def _inside() -> Array:
-    """(468,): 0 on the oval, 1 well inside it."""
+    """Return (468,): 0 on the oval, rising to 1 at `FADE` cm inside it."""
     oval = VERTICES[list(groups.OVAL)]
     return smoothstep(0.0, FADE, np.linalg.norm(VERTICES[:, None] - oval[None], axis=2).min(1))
 
 
 def _skin() -> Array:
-    """(468,): 0 where the face is not skin-coloured: lips, eyes and brows."""
+    """Return (468,): 0 on lips, eyes and brows, which are not skin-coloured, 1 elsewhere."""
     mask = np.ones(len(VERTICES), np.float32)
     mask[[*LIPS, *groups.RIGHT_BROW, *groups.LEFT_BROW, *groups.RIGHT_EYE_UPPER, *groups.RIGHT_EYE_LOWER]] = 0
     mask[[*groups.LEFT_EYE_UPPER, *groups.LEFT_EYE_LOWER]] = 0

@@ -1,4 +1,4 @@
-"""Lips that touch and part as the driver's do, and the skin that goes with them. All in cm of the head's frame."""
+"""Make the lips touch and part as the driver's do, and move the skin with them. All in cm in the head frame."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pipeline.meshwarp.curves import smoothstep
 
 Array = NDArray[np.float32]
 
-CONTACT = 0.04  # cm that lips which should touch are pressed together
+CONTACT = 0.04  # cm by which touching lips are pressed together
 
 INNER = (list(groups.LIPS_INNER_UPPER), list(groups.LIPS_INNER_LOWER))
-RINGS = (  # (upper, lower, share of the correction of the inner ring)
+RINGS = (  # (upper, lower, share of the inner ring's correction)
     (*INNER, 1.0),
     (list(groups.LIPS_SEMI_INNER_UPPER[1:-1]), list(groups.LIPS_SEMI_INNER_LOWER), 0.9),
     (list(groups.LIPS_SEMI_OUTER_UPPER[1:-1]), list(groups.LIPS_SEMI_OUTER_LOWER), 0.75),
@@ -23,14 +23,14 @@ RINGS = (  # (upper, lower, share of the correction of the inner ring)
 
 
 def _gaps(shape: Array) -> Array:
-    """(9,) cm between the inner lips, from right to left; negative where they overlap."""
+    """Return (9,) cm between the inner lips, from right to left; negative where they overlap."""
     return shape[INNER[1], 1] - shape[INNER[0], 1]
 
 
 def meet_lips(change: Array, source: Array, driver: Array, neutral: Array, tall: float) -> None:
-    """Correct `change` so that the source's lips touch when the driver's do, and open as far.
+    """Correct `change` in place so that the source's lips touch when the driver's do, and open as far.
 
-    `tall`: the height of the source's lower face over the driver's.
+    `tall` is the height of the source's lower face divided by the driver's.
     """
     gap, gap_driver, gap_neutral = _gaps(source), _gaps(driver), _gaps(neutral)
     opened = tall * np.maximum(gap_driver - gap_neutral, 0) + np.minimum(gap, 0.1)
@@ -41,19 +41,19 @@ def meet_lips(change: Array, source: Array, driver: Array, neutral: Array, tall:
 
 
 def part_lips(change: Array, source: Array) -> None:
-    """Undo an overlap of the lips."""
+    """Remove any overlap of the lips, in place."""
     open_lips(change, np.maximum(0, -_gaps(source + change)))
 
 
 def open_lips(change: Array, more: Array) -> None:
-    """Add to the displacements (478, 3) what parts the inner lips by `more` (9,) cm, in place; skin around follows."""
+    """Part the inner lips by `more` (9,) cm in the displacements (478, 3), in place; the skin around them follows."""
     change[:468, 1] += LIP_SPREAD @ more
 
 
 def smooth_skin(change: Array) -> None:
-    """Let the skin between lips and nose or chin follow the lips, in place.
+    """Make the skin between the lips and the nose or chin follow the lips, in place.
 
-    The tracker sees lips move further than the skin around them, which would fold; and the chin less than it does.
+    The tracker moves the lips further than the skin around them, which would fold, and the chin too little.
     """
     upper, lower = (PAIRS @ change[ring, 1] for ring in RINGS[-1][:2])
     chin = change[groups.CHIN, 1] + CHIN_GAIN * np.maximum(0, lower - change[groups.CHIN, 1])
@@ -63,14 +63,14 @@ def smooth_skin(change: Array) -> None:
 
 
 def _pairs() -> Array:
-    """(468, 9): each landmark as a mix of the two nearest of the nine lip positions from right to left."""
+    """Return (468, 9) weights of each landmark's two nearest lip positions, out of nine from right to left."""
     columns = np.array([VERTICES[list(pair), 0].mean() for pair in zip(*INNER, strict=True)], np.float32)
     nearest = np.interp(VERTICES[:, 0], columns, np.arange(9))
     return np.maximum(0, 1 - np.abs(nearest[:, None] - np.arange(9))).astype(np.float32)
 
 
 def _skin() -> tuple[Array, Array]:
-    """(468,) each: 1 at the lips' edge, 0 at the nose (above) or at the chin and beyond (below); -1 elsewhere."""
+    """Return two (468,): 1 at the lips' edge, 0 at the nose (above) or at and below the chin (below); -1 elsewhere."""
     x, y = VERTICES[:, 0], VERTICES[:, 1]
     upper, lower = (np.interp(x, VERTICES[ring, 0], VERTICES[ring, 1]) for ring in RINGS[-1][:2])
     nose, chin = VERTICES[2, 1], VERTICES[groups.CHIN, 1]
@@ -81,7 +81,7 @@ def _skin() -> tuple[Array, Array]:
 
 
 def _lip_spread() -> Array:
-    """(468, 9): how far each landmark moves down when the nine pairs of inner lips part by 1 cm."""
+    """Return (468, 9): cm that each landmark moves down when each of nine pairs of inner lip points parts by 1 cm."""
     outer = RINGS[-1][2] * ASIDE * (0.65 * np.maximum(BELOW, 0) - 0.35 * np.maximum(ABOVE, 0))
     spread = outer[:, None] * PAIRS
     for upper, lower, share in RINGS:
@@ -89,7 +89,7 @@ def _lip_spread() -> Array:
     return spread.astype(np.float32)
 
 
-CHIN_GAIN = 0.45  # of what the chin lags behind the lower lip
+CHIN_GAIN = 0.45  # share of the chin's lag behind the lower lip that is added
 PAIRS = _pairs()
 ABOVE, BELOW = _skin()
 ASIDE = 1 - smoothstep(2.0, 5.0, np.abs(VERTICES[:, 0]))

@@ -1,4 +1,4 @@
-"""Which pixels of the source belong to the person: MediaPipe's selfie segmentation, refined to the picture's edges."""
+"""Separate the person from the background: MediaPipe's selfie segmentation, refined along the picture's edges."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ Mask = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Matte:
-    """How much each pixel belongs to the person."""
+    """The person's share of each pixel."""
 
     alpha: Mask  # (h, w), 0..1
-    uncertainty: float  # area of undecided pixels (.25 .. .75) over the area of the person
+    uncertainty: float  # area of undecided pixels (0.25..0.75) / area of the person
 
 
 class Segmenter:
@@ -33,7 +33,7 @@ class Segmenter:
         self._lock = threading.Lock()
 
     def person(self, picture: Picture) -> Mask:
-        """Probability of person, (h, w), 0..1."""
+        """Return the probability (h, w), 0..1, that each pixel shows a person."""
         small = cv2.resize(picture, (256, 256), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
         with self._lock:
             raw = self._network(input_1=small[None])["activation_10"][0, ..., 0]
@@ -41,9 +41,9 @@ class Segmenter:
 
 
 def refine(picture: Picture, person: Mask, face: NDArray[np.float32]) -> Matte:
-    """Follow the picture's edges, keep what hangs together with the face.
+    """Align the mask with the picture's edges and keep only the part connected to the face.
 
-    `face` (n, 2): points whose hull belongs to the person but for its rim.
+    The hull of the points `face` (n, 2) belongs to the person, except its rim.
     """
     luminance = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
     mixed = 0.7 * guided_filter(luminance, person, 8, 1e-3) + 0.3 * person
@@ -51,7 +51,7 @@ def refine(picture: Picture, person: Mask, face: NDArray[np.float32]) -> Matte:
     hull = cv2.convexHull(face.astype(np.float32)).astype(np.int32)
     inside = np.zeros(picture.shape[:2], np.uint8)
     cv2.fillConvexPoly(inside, hull, 1)
-    rim = 2 * round(0.04 * np.sqrt(cv2.contourArea(hull))) + 1  # at the hull's edge the matte knows better
+    rim = 2 * round(0.04 * np.sqrt(cv2.contourArea(hull))) + 1  # along the hull's edge the matte is more accurate
     inside = np.asarray(cv2.erode(inside, np.ones((rim, rim), np.uint8)), np.uint8)
     alpha = np.maximum(alpha, cv2.GaussianBlur(inside.astype(np.float32), (0, 0), 1.5) * (inside > 0))
     alpha *= _together(alpha, inside)
@@ -60,14 +60,14 @@ def refine(picture: Picture, person: Mask, face: NDArray[np.float32]) -> Matte:
 
 
 def _together(alpha: Mask, seed: NDArray[np.uint8]) -> Mask:
-    """1 on the connected part that touches the seed, softly 0 elsewhere."""
+    """Return 1 on the connected parts that touch the seed, 0 elsewhere."""
     _, labels = cv2.connectedComponents((alpha > 0.05).astype(np.uint8))
     touching = np.unique(labels[(seed > 0) & (labels > 0)])
     return np.isin(labels, touching).astype(np.float32)
 
 
 def guided_filter(guide: Mask, source: Mask, radius: int, eps: float) -> Mask:
-    """He, Sun and Tang, Guided Image Filtering, ECCV 2010: `source` smoothed along the edges of a gray `guide`."""
+    """Smooth `source` along the edges of a gray `guide` (He, Sun and Tang, Guided Image Filtering, ECCV 2010)."""
 
     def mean(values: Mask) -> Mask:
         return np.asarray(cv2.blur(values, (2 * radius + 1, 2 * radius + 1)), np.float32)

@@ -1,6 +1,6 @@
-"""The mesh of a portrait: the face, eyeballs and mouth as layers of their own, and a grid for all around.
+"""The mesh of a portrait: the face, separate layers for eyeballs and mouth, and a grid around the face.
 
-Vertices, in this order: 468 landmarks; grid; copies of the right and left lid contour (eyeballs) and of the inner lips.
+Order of the vertices: 468 landmarks; the grid; copies of the right and left lid contours (eyeballs) and the inner lips.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ Array = NDArray[np.float32]
 Indices = NDArray[np.int32]
 
 FACE = 468
-STEP = 20  # of the grid, in pixels of a 512 canvas
-HEAD_CENTRE_DEPTH = 2.5  # cm behind the origin: where ears and hair are seen in silhouette
-DEPTH_REACH = 7.0  # cm from the face's oval to where depth has settled at the head's centre
-NECK = (-2.0, 7.5)  # cm below the chin: from here the head lets go of the neck, until here
-EXPRESSION_REACH = 3.2  # cm beyond the oval that the jaw pulls along
-RIM = 3  # pixels of a 512 canvas at the person's edge that are darker than the skin next to them
-OPAQUE = 230  # of 255: from here a pixel is the person's
+STEP = 20  # grid spacing in pixels of a 512 canvas
+HEAD_CENTRE_DEPTH = 2.5  # cm behind the origin: the plane of the head's silhouette (ears, hair)
+DEPTH_REACH = 7.0  # cm outside the face's oval at which the depth has reached the head's centre
+NECK = (-2.0, 7.5)  # cm below the chin: between these the neck fades from following the head to still
+EXPRESSION_REACH = 3.2  # cm outside the oval up to which expressions pull the grid along
+RIM = 3  # width, in pixels of a 512 canvas, of the dark rim at the person's edge
+OPAQUE = 230  # alpha (0..255) from which a pixel belongs to the person
 EYEBALL_DEPTH, MOUTH_DEPTH = 0.9, 1.5  # cm behind lids and lips
 
 RIGHT_LIDS = tuple(dict.fromkeys(groups.RIGHT_EYE_UPPER + groups.RIGHT_EYE_LOWER))
@@ -39,23 +39,23 @@ INNER_LIPS = groups.INNER_CORNERS + groups.LIPS_INNER_UPPER + groups.LIPS_INNER_
 
 @dataclass(frozen=True, eq=False)
 class Mesh:
-    """Everything about the mesh that does not move. Pixels are the canvas's."""
+    """The parts of a mesh that motion does not change. Pixels are canvas pixels."""
 
     triangles: Indices  # (t, 3)
-    inset: Array  # (468, 3) cm from the landmarks to their vertices
+    inset: Array  # (468, 3) cm from each landmark to its vertex
     grid: Array  # (g, 3) cm, head frame
     grid_rest: Array  # (g, 3) pixels
     grid_follow: Array  # (g, 1): 1 moves with the head, 0 stays
-    grid_pull: Array  # (g, 36): how far each point of the face's oval takes the grid along
+    grid_pull: Array  # (g, 36): how strongly each point of the face's oval pulls each grid point
 
     def rest_points(self, shape: Array, pose: HeadPose) -> Array:
-        """(n, 2) pixels: where every vertex is in the source."""
+        """Return the pixel of every vertex in the source, (n, 2)."""
         return self.place(shape, shape, shape, pose, np.zeros(2, np.float32))[:, :2]
 
     def place(self, shape: Array, eyeballs: Array, rest_shape: Array, pose: HeadPose, body: Array) -> Array:
-        """(n, 3) pixels, depth included, for a face `shape` (478, 3) cm seen in `pose`.
+        """Return all vertices (n, 3) in pixels, with depth, for a face `shape` (478, 3) cm in `pose`.
 
-        `eyeballs`: the shape whose lid contours bound the eyeballs; `body` (2,): pixels that the shoulders are moved.
+        The lid contours of `eyeballs` bound the eyeballs; `body` (2,) is the shoulders' shift in pixels.
         """
         oval = list(groups.OVAL)
         rest = self.grid_rest + np.append(body, np.float32(0))
@@ -70,10 +70,10 @@ class Mesh:
 
 
 def inset(rest: Rest, alpha: NDArray[np.uint8], crop: Crop) -> Array:
-    """(468, 3) cm from each landmark to the person's edge, for those beside the person: 0 for most.
+    """Return (468, 3) cm that move each landmark outside the person to the person's edge; 0 for most.
 
-    A half-profile's hidden cheek is tracked there; turned into view, it would show the background.
-    `alpha` (t, t): 0..255, of the texture.
+    In a half profile the hidden cheek is tracked outside; turned into view, it would show the background.
+    `alpha` (t, t), 0..255, is the texture's matte.
     """
     rim = 2 * round(RIM * crop.texels * crop.size / 512) + 1
     beside = cv2.erode(alpha, np.ones((rim, rim), np.uint8)) < OPAQUE
@@ -87,10 +87,10 @@ def inset(rest: Rest, alpha: NDArray[np.uint8], crop: Crop) -> Array:
 
 
 def build(rest: Rest, inset: Array, crop: Crop, whole: bool) -> Mesh:
-    """The mesh of a face at rest on the canvas and the margin of a crop.
+    """Build the mesh of a face at rest over a crop's canvas and margin.
 
-    `inset` (468, 3): cm from its landmarks to their vertices; `whole`: there is no matte, so the background moves too
-    and must hold still further out.
+    `inset` (468, 3) is the cm from each landmark to its vertex. With `whole` there is no matte: the background moves
+    with the head, so the motion must fade out closer to it.
     """
     shape, pose = rest.shape, rest.pose
     oval = pose.to_picture(shape[list(groups.OVAL)])[:, :2]
@@ -110,7 +110,7 @@ def build(rest: Rest, inset: Array, crop: Crop, whole: bool) -> Mesh:
 
 
 def _grid_points(oval: Array, size: int, margin: float) -> Array:
-    """A regular grid over canvas and margin, but not on the face nor too near its oval."""
+    """Return a regular grid (g, 2) over canvas and margin, without points on the face or close to its oval."""
     step = STEP * size / 512
     line = np.linspace(-margin, size + margin, round((size + 2 * margin) / step) + 1)
     points = np.stack(np.meshgrid(line, line), -1).reshape(-1, 2).astype(np.float32)
@@ -120,14 +120,14 @@ def _grid_points(oval: Array, size: int, margin: float) -> Array:
 
 
 def _upright(flat: Array, pose: HeadPose) -> Array:
-    """(n, 2) cm around the head's origin, turned against the head's roll."""
+    """Rotate points (n, 2) in cm around the head's origin to undo the head's roll."""
     axis = pose.rotation[:2, 1] / max(float(np.linalg.norm(pose.rotation[:2, 1])), 1e-6)
     across = np.array([axis[1], -axis[0]], np.float32)
     return np.stack([flat @ across, flat @ axis], 1)
 
 
 def _follow(upright: Array, shape: Array, whole: bool) -> Array:
-    """How far each grid point moves with the head: fully beside and above the face, not at all on the shoulders."""
+    """Return how far each grid point follows the head: 1 beside and above the face, 0 on the shoulders."""
     x, y = upright[:, 0], upright[:, 1]
     chin = float(shape[groups.CHIN, 1])
     below = y + 0.6 * np.maximum(0, np.abs(x) - 5.5) * smoothstep(chin - 9, chin - 2, y)
@@ -138,7 +138,7 @@ def _follow(upright: Array, shape: Array, whole: bool) -> Array:
 
 
 def _depth(flat: Array, shape: Array, pose: HeadPose) -> Array:
-    """Depth in the head frame, cm: the oval's near the face, the head's centre plane further out."""
+    """Return depths in the head frame in cm: near the face the oval's, further out the head's centre plane."""
     oval = shape[list(groups.OVAL)]
     seen = (oval @ pose.rotation.T)[:, :2]
     distance = np.linalg.norm(flat[:, None] - seen[None], axis=2)
@@ -164,7 +164,7 @@ def _skin_triangles() -> Indices:
 
 
 def _layer_triangles(grid_points: int) -> Indices:
-    """Eyeballs and mouth: the file's triangles over the copied vertices."""
+    """Return the canonical face's triangles of eyes and mouth, over the copied vertices."""
     start, layers = FACE + grid_points, []
     for ids in (RIGHT_LIDS, LEFT_LIDS, INNER_LIPS):
         copy = np.zeros(FACE, np.int32)
@@ -175,7 +175,7 @@ def _layer_triangles(grid_points: int) -> Indices:
 
 
 def _grid_triangles(oval: Array, points: Array) -> Indices:
-    """Delaunay triangles between the oval (as landmarks) and the grid, none inside the oval."""
+    """Return Delaunay triangles between the oval's landmarks and the grid, none inside the oval."""
     vertices = np.concatenate([oval, points])
     names = np.concatenate([groups.OVAL, FACE + np.arange(len(points))])
     low = vertices.min(0) - 10

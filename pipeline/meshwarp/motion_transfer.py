@@ -1,7 +1,7 @@
-"""Motion transfer: from a driver's face, measured against the driver's neutral, to where the portrait's landmarks go.
+"""Transfer motion: turn the driver's change from neutral into new positions of the portrait's landmarks.
 
-Shapes are (478, 3) cm in the head's own frame (Face.shape: x right, y down, z away): pose and expression are apart.
-The constants were found by looking, and by tracking the result again.
+Shapes are (478, 3) cm in the head frame (Face.shape: x right, y down, z away), so pose and expression are separate.
+The constants were tuned by eye and by tracking the animated result.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ Array = NDArray[np.float32]
 TURN_LIMITS = (32.0, 25.0, 40.0)  # degrees yaw, pitch, roll
 TRAVEL_LIMITS = (6.0, 5.0)  # cm right, down
 SCALE_LIMITS = (0.8, 1.25)
-FAR_TURN = 12.0  # degrees of yaw from which a source hides one cheek
+FAR_TURN = 12.0  # degrees of yaw beyond which the source hides one cheek
 DISPLACEMENT_LIMIT = 5.0  # cm
-DEPTH_GAIN = 0.5  # the tracker's depth is its least sure coordinate
+DEPTH_GAIN = 0.5  # depth is the tracker's least accurate coordinate
 CLOSED_RATIO = 0.085  # lid ratio of a closed eye
-WINK = 0.25  # difference in openness between the eyes from which they move apart
-WIDEST = 1.4  # openness of a wide open eye, 1 is the source's
-GAZE_LIMITS = (0.26, 0.13)  # eye widths along and across the eye
-LID_LINE = 0.18  # where the lids meet, from the lower to the upper lid
-HEAD_RISE = 0.08  # cm that breathing in lifts the head
-BROADEST_SMILE = 0.5  # of a mouth, in face widths
-LEAST_ROOM = 0.06  # of a mouth's width, that every mouth can still widen
+WINK = 0.25  # difference in openness from which the eyes move separately
+WIDEST = 1.4  # openness of a wide open eye; 1 is the source's
+GAZE_LIMITS = (0.26, 0.13)  # in eye widths, along and across the eye
+LID_LINE = 0.18  # where the lids meet: share of the way from the lower to the upper lid
+HEAD_RISE = 0.08  # cm by which breathing in lifts the head
+BROADEST_SMILE = 0.5  # widest mouth, in face widths
+LEAST_ROOM = 0.06  # share of its width by which any mouth can still widen
 
 
 @dataclass(frozen=True)
 class Eye:
-    """The landmark indices around one eye, corner to corner, and the iris' centre."""
+    """The landmark indices around one eye, corner to corner; the first of `iris` is its centre."""
 
     upper: list[int]
     lower: list[int]
@@ -78,25 +78,25 @@ LIPS = list(groups.LIPS)
 
 @dataclass(frozen=True, eq=False)
 class Rest:
-    """The portrait's own face on its canvas."""
+    """The portrait's face at rest on its canvas."""
 
     shape: Array  # (478, 3) cm
     pose: HeadPose
-    headroom: float = TRAVEL_LIMITS[1]  # cm that the head may move down before what is above it is missed
+    headroom: float = TRAVEL_LIMITS[1]  # cm that the head may move down before the picture's cut above it shows
 
     @cached_property
     def landmarks(self) -> Array:
-        """(478, 3) pixels of the canvas."""
+        """Return the landmarks (478, 3) in canvas pixels."""
         return self.pose.to_picture(self.shape)
 
     @property
     def lip_gap(self) -> float:
-        """cm between the inner lips in the middle."""
+        """Return the cm between the inner lips in the middle."""
         return float(self.shape[14, 1] - self.shape[13, 1])
 
 
 def lift(pixels: Array, depth: Array, pose: HeadPose) -> Array:
-    """(n, 3) cm: the points of the head frame at (n,) depths in cm that `pose` shows at (n, 2) pixels."""
+    """Return the points (n, 3) of the head frame at (n,) depths, in cm, that `pose` projects to (n, 2) pixels."""
     turn = pose.rotation
     flat = (pixels - pose.translation[:2]) / np.float32(pose.scale) - depth[:, None] * turn[:2, 2]
     return np.column_stack([flat @ np.linalg.inv(turn[:2, :2]).T, depth]).astype(np.float32)
@@ -104,21 +104,21 @@ def lift(pixels: Array, depth: Array, pose: HeadPose) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """Where the portrait's face goes."""
+    """The new shape and pose of the portrait's face."""
 
     shape: Array  # (478, 3) cm
     pose: HeadPose  # in the portrait's canvas
-    openness: tuple[float, float]  # subject's right, left: 0 closed, 1 as the source, up to 1.4
+    openness: tuple[float, float]  # right, left eye of the subject: 0 closed, 1 as in the source, up to 1.4
     eyeballs: Array  # (478, 3) cm: the shape whose lid contours bound the eyeballs
     breath: float  # -1 out .. 1 in
 
     def landmarks(self) -> Array:
-        """(478, 3) pixels of the canvas."""
+        """Return the landmarks (478, 3) in canvas pixels."""
         return self.pose.to_picture(self.shape)
 
 
 def aim(rest: Rest, cue: Cue) -> Target:
-    """The target of a cue for a portrait whose face at rest, in pixels of the canvas, is `rest`."""
+    """Return the target of a cue for a portrait with the face `rest`."""
     options, idle, share = cue.options, cue.idle, cue.blend
     shape, openness, change = rest.shape, (1.0, 1.0), PoseChange()
     if cue.motion is not None and cue.reference is not None and share > 0:
@@ -136,7 +136,7 @@ def aim(rest: Rest, cue: Cue) -> Target:
 
 @dataclass(frozen=True)
 class PoseChange:
-    """How the driver's head has moved since neutral."""
+    """The driver's head motion relative to neutral."""
 
     turn: tuple[float, float, float] = (0.0, 0.0, 0.0)  # degrees yaw, pitch, roll
     travel: tuple[float, float] = (0.0, 0.0)  # cm right, down
@@ -153,7 +153,7 @@ def _pose_change(driver: HeadPose, neutral: HeadPose, gain: float, options: Anim
 
 
 def posed(rest: Rest, change: PoseChange, idle: Idle) -> HeadPose:
-    """The portrait's pose turned, moved and grown as far as its picture allows."""
+    """Return the portrait's pose turned, moved and scaled, within the limits of its picture."""
     pose = rest.pose
     yaw, pitch, roll = change.turn
     turn = limit_turn((yaw + idle.sway[0], pitch + idle.sway[1], roll), pose.yaw)
@@ -165,7 +165,7 @@ def posed(rest: Rest, change: PoseChange, idle: Idle) -> HeadPose:
 
 
 def limit_turn(turn: tuple[float, float, float], source_yaw: float) -> tuple[float, float, float]:
-    """(yaw, pitch, roll) degrees, softly limited; a half-profile source turns little towards its hidden cheek."""
+    """Limit (yaw, pitch, roll) degrees softly; a half-profile source turns little towards its hidden cheek."""
     yaw, pitch, roll = turn
     if abs(source_yaw) > FAR_TURN:
         hidden = yaw * source_yaw < 0
@@ -177,7 +177,7 @@ def limit_turn(turn: tuple[float, float, float], source_yaw: float) -> tuple[flo
 
 
 def soft_limit(value: float, limit: float) -> float:
-    """The value itself up to .6 of the limit, then ever less, never beyond the limit."""
+    """Return the value unchanged up to 0.6 of the limit, then compressed so that it never exceeds the limit."""
     over = abs(value) - 0.6 * limit
     return value if over <= 0 else math.copysign(0.6 * limit + 0.4 * limit * math.tanh(over / (0.4 * limit)), value)
 
@@ -186,7 +186,7 @@ def soft_limit(value: float, limit: float) -> float:
 
 
 def _expression(source: Array, driver: Array, neutral: Array, options: AnimateOptions) -> Array:
-    """(478, 3) cm by which the source's landmarks move: everything but the lids."""
+    """Return (478, 3) cm by which the source's landmarks move; the lids are handled in `with_lids`."""
     change = (driver - neutral) * _proportions(source, neutral)
     damping = 1 - _smile_share(source, driver, neutral)
     change[LIPS] *= 1 - damping * np.array([1, 0.6, 1], np.float32)
@@ -207,15 +207,15 @@ def _expression(source: Array, driver: Array, neutral: Array, options: AnimateOp
 
 
 MOUTH = smoothstep(0.0, 3.0, VERTICES[:, 1])
-"""(468,) how much the mouth slider applies: not above the nose's tip, fully from the upper lip downwards."""
+"""(468,) weights of the mouth slider: 0 above the nose's tip, 1 from the upper lip downwards."""
 
 BROWS = smoothstep(-2.5, -4.0, VERTICES[:, 1])
-"""(468,) how much the brow slider applies: fully from the brows upwards."""
+"""(468,) weights of the brow slider: 1 from the brows upwards."""
 
 
 MOBILITY = np.ones(468, np.float32)
-"""(468,) how much of what the tracker sees move is expression. On the skull's outline and the nose half is its own
-error, which comes with each turn."""
+"""(468,) share of a tracked movement that is expression. On the face's outline and the nose half of it is an error of
+the tracker that appears when the head turns."""
 MOBILITY[list(groups.OVAL)] = 0.5 + 0.5 * smoothstep(0.0, 5.0, VERTICES[list(groups.OVAL), 1])
 MOBILITY[[168, 6, 197, 195, 5, 4, 1, 19, 94, 2]] = 0.5  # along the ridge and under the tip
 
@@ -229,7 +229,7 @@ def _tall(source: Array, neutral: Array) -> float:
 
 
 def _proportions(source: Array, neutral: Array) -> Array:
-    """(478, 3): the source's size over the driver's, by region and direction."""
+    """Return (478, 3): the source's size divided by the driver's, by region and direction."""
     wide = _distance(source, 234, 454) / _distance(neutral, 234, 454)
     factor = np.tile(np.array([wide, _tall(source, neutral), wide * DEPTH_GAIN], np.float32), (478, 1))
     factor[LIPS, 0] = _distance(source, 61, 291) / _distance(neutral, 61, 291)
@@ -238,7 +238,7 @@ def _proportions(source: Array, neutral: Array) -> Array:
 
 
 def _smile_share(source: Array, driver: Array, neutral: Array) -> float:
-    """0..1: how much of the driver's smile the source's mouth has room for, ever less: a smile is not added to one."""
+    """Return the share, 0..1, of the driver's smile to apply: a mouth that already smiles has little room to widen."""
     widen = _distance(driver, 61, 291) / _distance(neutral, 61, 291) - 1
     if widen < 1e-3:
         return 1.0
@@ -250,7 +250,7 @@ def _smile_share(source: Array, driver: Array, neutral: Array) -> float:
 
 
 def _openness(ratio: tuple[float, float], reference: tuple[float, float], gain: float) -> tuple[float, float]:
-    """Lid ratios to openness, right and left: alike unless the driver winks."""
+    """Convert lid ratios to openness (right, left); both are equal unless the driver winks."""
     right, left = (_open(now, rest) for now, rest in zip(ratio, reference, strict=True))
     if abs(right - left) < WINK:
         right = left = (right + left) / 2
@@ -266,7 +266,7 @@ def _open(ratio: float, reference: float) -> float:
 
 
 def with_lids(shape: Array, openness: tuple[float, float]) -> tuple[Array, Array]:
-    """The shape with its lids moved, and the shape whose lids bound the eyeballs (which follow wider lids only)."""
+    """Return the shape with moved lids, and the one whose lids bound the eyeballs (changed by widened lids only)."""
     closed, eyeballs = shape.copy(), shape.copy()
     for eye, open_ in zip(EYES, openness, strict=True):
         upper, lower = shape[eye.upper], shape[eye.lower]
@@ -283,7 +283,7 @@ def with_lids(shape: Array, openness: tuple[float, float]) -> tuple[Array, Array
 
 
 def _gaze(source: Array, driver: Array, neutral: Array, gain: float) -> Array:
-    """(10, 3) cm by which the iris landmarks move within the lids."""
+    """Return (10, 3) cm by which the iris landmarks move within the lids."""
     limits = np.array(GAZE_LIMITS, np.float32)
     angle = gain * (gaze(driver) - gaze(neutral))
     angle = limits * np.tanh(angle / limits)
@@ -295,7 +295,7 @@ def _gaze(source: Array, driver: Array, neutral: Array, gain: float) -> Array:
 
 
 def gaze(shape: Array) -> Array:
-    """(2,): where the irises are between the eyes' corners, mean of both eyes, in eye widths to the right and down."""
+    """Return the mean offset (2,) of the irises between the eye corners, right and down, in eye widths."""
     places = []
     for eye in EYES:
         along, across, width = _axes(shape, eye)
@@ -306,7 +306,7 @@ def gaze(shape: Array) -> Array:
 
 
 def _axes(shape: Array, eye: Eye) -> tuple[Array, Array, float]:
-    """Unit vectors along the eye (to the picture's right) and across it (down), and its width in cm."""
+    """Return unit vectors along the eye (to the picture's right) and across it (down), and its width in cm."""
     right, left = sorted((shape[eye.upper[0], :2], shape[eye.upper[-1], :2]), key=lambda corner: float(corner[0]))
     width = float(np.linalg.norm(left - right))
     along = (left - right) / np.float32(width)

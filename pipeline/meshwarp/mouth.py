@@ -1,6 +1,6 @@
-"""The inside of the mouth: a cavity, a tongue and teeth painted once, or the source's own teeth where it shows them.
+"""Draw the inside of the mouth: a painted cavity, tongue and teeth, or the source's own teeth if it shows them.
 
-Everything is painted in cm on planes of the head, then placed by the head's pose and by how far the jaw has dropped.
+The parts are painted once, in cm on planes of the head, and placed by the head's pose and the drop of the jaw.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from pipeline.meshwarp.rasterizer import Window, around
 Array = NDArray[np.float32]
 
 RING = (78, *groups.LIPS_INNER_UPPER, 308, *reversed(groups.LIPS_INNER_LOWER))
-FINE = 24.0  # pixels per cm of the painted parts
-FEATHER = 1.1 / 512  # of the canvas: softness of the lips' edge
-OPENING = (0.012, 0.035)  # area over squared width at which the inside begins to show, and shows fully
+FINE = 24.0  # resolution of the painted parts, in pixels per cm
+FEATHER = 1.1 / 512  # blur of the lips' edge, as a share of the canvas
+OPENING = (0.012, 0.035)  # area / width² of the opening at which the inside starts to show, and shows fully
 
-WIDTHS = (0.74, 0.58, 0.56, 0.42, 0.32)  # cm of half an arch's teeth, as seen from the front
+WIDTHS = (0.74, 0.58, 0.56, 0.42, 0.32)  # cm of the teeth of half an arch, seen from the front
 IVORY = np.array([242, 226, 198], np.float32)
 GUM = np.array([188, 102, 98], np.float32)
 FLESH = np.array([182, 95, 92], np.float32)
 CAVITY = np.array([60, 23, 21], np.float32)
 
-UPPER_EDGE = 0.4  # cm below the lip line: the biting edge of the upper teeth
-LOWER_EDGE = -0.24  # cm below the lower lip's inner edge
-BEHIND = 0.7  # cm from the lip line to the teeth
+UPPER_EDGE = 0.4  # cm from the lip line down to the biting edge of the upper teeth
+LOWER_EDGE = -0.24  # cm from the lower lip's inner edge down to the biting edge of the lower teeth
+BEHIND = 0.7  # cm from the lip line back to the teeth
 
 
 @dataclass(frozen=True, eq=False)
 class Sprite:
-    """A painted part, (h, w, 4) float32 RGBA in 0..255 (colours not multiplied by alpha), and pixels to cm: (2, 3)."""
+    """A painted part: (h, w, 4) float32 premultiplied RGBA, 0..255, and the (2, 3) matrix from its pixels to cm."""
 
     pixels: Array
     to_cm: Array
@@ -49,21 +49,21 @@ class Sprite:
 
 @dataclass(frozen=True, eq=False)
 class Mouth:
-    """What a portrait's mouth is made of. Positions are cm in the head frame."""
+    """The parts of a portrait's mouth. Positions are cm in the head frame."""
 
     upper: Sprite
     lower: Sprite
     tongue: Sprite
-    own_teeth: Sprite | None  # cut from the source
+    own_teeth: Sprite | None  # cut from the source if it shows them
     cavity: Array  # (3,) colour
-    skin: Array  # (3,) colour of the cheeks
-    centre: Array  # (3,) the lip line's middle at rest
+    skin: Array  # (3,) mean colour of the cheeks
+    centre: Array  # (3,) middle of the lip line at rest
     rest: Array  # (478, 3) the face at rest
-    gap: float  # between the lips at rest
+    gap: float  # cm between the lips at rest
 
 
 def prepare(texture: Picture, crop: Crop, rest: Rest) -> Mouth:
-    """The parts for a face `rest` on the canvas of `crop`."""
+    """Paint the parts for the face `rest` on the canvas of `crop`."""
     shape = rest.shape
     skin = skin_colour(texture, crop.to_texture(rest.landmarks[list(CHEEKS), :2]) + 0.5)
     light = _light(skin)
@@ -84,14 +84,14 @@ def prepare(texture: Picture, crop: Crop, rest: Rest) -> Mouth:
 
 
 def _light(skin: Array) -> Array:
-    """(3,) how bright and how tinted the source's light is, by its cheeks' colour; 1 is a well lit photograph."""
+    """Return the source's light (3,), estimated from the cheeks' colour; 1 is a well lit photograph."""
     brightness = 0.35 + 0.65 * float(skin.mean()) / 185
     tint = skin / max(float(skin.mean()), 1.0) / np.array([1.22, 0.95, 0.83], np.float32)
     return np.asarray(np.clip(brightness, 0.3, 1.08) * np.clip(1 + 0.6 * (tint - 1), 0.75, 1.25), np.float32)
 
 
 def draw(picture: Picture, mouth: Mouth, target: Target, driver: DrivingFrame | None) -> None:
-    """Paint the inside of the target's mouth into `picture` (size, size, 3), in place; with `driver`, the driver's."""
+    """Draw the inside of the mouth into `picture` (size, size, 3) in place; with `driver`, the driver's own."""
     size = picture.shape[0]
     ring = target.landmarks()[list(RING), :2]
     window = around(ring, size, 4)
@@ -108,7 +108,7 @@ def draw(picture: Picture, mouth: Mouth, target: Target, driver: DrivingFrame | 
 
 
 def _opening(ring: Array, window: Window, feather: float) -> tuple[Array, float]:
-    """The pixels between the lips, 0..1, and how far the mouth is open enough to show its inside."""
+    """Return the mask between the lips, 0..1, and how visible the inside is at this opening, 0..1."""
     mask = np.zeros((window.height, window.width), np.uint8)
     local = (ring - (window.left, window.top) - 0.5) * 16
     cv2.fillPoly(mask, [np.round(local).astype(np.int32)], 255, cv2.LINE_AA, 4)
@@ -119,7 +119,7 @@ def _opening(ring: Array, window: Window, feather: float) -> tuple[Array, float]
 
 
 def _difference(mouth: Mouth, shape: Array) -> float:
-    """0 while an open source mouth is as in the source (which is the better picture), 1 once it has moved."""
+    """Return 0 while an open source mouth has not moved (the source is the better picture), up to 1 once it has."""
     if mouth.gap < 0.1:
         return 1.0
     now = shape[list(groups.LIPS_INNER_LOWER), 1] - shape[list(groups.LIPS_INNER_UPPER), 1]
@@ -128,13 +128,13 @@ def _difference(mouth: Mouth, shape: Array) -> float:
 
 
 def _occlusion(inside: Array, size: int) -> Array:
-    """(h, w, 1): darker under the lips than in the middle of the opening."""
+    """Return (h, w, 1) factors that are darker under the lips than in the middle of the opening."""
     deep = cv2.GaussianBlur(inside, (0, 0), 5 * size / 512)
     return (0.48 + 0.52 * smoothstep(0.2, 0.95, deep))[..., None]
 
 
 def _paint(mouth: Mouth, target: Target, window: Window, occlusion: Array) -> Array:
-    """(h, w, 3) float32: the whole inside, as if there were no lips."""
+    """Return the whole inside of the mouth, (h, w, 3) float32, as if there were no lips."""
     shape, centre, pose = target.shape, mouth.centre, target.pose
     moved = shape - mouth.rest
     jaw_right, jaw_down = float(moved[groups.CHIN, 0]), max(float(moved[groups.CHIN, 1]), 0.0)
@@ -155,12 +155,12 @@ def _paint(mouth: Mouth, target: Target, window: Window, occlusion: Array) -> Ar
         place(mouth.upper, 0.0, UPPER_EDGE + 0.3 * min(lift, 0.0), show=parted)
         return picture * occlusion
     picture *= occlusion
-    place(mouth.own_teeth, 0.0, lift, show=parted)  # they are in the source's own light
+    place(mouth.own_teeth, 0.0, lift, show=parted)  # they already have the source's light
     return picture
 
 
 def _to_pixels(pose: HeadPose, centre: Array, shift: tuple[float, float], stretch: float) -> Array:
-    """(2, 3): cm on the plane through `centre` to pixels of the canvas."""
+    """Return the (2, 3) matrix from cm on the plane through `centre` to canvas pixels."""
     matrix = np.empty((2, 3), np.float32)
     axes = np.float32(pose.scale) * pose.rotation[:2]
     matrix[:, 0], matrix[:, 1] = axes[:, 0], axes[:, 1] * stretch
@@ -169,7 +169,7 @@ def _to_pixels(pose: HeadPose, centre: Array, shift: tuple[float, float], stretc
 
 
 def _over(picture: Array, sprite: Sprite, to_pixels: Array, window: Window, show: float) -> None:
-    """Draw a sprite over `picture` (h, w, 3), which shows `window` of the canvas."""
+    """Draw a sprite over `picture` (h, w, 3), which covers `window` of the canvas."""
     matrix = to_pixels[:, :2] @ sprite.to_cm
     matrix[:, 2] += to_pixels[:, 2] - (window.left, window.top) - 0.5
     placed = cv2.warpAffine(sprite.pixels, matrix, (window.width, window.height), flags=cv2.INTER_LINEAR)
@@ -178,21 +178,21 @@ def _over(picture: Array, sprite: Sprite, to_pixels: Array, window: Window, show
 
 
 def _sprite(colours: Array, alpha: Array, corner: tuple[float, float]) -> Sprite:
-    """Colours (h, w, 3) and alpha (h, w) in 0..1, `FINE` pixels per cm, whose upper left corner is at `corner` cm."""
+    """Return a sprite with its upper left corner at `corner` cm; colours (h, w, 3) 0..255, alpha (h, w) 0..1."""
     pixels = np.dstack([colours * alpha[..., None], alpha * 255]).astype(np.float32)
     to_cm = np.array([[1 / FINE, 0, corner[0] + 0.5 / FINE], [0, 1 / FINE, corner[1] + 0.5 / FINE]], np.float32)
     return Sprite(pixels, to_cm)
 
 
 def _canvas(half_width: float, top: float, bottom: float) -> tuple[Array, Array]:
-    """x and y in cm of the pixels of a part."""
+    """Return x and y in cm of every pixel of a part."""
     x = (np.arange(round(2 * half_width * FINE)) + 0.5) / FINE - half_width
     y = (np.arange(round((bottom - top) * FINE)) + 0.5) / FINE + top
     return tuple(np.meshgrid(x.astype(np.float32), y.astype(np.float32)))  # type: ignore[return-value]
 
 
 def _painted_teeth(light: Array, lower: bool) -> Sprite:
-    """A row of teeth with gum; y = 0 is the middle of the biting edge, the gum is up (down for the lower row)."""
+    """Paint a row of teeth; y = 0 is the middle of the biting edge, with the gum above it (below for the lower row)."""
     half = 2.7
     x, y = _canvas(half, -1.5, 0.25) if not lower else _canvas(half, -0.25, 1.5)
     up = y if lower else -y  # cm from the biting edge towards the gum
@@ -218,7 +218,7 @@ def _painted_teeth(light: Array, lower: bool) -> Sprite:
 
 
 def _painted_tongue(light: Array) -> Sprite:
-    """A tongue seen from the front: its back is at y = 0 and in the dark, its tip is 1 cm below."""
+    """Paint a tongue seen from the front: the dark back at y = 0, the tip 1 cm below."""
     x, y = _canvas(2.0, -0.1, 1.8)
     distance = np.hypot(x / 1.75, (y - 0.95) / 0.95)
     near = smoothstep(0.0, 1.0, y)
@@ -232,7 +232,7 @@ def _painted_tongue(light: Array) -> Sprite:
 
 
 def _own_teeth(texture: Picture, crop: Crop, rest: Rest, centre: Array) -> Sprite | None:
-    """The source's teeth, if it shows enough of them: bright, hardly coloured pixels between its lips."""
+    """Cut out the source's teeth, the bright pixels of little colour between the lips; None if it shows too few."""
     if rest.lip_gap < 0.3:
         return None
     ring = crop.to_texture(rest.landmarks[list(RING), :2])

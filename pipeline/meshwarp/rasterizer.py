@@ -1,4 +1,4 @@
-"""Triangles to a map of attributes, hidden surfaces removed, by OpenCV's compiled z-buffer."""
+"""Draw triangles with interpolated vertex values and a z-buffer, by OpenCV's compiled rasterizer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
 
-# OpenCV looks through a pinhole; from this far (in pixels) it sees as good as straight lines.
+# OpenCV's camera is a pinhole; from this far away (in pixels) its projection is almost parallel.
 DISTANCE = 100_000.0
 NEAR, FAR = 0.5 * DISTANCE, 2 * DISTANCE
 
@@ -32,12 +32,12 @@ class Window:
 
     @property
     def slices(self) -> tuple[slice, slice]:
-        """Rows and columns."""
+        """Return the window's rows and columns."""
         return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
 
 
 def around(points: Array, size: int, border: float = 0.0) -> Window:
-    """The window of a picture (size, size) that holds (n, 2) points with a border; at least one pixel."""
+    """Return the window of a (size, size) picture around (n, 2) points and a border; at least one pixel."""
     low = np.clip(np.floor(points.min(0) - border), 0, size - 1).astype(int)
     high = np.clip(np.ceil(points.max(0) + border), low + 1, size).astype(int)
     return Window(int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1]))
@@ -48,8 +48,8 @@ def rasterize(
 ) -> None:
     """Draw `values` (n, 3), interpolated at pixel centres, into `picture` (window's height / step, width / step, 3).
 
-    `points` (n, 3): pixels, the nearest (smallest z) wins. With `step`, blocks of step x step pixels are sampled once,
-    at their centres. What no triangle covers stays as it is: the odd pixel whose centre lies exactly on an edge, too.
+    `points` (n, 3) are in pixels; the smallest z is in front. Each block of step x step pixels is sampled once, at its
+    centre. Pixels that no triangle covers keep their value, as may one whose centre lies exactly on an edge.
     """
     height, width = picture.shape[:2]
     half = height / 2

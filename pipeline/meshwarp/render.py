@@ -1,4 +1,4 @@
-"""One output picture: the mesh drawn into a texture map, the texture looked up, and set over the background."""
+"""Render one picture: draw the mesh into a texture map, look up the texture, composite it over the background."""
 
 from __future__ import annotations
 
@@ -23,54 +23,54 @@ from pipeline.meshwarp.rasterizer import Window, around, rasterize
 Array = NDArray[np.float32]
 
 Backdrop = NDArray[np.uint8]
-"""(size, size, 4): what is behind the person, RGB; the fourth is not used."""
+"""(size, size, 4): the picture behind the person, RGB; the fourth channel is not used."""
 
-COARSE = 4  # the map is smooth but on the face: every fourth pixel is enough there
-BREATH = 1.6  # pixels of a 512 canvas that the shoulders rise
-BODY_FOLLOWS = (0.4, 0.2)  # of the head's travel right, down, that the shoulders share
+COARSE = 4  # outside the face the texture map is smooth, so every fourth pixel is enough
+BREATH = 1.6  # pixels of a 512 canvas by which the shoulders rise
+BODY_FOLLOWS = (0.4, 0.2)  # share of the head's travel (right, down) that the shoulders follow
 LIDS = np.array(RIGHT_LIDS + LEFT_LIDS)
-EDGE = 1.5  # canvas pixels: second derivative of the texture map where one surface hides another
-LIP_SHIFT = 0.35  # of the way to the next ring: texture of lips that close over shown teeth
-EYEBALL = 4.0  # added to the third value of the map, the shading (about 1), where an eyeball is seen
+EDGE = 1.5  # canvas pixels: from this second derivative of the texture map one surface hides another
+LIP_SHIFT = 0.35  # share of the way to the next ring by which the texture of lips closing over teeth is shifted
+EYEBALL = 4.0  # added to the map's third value, the shading (about 1), where an eyeball is visible
 
 
 @dataclass(frozen=True, eq=False)
 class MeshPortrait(Portrait):
-    """A source made ready for the mesh-warp animator."""
+    """A portrait prepared for the mesh-warp animator."""
 
     crop: Crop
     rest: Rest  # the face in pixels of the canvas
     mesh: Mesh
-    values: Array  # (n, 3): texture coordinates of each vertex at rest, and its mark: shading, and whether an eyeball
+    values: Array  # (n, 3): texture coordinates of each vertex at rest, and its mark (see `EYEBALL`)
     texture: NDArray[np.uint8]  # (t, t, 4): the person's colours times alpha, alpha
-    whole: bool  # person and background could not be told apart: the layer is all
-    background: Backdrop  # the portrait's own, filled in where the person was
-    still_map: Array  # (size + border, ..., 3): the map at rest, sampled every `COARSE` pixels
+    whole: bool  # person and background could not be separated: the layer holds both
+    background: Backdrop  # the portrait's own, filled in behind the person
+    still_map: Array  # (size + border, ..., 3): the texture map at rest, sampled every `COARSE` pixels
     mouth: Mouth
     light: Light
 
     @cached_property
     def blurred(self) -> Backdrop:
-        """The background out of focus."""
+        """Return the background out of focus."""
         return blurred(self.background)
 
 
 def render(
     portrait: MeshPortrait, target: Target, driver: DrivingFrame | None = None, behind: Backdrop | None = None
 ) -> Picture:
-    """(size, size, 3): the portrait with its face at the target; with `driver`, the driver's mouth between its lips.
+    """Draw the portrait with its face at the target, (size, size, 3).
 
-    `behind`: instead of the portrait's own background.
+    `driver` puts the driver's own mouth between the lips; `behind` replaces the portrait's own background.
     """
-    seen = target.landmarks()
+    landmarks = target.landmarks()
     places, window, marks = _texture_map(portrait, _points(portrait, target), _values(portrait, target))
-    _move_irises(portrait, target, seen, places, window, marks)
+    _move_irises(portrait, target, landmarks, places, window, marks)
     layer = cv2.remap(portrait.texture, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     picture = _over(layer, portrait.background if behind is None else behind)
     _shade(picture[window.slices], marks)
     _soften_edges(picture[window.slices], places[window.slices], EDGE * portrait.crop.texels)
     mouth.draw(picture, portrait.mouth, target, driver)
-    eyes.draw_lashes(picture, seen, target.openness)
+    eyes.draw_lashes(picture, landmarks, target.openness)
     return picture
 
 
@@ -82,7 +82,7 @@ def _points(portrait: MeshPortrait, target: Target) -> Array:
 
 
 def _values(portrait: MeshPortrait, target: Target) -> Array:
-    """Texture coordinates, with those of lids and lips that close shifted to skin, and marks."""
+    """Return the vertices' texture coordinates, shifted towards skin on closing lids and lips, and marks."""
     values = portrait.values.copy()
     shading = portrait.light.shading(target)
     values[:FACE, 2] = shading
@@ -99,7 +99,10 @@ def _values(portrait: MeshPortrait, target: Target) -> Array:
 
 
 def _texture_map(portrait: MeshPortrait, points: Array, values: Array) -> tuple[Array, Window, Array]:
-    """(size, size, 2): each pixel's place in the texture; the face's window, where it is exact; the window's marks."""
+    """Return each pixel's texture coordinates (size, size, 2), the window around the face and the marks in it.
+
+    The coordinates are exact in the window and interpolated outside it.
+    """
     size = portrait.crop.size
     border = coarse_border(size)
     coarse = portrait.still_map.copy()
@@ -115,13 +118,13 @@ def _texture_map(portrait: MeshPortrait, points: Array, values: Array) -> tuple[
 
 
 def coarse_border(size: int) -> Window:
-    """The canvas and one coarse pixel around it, so that the map can be interpolated up to its edge."""
+    """Return the canvas with one coarse pixel around it, so that the map can be interpolated up to the edge."""
     side = -(-size // COARSE) * COARSE + 2 * COARSE
     return Window(-COARSE, -COARSE, side, side)
 
 
 def still_map(crop: Crop) -> Array:
-    """The coarse texture map at rest: what stays where no triangle is drawn."""
+    """Return the coarse texture map at rest, which remains where no triangle is drawn."""
     border = coarse_border(crop.size)
     line = border.left + (np.arange(border.width // COARSE, dtype=np.float32) + 0.5) * COARSE
     canvas = np.stack(np.meshgrid(line, line), -1)
@@ -129,9 +132,9 @@ def still_map(crop: Crop) -> Array:
 
 
 def _move_irises(
-    portrait: MeshPortrait, target: Target, seen: Array, places: Array, window: Window, marks: Array
+    portrait: MeshPortrait, target: Target, landmarks: Array, places: Array, window: Window, marks: Array
 ) -> None:
-    """Edit the texture map where eyeballs are seen, so that the irises look where the target does."""
+    """Edit the texture map where eyeballs are visible, so that the irises follow the target's gaze."""
     rest, crop = portrait.rest, portrait.crop
     for eye in EYES:
         moved = target.shape[eye.iris[0]] - rest.shape[eye.iris[0]]
@@ -139,15 +142,15 @@ def _move_irises(
             continue
         shift = crop.texels * rest.pose.scale * (rest.pose.rotation @ moved)[:2]
         centre, radius = eyes.iris(rest.landmarks[:, :2], eye)
-        rows, columns = eyes.eye_window(seen, eye, crop.size).slices
-        top, left = rows.start - window.top, columns.start - window.left  # an eye's window is inside the face's
+        rows, columns = eyes.eye_window(landmarks, eye, crop.size).slices
+        top, left = rows.start - window.top, columns.start - window.left  # the eye's window lies inside the face's
         region = places[rows, columns]
         eyeball = marks[top : top + region.shape[0], left : left + region.shape[1]] > EYEBALL / 2
         eyes.move_iris(region, eyeball, crop.to_texture(centre), radius * crop.texels, shift)
 
 
 def _over(layer: NDArray[np.uint8], behind: NDArray[np.uint8]) -> Picture:
-    """The premultiplied layer (h, w, 4) over the background (h, w, 4), as RGB."""
+    """Composite the premultiplied layer (h, w, 4) over the background (h, w, 4); return RGB."""
     clear = cv2.cvtColor(cv2.bitwise_not(cv2.extractChannel(layer, 3)), cv2.COLOR_GRAY2RGBA)
     mixed = cv2.add(layer, cv2.multiply(behind, clear, scale=1 / 255))
     return np.asarray(cv2.cvtColor(mixed, cv2.COLOR_RGBA2RGB), np.uint8)
@@ -159,7 +162,7 @@ def _shade(picture: Picture, marks: Array) -> None:
 
 
 def _soften_edges(picture: Picture, places: Array, bend: float) -> None:
-    """Blur the stairs where one surface hides another: the texture map jumps there, so it bends (2nd derivative)."""
+    """Blur jagged edges where one surface hides another: there the texture map's second derivative exceeds `bend`."""
     jumps = np.abs(cv2.Laplacian(places, cv2.CV_32F))
     hidden = ((jumps[..., 0] > bend) | (jumps[..., 1] > bend)).view(np.uint8)
     if hidden.any():
@@ -167,6 +170,6 @@ def _soften_edges(picture: Picture, places: Array, bend: float) -> None:
 
 
 def vertex_values(portrait_mesh: Mesh, rest: Rest, crop: Crop) -> Array:
-    """(n, 3): texture coordinates of every vertex at rest, and a mark of 1."""
+    """Return (n, 3): the texture coordinates of every vertex at rest, and a mark of 1."""
     points = portrait_mesh.rest_points(rest.shape, rest.pose)
     return np.column_stack([crop.to_texture(points), np.ones(len(points), np.float32)])

@@ -83,4 +83,4 @@ def test_a_colour_has_no_effect_where_the_background_is_kept(draw):
 def test_a_person_that_cannot_be_cut_out_is_told(models, astronaut, monkeypatch):
     monkeypatch.setattr("pipeline.meshwarp.animator.SURE", -1.0)
     portrait = MeshWarp(models, 128).prepare(astronaut)
-    assert any("cannot be told from the background" in warning for warning in portrait.warnings)
+    assert any("cannot be separated" in warning for warning in portrait.warnings)

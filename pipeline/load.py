@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pipeline.core.animator import Animator, Progress
+from pipeline.core.choices import BackendName, Precision
 from pipeline.models.face_models import FaceModels
 from pipeline.models.liveportrait_hub import is_complete, unknown_checkpoints, weights_folder
 from pipeline.models.store import cache_folder
@@ -16,11 +17,9 @@ from pipeline.models.store import cache_folder
 if TYPE_CHECKING:
     import torch
 
-    from pipeline.liveportrait.backends.registry import BackendName
     from pipeline.liveportrait.checkpoint import Networks
 
 AnimatorName = Literal["auto", "liveportrait", "meshwarp"]
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 NO_HALF = ("GTX 16",)  # GPUs on which float16 gives NaN (LivePortrait's issues 62 and 231)
 

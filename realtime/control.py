@@ -6,7 +6,7 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
 
-from pipeline.core.animator import OptionError
+from pipeline.core.options import OptionError
 from realtime.metrics.page_report import BadView, PageReport
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from itertools import cycle
 from typing import Any, TypeVar
 
-from pipeline.core.animator import AnimateOptions, Portrait
+from pipeline.core.animator import Portrait
+from pipeline.core.options import AnimateOptions
 from realtime.endpoints.camera import Camera
 from realtime.endpoints.output import Output
 from realtime.endpoints.preview import Preview

@@ -20,7 +20,8 @@ from typing import Any, Literal, Protocol, cast
 
 import av
 
-from pipeline.core.animator import AnimateOptions, Animator, Cue, DrivingFrame, Motion, Picture, Planes, Portrait
+from pipeline.core.animator import Animator, Cue, DrivingFrame, Motion, Picture, Planes, Portrait
+from pipeline.core.options import AnimateOptions
 from pipeline.driving.driver_state import DriverState
 from pipeline.face.face import Face
 from pipeline.imaging.i420 import reduced

@@ -15,7 +15,7 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported
 import gradio as gr
 from fastapi import FastAPI
 
-from pipeline.core.animator import AnimateOptions
+from pipeline.core.options import AnimateOptions
 from realtime.session import OPTIONS
 from realtime.webrtc.settings import IceServer
 from web.core.settings import Settings

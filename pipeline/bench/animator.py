@@ -9,7 +9,8 @@ from pathlib import Path
 
 from pipeline.bench.host import machine, peak_memory
 from pipeline.bench.tracked_quality import GROUPS, PARAMETERS, Quality, QualitySample, mean, measure
-from pipeline.core.animator import AnimateOptions, Animator, Cue, Progress
+from pipeline.core.animator import Animator, Cue, Progress
+from pipeline.core.options import AnimateOptions
 from pipeline.core.timing import Stopwatch
 from pipeline.face.tracker import FaceTracker
 from pipeline.files.animate import Player, read_source

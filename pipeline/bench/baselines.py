@@ -104,7 +104,7 @@ def _compiled(networks: Networks, dtype: torch.dtype) -> Draw:
 
 
 def _whole(backend: Backend) -> Draw:
-    source = lru_cache(1)(lambda scene: backend.source(scene.feature, scene.source))
+    source = lru_cache(1)(lambda scene: backend.prepare_source(scene.feature, scene.source))
 
     def draw(scene: NetworkInputs, frame: int, lap: Lap) -> Tensor:
         portrait = source(scene)

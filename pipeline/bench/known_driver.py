@@ -9,17 +9,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from pipeline.core.animator import (
-    AnimateOptions,
-    Animator,
-    Cue,
-    DrivingFrame,
-    Motion,
-    Picture,
-    Planes,
-    Portrait,
-    Reference,
-)
+from pipeline.core.animator import Animator, Cue, DrivingFrame, Motion, Picture, Planes, Portrait, Reference
+from pipeline.core.options import AnimateOptions
 from pipeline.face import groups
 from pipeline.face.canonical import VERTICES
 from pipeline.face.face import Face

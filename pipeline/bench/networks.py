@@ -52,8 +52,8 @@ def scene_of(animator: LivePortrait, puppet: DrivenPortrait, frames: Sequence[Dr
     return NetworkInputs(
         feature=portrait.feature,
         source=portrait.keypoints.to(device),
-        driving=tuple(animator.pixels.views([view]) for view in views),
-        driven=tuple(animator.compose(puppet.cue(motion)).keypoints.to(device) for motion in motions),
+        driving=tuple(animator.pixels.upload_crops([view]) for view in views),
+        driven=tuple(animator.drive(puppet.cue(motion)).keypoints.to(device) for motion in motions),
     )
 
 

@@ -52,7 +52,7 @@ def stages(
 def _perform(animator: LivePortrait, puppet: DrivenPortrait, frame: DrivingFrame, watch: Stopwatch) -> None:
     [motion] = animator.read_motion([frame])
     with watch.stage("compose"):
-        drawing = animator.compose(puppet.cue(motion))
+        drawing = animator.drive(puppet.cue(motion))
     animator.start_pictures([drawing], "i420")()
 
 
@@ -72,7 +72,7 @@ class _TimedBackend:
     def __init__(self, backend: Backend, watch: Stopwatch) -> None:
         self._backend, self._watch = backend, watch
         self.name, self.device, self.dtype = backend.name, backend.device, backend.dtype
-        self.warm_up, self.appearance, self.source = backend.warm_up, backend.appearance, backend.source
+        self.warm_up, self.appearance, self.prepare_source = backend.warm_up, backend.appearance, backend.prepare_source
 
     def motion(self, pictures: Tensor) -> RawMotion:
         with self._watch.stage("motion"):
@@ -93,22 +93,22 @@ class _TimedPixels:
     def __init__(self, pixels: Pixels, device: torch.device, watch: Stopwatch) -> None:
         self._pixels, self._device, self._watch = pixels, device, watch
 
-    def views(self, views: Sequence[CropRequest]) -> Tensor:
+    def upload_crops(self, requests: Sequence[CropRequest]) -> Tensor:
         with self._watch.stage("views"):
-            inputs = self._pixels.views(views)
+            inputs = self._pixels.upload_crops(requests)
             wait(self._device)
         return inputs
 
-    def numbers(self, values: Tensor) -> Callable[[], Tensor]:
+    def download(self, values: Tensor) -> Callable[[], Tensor]:
         with self._watch.stage("numbers"):
-            result = self._pixels.numbers(values)()
+            result = self._pixels.download(values)()
         return lambda: result
 
-    def pictures(
+    def compose(
         self, crops: Tensor, finishes: Sequence[Finish], layout: Layout
     ) -> Callable[[], list[Picture | Planes]]:
         with self._watch.stage("pictures"):
-            result = self._pixels.pictures(crops, finishes, layout)()
+            result = self._pixels.compose(crops, finishes, layout)()
         return lambda: result
 
 
@@ -131,7 +131,7 @@ def batches(backend: Backend, scene: NetworkInputs, sizes: Sequence[int], rounds
 
 
 def _batch(backend: Backend, scene: NetworkInputs, size: int) -> Callable[[], Tensor]:
-    sources = [backend.source(scene.feature.clone(), scene.source) for _ in range(size)]
+    sources = [backend.prepare_source(scene.feature.clone(), scene.source) for _ in range(size)]
     driven = torch.cat([scene.driven[number % len(scene.driven)] for number in range(size)])
     return lambda: backend.draw(sources, driven)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from pipeline.core.animator import AnimateOptions, Cue, Motion, Picture, Portrait
+from pipeline.core.animator import Cue, Motion, Picture, Portrait
+from pipeline.core.options import AnimateOptions
 from pipeline.driving.calibration import Calibration
 from pipeline.driving.idle import idle
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.core.animator import AnimateOptions, Animator, Cue, DrivingFrame, Motion, Picture, Portrait, Progress
+from pipeline.core.animator import Animator, Cue, DrivingFrame, Motion, Picture, Portrait, Progress
+from pipeline.core.options import AnimateOptions
 from pipeline.core.timing import Stopwatch
 from pipeline.driving.calibration import WINDOW_SECONDS
 from pipeline.driving.driver_state import DriverState

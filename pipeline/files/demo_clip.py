@@ -15,7 +15,8 @@ import numpy as np
 from av import VideoStream
 from numpy.typing import NDArray
 
-from pipeline.core.animator import AnimateOptions, Cue, Motion, Reference
+from pipeline.core.animator import Cue, Motion, Reference
+from pipeline.core.options import AnimateOptions
 from pipeline.face.canonical import VERTICES
 from pipeline.face.face import Face
 from pipeline.face.pose import HeadPose, rotation_from_euler

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
-from pipeline.core.animator import AnimateOptions, Animator, Cue, Picture, Portrait
+from pipeline.core.animator import Animator, Cue, Picture, Portrait
+from pipeline.core.options import AnimateOptions
 from pipeline.driving.idle import BREATH_SECONDS, idle
 from pipeline.files.animate import COMMENT
 from pipeline.files.video import VideoWriter

@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from pipeline.core.animator import AnimateOptions, Cue, DrivingFrame, Motion, Picture, Progress, Reference
+from pipeline.core.animator import Cue, DrivingFrame, Motion, Picture, Progress, Reference
+from pipeline.core.options import AnimateOptions
 from pipeline.core.timing import Stopwatch
 from pipeline.face.face import Face
 from pipeline.face.find import find_faces

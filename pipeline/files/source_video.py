@@ -8,7 +8,8 @@ from pathlib import Path
 
 import torch
 
-from pipeline.core.animator import AnimateOptions, DrivingFrame, Motion, Picture
+from pipeline.core.animator import DrivingFrame, Motion, Picture
+from pipeline.core.options import AnimateOptions
 from pipeline.face.face import Face
 from pipeline.face.tracker import FaceTracker
 from pipeline.files.video import VideoError, VideoReader

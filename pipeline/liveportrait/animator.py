@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.core.animator import AnimateOptions, Cue, DrivingFrame, Layout, Motion, Picture, Planes, Progress
+from pipeline.core.animator import Cue, DrivingFrame, Layout, Motion, Picture, Planes, Progress
+from pipeline.core.options import AnimateOptions
 from pipeline.face.face import Face
 from pipeline.face.find import find_faces
 from pipeline.imaging.source_picture import choose_face
@@ -43,7 +44,7 @@ class LivePortrait:
     """Keeps nothing between calls but the networks and what they made of portraits that are still in use.
 
     What touches the device runs through `execute`, so that one thread can do it for all (realtime/gpu/worker.py). What
-    is left, `compose` and finding faces, may run in several threads at once.
+    is left, `drive` and finding faces, may run in several threads at once.
     """
 
     name = "liveportrait"
@@ -106,7 +107,7 @@ class LivePortrait:
 
     def animate(self, cues: Sequence[Cue], layout: Layout = "rgb") -> list[Picture]:
         """One picture per cue: the whole portrait, or the crop alone; all cues in one batch."""
-        return self.start_pictures([self.compose(cue) for cue in cues], layout)()
+        return self.start_pictures([self.drive(cue) for cue in cues], layout)()
 
     @torch.inference_mode()
     def start_motion(self, frames: Sequence[DrivingFrame]) -> Callable[[], list[Motion | None]]:
@@ -116,11 +117,11 @@ class LivePortrait:
         views = [CropRequest(frame.picture, frame.planes, box.matrix()) for frame, box in seen if box]
         if not views:
             return lambda: [None] * len(frames)
-        numbers = self.pixels.numbers(self.backend.motion(self.pixels.views(views)).packed())
+        numbers = self.pixels.download(self.backend.motion(self.pixels.upload_crops(views)).packed())
         return lambda: _motions(frames, boxes, decode(RawMotion.unpacked(numbers())))
 
     @torch.inference_mode()
-    def compose(self, cue: Cue) -> Drawing:
+    def drive(self, cue: Cue) -> Drawing:
         """Where the cue puts the keypoints of its portrait. Works on the host alone."""
         portrait = cast(SourcePortrait, cue.portrait)
         return Drawing(portrait, driven_keypoints(self.correctors, cue, portrait), cue.options)
@@ -131,7 +132,7 @@ class LivePortrait:
         if not drawings:
             return lambda: []
         backend = self.backend
-        pictures = self.pixels.pictures(self._crops(drawings), [self._finish(drawing) for drawing in drawings], layout)
+        pictures = self.pixels.compose(self._crops(drawings), [self._finish(drawing) for drawing in drawings], layout)
 
         def finished() -> list[Picture | Planes]:
             try:
@@ -146,8 +147,8 @@ class LivePortrait:
 
     @torch.inference_mode()
     def _look(self, view: CropRequest) -> tuple[Tensor, KeypointMotion]:
-        crop = self.pixels.views([view])
-        raw = self.pixels.numbers(self.backend.motion(crop).packed())
+        crop = self.pixels.upload_crops([view])
+        raw = self.pixels.download(self.backend.motion(crop).packed())
         return self.backend.appearance(crop), decode(RawMotion.unpacked(raw()))
 
     def _crops(self, drawings: Sequence[Drawing]) -> Tensor:
@@ -160,7 +161,7 @@ class LivePortrait:
         source = self._sources.get(portrait)
         if source is None:
             keypoints = portrait.keypoints.to(self.backend.device, non_blocking=True)
-            source = self._sources[portrait] = self.backend.source(portrait.feature, keypoints)
+            source = self._sources[portrait] = self.backend.prepare_source(portrait.feature, keypoints)
         return source
 
     def _finish(self, drawing: Drawing) -> Finish:
@@ -183,8 +184,8 @@ class LivePortrait:
         start = time.perf_counter()
         size = CROP_SIZE // 2
         points = decode(self.backend.motion(torch.zeros(1, 3, size, size, device=self.backend.device))).transformed()
-        blank = self.backend.source(torch.zeros(1, 32, 16, 64, 64, device=self.backend.device), points)
-        self.pixels.pictures(self.backend.draw([blank], points), [Finish(None, CROP_SIZE, False, False)], "rgb")()
+        blank = self.backend.prepare_source(torch.zeros(1, 32, 16, 64, 64, device=self.backend.device), points)
+        self.pixels.compose(self.backend.draw([blank], points), [Finish(None, CROP_SIZE, False, False)], "rgb")()
         return time.perf_counter() - start
 
 

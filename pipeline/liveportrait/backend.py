@@ -44,7 +44,7 @@ class Backend(Protocol):
     def motion(self, pictures: Tensor) -> RawMotion:
         """(B, 3, 256, 256) float32 in 0..1 to what the heads say, float32."""
 
-    def source(self, feature: Tensor, keypoints: Tensor) -> PreparedSource:
+    def prepare_source(self, feature: Tensor, keypoints: Tensor) -> PreparedSource:
         """What `draw` needs of a portrait, from `appearance`'s (1, 32, 16, 64, 64) and its keypoints (1, 21, 3)."""
 
     def draw(self, sources: Sequence[PreparedSource], driven: Tensor) -> Tensor:

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.core.animator import AnimateOptions, Cue, Idle, Motion, Portrait
+from pipeline.core.animator import Cue, Idle, Motion, Portrait
+from pipeline.core.options import AnimateOptions
 from pipeline.face.face import Face
 from pipeline.liveportrait.corrections import Corrections, Correctors, Ratios, correct, eye_offset
 from pipeline.liveportrait.crop import Box, placement

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pipeline.core.animator import AnimateOptions
+from pipeline.core.options import AnimateOptions
 from pipeline.liveportrait.keypoint_motion import KeypointMotion, rotation_matrix
 
 Offsets = dict[str, float]

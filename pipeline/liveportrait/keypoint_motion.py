@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.core.animator import Region
+from pipeline.core.options import AnimationRegion
 from pipeline.liveportrait.networks.motion_extractor import POSE_BINS, RawMotion
 from pipeline.liveportrait.smoothing import kalman_smooth
 
@@ -149,7 +149,7 @@ def absolute(source: KeypointMotion, driving: KeypointMotion) -> KeypointMotion:
     return dataclasses.replace(driving, keypoints=source.keypoints, scale=source.scale)
 
 
-def restrict(source: KeypointMotion, driven: KeypointMotion, region: Region, stable: bool) -> KeypointMotion:
+def restrict(source: KeypointMotion, driven: KeypointMotion, region: AnimationRegion, stable: bool) -> KeypointMotion:
     """What of `driven` the animation region lets through; the rest is the source's.
 
     `stable`: of the whole face's expression only the axes that carry over between people.
@@ -167,8 +167,8 @@ def restrict(source: KeypointMotion, driven: KeypointMotion, region: Region, sta
 
 
 @functools.cache
-def _expression_mask(region: Region, stable: bool, device: torch.device) -> Tensor:
-    points: dict[Region, dict[int, str]] = {
+def _expression_mask(region: AnimationRegion, stable: bool, device: torch.device) -> Tensor:
+    points: dict[AnimationRegion, dict[int, str]] = {
         "pose": {},
         "lip": dict.fromkeys(LIP_POINTS, "xyz"),
         "eyes": dict.fromkeys(EYE_POINTS, "xyz"),
@@ -179,7 +179,7 @@ def _expression_mask(region: Region, stable: bool, device: torch.device) -> Tens
 
 
 def drive(
-    source: KeypointMotion, driving: KeypointMotion, reference: KeypointMotion | None, region: Region = "all"
+    source: KeypointMotion, driving: KeypointMotion, reference: KeypointMotion | None, region: AnimationRegion = "all"
 ) -> KeypointMotion:
     """A source picture driven by a video: relative to `reference`, or, where it is None, absolute."""
     if reference is None:
@@ -191,7 +191,7 @@ def drive_video(
     source: KeypointMotion,
     driving: KeypointMotion,
     reference: KeypointMotion | None,
-    region: Region = "all",
+    region: AnimationRegion = "all",
     observation_variance: float | None = 3e-7,
 ) -> KeypointMotion:
     """A source video driven by a video, frame by frame; None smooths nothing, more smooths more."""
@@ -207,7 +207,7 @@ def drive_video(
     return restrict(source, driven, region, stable=True)
 
 
-def picture_reference(driving: KeypointMotion, region: Region = "all") -> KeypointMotion:
+def picture_reference(driving: KeypointMotion, region: AnimationRegion = "all") -> KeypointMotion:
     """The reference for one driving picture: its own pose with a neutral face; for the eyes, no expression at all."""
     neutral = torch.tensor(NEUTRAL_LIP).expand(1, 21, 3) if region != "eyes" else torch.zeros(1, 21, 3)
     return dataclasses.replace(driving, expression=neutral.to(driving.expression))

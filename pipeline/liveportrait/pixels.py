@@ -45,13 +45,13 @@ class Finish:
 class Pixels(Protocol):
     """Moves pictures to and from the device; for one thread. What it returns to call waits, where there is to wait."""
 
-    def views(self, views: Sequence[CropRequest]) -> Tensor:
+    def upload_crops(self, requests: Sequence[CropRequest]) -> Tensor:
         """(B, 3, 256, 256) float32 in 0..1 on the device."""
 
-    def numbers(self, values: Tensor) -> Callable[[], Tensor]:
+    def download(self, values: Tensor) -> Callable[[], Tensor]:
         """The values on the host, when called."""
 
-    def pictures(
+    def compose(
         self, crops: Tensor, finishes: Sequence[Finish], layout: Layout
     ) -> Callable[[], list[Picture | Planes]]:
         """From crops (B, 3, 512, 512) about 0..1 to finished pictures, when called. NotANumber: a crop has none."""
@@ -63,16 +63,16 @@ class HostPixels:
     def __init__(self, device: torch.device) -> None:
         self._device = device
 
-    def views(self, views: Sequence[CropRequest]) -> Tensor:
+    def upload_crops(self, requests: Sequence[CropRequest]) -> Tensor:
         """As the protocol says; takes the pictures, not their planes."""
-        return torch.cat([to_input(halved(cut(view.picture, view.matrix)), self._device) for view in views])
+        return torch.cat([to_input(halved(cut(view.picture, view.matrix)), self._device) for view in requests])
 
-    def numbers(self, values: Tensor) -> Callable[[], Tensor]:
+    def download(self, values: Tensor) -> Callable[[], Tensor]:
         """As the protocol says."""
         copy = values.to("cpu", copy=True)
         return lambda: copy
 
-    def pictures(
+    def compose(
         self, crops: Tensor, finishes: Sequence[Finish], layout: Layout
     ) -> Callable[[], list[Picture | Planes]]:
         """As the protocol says."""

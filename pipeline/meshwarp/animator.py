@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.animator import KEY_COLOUR, AnimateOptions, Cue, DrivingFrame, Layout, Motion, Picture, Progress
+from pipeline.core.animator import Cue, DrivingFrame, Layout, Motion, Picture, Progress
+from pipeline.core.options import KEY_COLOUR, AnimateOptions
 from pipeline.face import groups
 from pipeline.face.face import Face
 from pipeline.face.find import find_faces

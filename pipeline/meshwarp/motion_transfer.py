@@ -13,7 +13,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.animator import AnimateOptions, Cue, Idle
+from pipeline.core.animator import Cue, Idle
+from pipeline.core.options import AnimateOptions
 from pipeline.face import groups
 from pipeline.face.canonical import VERTICES
 from pipeline.face.pose import HeadPose, euler, rotation_from_euler

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -21,18 +21,17 @@ from pipeline.bench.networks import Step, scene_of, side_by_side
 from pipeline.bench.roofline import measure_roofline
 from pipeline.bench.stages import batches, memory_mb, stages, warm_rounds
 from pipeline.core.animator import Progress
+from pipeline.core.choices import BackendName, Device, Precision
 from pipeline.liveportrait.animator import LivePortrait
-from pipeline.liveportrait.backends.registry import BackendName, Build, builder
+from pipeline.liveportrait.backends.registry import Build, builder
 from pipeline.liveportrait.checkpoint import Networks
 from pipeline.liveportrait.driven_keypoints import Drawing
-from pipeline.load import AnimatorError, Precision, about_weights, best_device, choose_dtype, load_liveportrait
+from pipeline.load import AnimatorError, about_weights, best_device, choose_dtype, load_liveportrait
 from pipeline.models.face_models import FaceModels
 from realtime.bench.device_report import DeviceReport
 from realtime.bench.throughput import Throughput, throughput
 from realtime.gpu.start import own_thread
 from realtime.gpu.worker import Worker
-
-Device = Literal["auto", "cuda", "cpu"]
 
 NO_MODELS = FaceModels(*[Path()] * 5)  # the faces are known
 

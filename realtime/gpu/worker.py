@@ -41,7 +41,7 @@ class WorkerClosed(RuntimeError):
 
 
 class Batched(Protocol[Job]):
-    """An animator whose work can be begun without waiting for it. `compose` may be called from any thread.
+    """An animator whose work can be begun without waiting for it. `drive` may be called from any thread.
 
     What `start_motion` and `start_pictures` return gives the results, in order, when called, and waits for them; at
     most two of these are open at once and they are called in the order in which they were begun.
@@ -57,7 +57,7 @@ class Batched(Protocol[Job]):
     def prepare(self, picture: Picture) -> Portrait:
         """As Animator."""
 
-    def compose(self, cue: Cue) -> Job:
+    def drive(self, cue: Cue) -> Job:
         """What `start_pictures` needs of a cue; host only."""
 
     def start_motion(self, frames: Sequence[DrivingFrame]) -> Callable[[], list[Motion | None]]:
@@ -146,7 +146,7 @@ class Worker(Generic[Job]):
 
     def animate(self, cues: Sequence[Cue], layout: Layout = "rgb") -> list[Picture]:
         """As Animator, with what other threads ask for. WorkerClosed."""
-        return self._ask(layout, [self._animator.compose(cue) for cue in cues])
+        return self._ask(layout, [self._animator.drive(cue) for cue in cues])
 
     def run(self, function: Callable[[], Result]) -> Result:
         """Call it in the worker's thread, between batches. WorkerClosed."""

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import run
-from pipeline.core.animator import AnimateOptions
+from pipeline.core.options import AnimateOptions
 from pipeline.imaging.i420 import to_picture
 from pipeline.imaging.source_picture import BUILTIN
 from realtime.endpoints.camera import Camera

@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 from aiortc import RTCPeerConnection
 
-from pipeline.core.animator import Cue, DrivingFrame, OptionError, Picture, Planes
+from pipeline.core.animator import Cue, DrivingFrame, Picture, Planes
+from pipeline.core.options import OptionError
 from pipeline.face.face import Face
 from realtime import session as session_module
 from realtime.driver import frame_rate, presence

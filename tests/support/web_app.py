@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 from starlette.testclient import TestClient
 
-from pipeline.core.animator import AnimateOptions, Picture, Portrait
+from pipeline.core.animator import Picture, Portrait
+from pipeline.core.options import AnimateOptions
 from pipeline.imaging.source_picture import Unsuitable
 from pipeline.load import Loaded
 from realtime.webrtc.settings import MediaSettings

@@ -24,7 +24,8 @@ from aiortc.mediastreams import MediaStreamTrack
 from fastapi import FastAPI, Request, Response
 from fastapi.staticfiles import StaticFiles
 
-from pipeline.core.animator import AnimateOptions, DrivingFrame, Portrait
+from pipeline.core.animator import DrivingFrame, Portrait
+from pipeline.core.options import AnimateOptions
 from pipeline.driving.driver_state import DriverState
 from realtime.bench.glass_to_glass import analyse
 from realtime.bench.timecode import CodeCarrier

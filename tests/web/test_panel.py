@@ -4,7 +4,7 @@ from dataclasses import fields
 
 import pytest
 
-from pipeline.core.animator import AnimateOptions
+from pipeline.core.options import AnimateOptions
 from tests.support.web_app import client
 from web.panel import GROUPS, PRESETS
 

@@ -6,7 +6,8 @@ import argparse
 import dataclasses
 from typing import TYPE_CHECKING, cast
 
-from pipeline.core.animator import AnimateOptions, Animator, Progress
+from pipeline.core.animator import Animator, Progress
+from pipeline.core.options import AnimateOptions
 from pipeline.face.tracker import FaceTracker
 from pipeline.files.animate import AnimateReport, Player, animate, is_video, read_source
 from pipeline.models.face_models import FaceModels

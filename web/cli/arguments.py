@@ -7,13 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
+from pipeline.core.choices import BackendName, Device, Precision
 from realtime.endpoints.framing import FITS, Framing
 from web.core.settings import Driver, Settings
 
 ANIMATORS = ("auto", "liveportrait", "meshwarp")
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
-BACKENDS = ("compiled", "eager", "onnx", "pruned", "quantized", "tensorrt")
-DEVICES = ("auto", "cuda", "cpu")
 MODEL_SETS = ("face", "liveportrait", "animals")
 
 
@@ -169,7 +167,9 @@ def _add_benchmark(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="instead: LivePortrait's networks one by one, their errors in 16 bits, seconds and memory",
     )
-    parser.add_argument("--device", choices=DEVICES, help="instead: how fast LivePortrait draws there, in every part")
+    parser.add_argument(
+        "--device", choices=get_args(Device), help="instead: how fast LivePortrait draws there, in every part"
+    )
     parser.add_argument(
         "--frames",
         type=_positive,
@@ -196,7 +196,7 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", type=Path, metavar="PICTURE", help="the portrait (the built-in one)")
     parser.add_argument("--driving", type=Path, metavar="VIDEO", help="whose face moves it (the built-in demo)")
     _add_weights(parser)
-    parser.add_argument("--device", choices=DEVICES, default="auto", help="where the networks run")
+    parser.add_argument("--device", choices=get_args(Device), default="auto", help="where the networks run")
     parser.add_argument(
         "--frames", type=_positive, metavar="N", help="that each way of running draws (100, 3 on a CPU; fewer if quick)"
     )
@@ -221,8 +221,12 @@ def _add_weights(parser: argparse.ArgumentParser) -> None:
 
 def _add_animator(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--animator", choices=ANIMATORS, default=Settings.animator, help="what draws the portrait")
-    parser.add_argument("--precision", choices=PRECISIONS, default=Settings.precision, help="of LivePortrait's numbers")
-    parser.add_argument("--backend", choices=BACKENDS, default=Settings.backend, help="how LivePortrait's networks run")
+    parser.add_argument(
+        "--precision", choices=get_args(Precision), default=Settings.precision, help="of LivePortrait's numbers"
+    )
+    parser.add_argument(
+        "--backend", choices=get_args(BackendName), default=Settings.backend, help="how LivePortrait's networks run"
+    )
     _add_weights(parser)
     parser.add_argument("--size", type=_size, default=Settings.size, help="side of the animated picture in pixels")
 

@@ -8,7 +8,8 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 
-from pipeline.core.animator import AnimateOptions, Picture
+from pipeline.core.animator import Picture
+from pipeline.core.options import AnimateOptions
 from pipeline.doctor import cameras, virtual_camera
 from pipeline.files.animate import read_source
 from pipeline.imaging.source_picture import BUILTIN

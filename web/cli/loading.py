@@ -10,7 +10,8 @@ from typing import Any
 
 import cv2
 
-from pipeline.core.animator import AnimateOptions, Animator
+from pipeline.core.animator import Animator
+from pipeline.core.options import AnimateOptions
 from pipeline.load import AnimatorError, Loaded, load_animator
 from pipeline.models.face_models import FaceModels, face_models
 from web.cli.console import bar

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from pipeline.core.choices import BackendName, Precision
 from realtime.webrtc.settings import MediaSettings
 
 if TYPE_CHECKING:
-    from pipeline.liveportrait.backends.registry import BackendName
-    from pipeline.load import AnimatorName, Precision
+    from pipeline.load import AnimatorName
 
 
 Driver = Literal["browser", "whip"]  # whip: streams, too

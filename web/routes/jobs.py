@@ -11,7 +11,8 @@ import cv2
 from fastapi import APIRouter, FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 
-from pipeline.core.animator import AnimateOptions, Picture
+from pipeline.core.animator import Picture
+from pipeline.core.options import AnimateOptions
 from pipeline.files.animate import VIDEO_SUFFIXES
 from web.core.settings import Settings
 from web.services.engine import Engine

@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse, Response
 
-from pipeline.core.animator import OptionError
+from pipeline.core.options import OptionError
 from pipeline.imaging.source_picture import MAX_BYTES, NotAPicture, PortraitError, TooLarge
 from realtime.session import Session
 from realtime.sessions import Sessions, SessionsFull, UnknownSession

@@ -17,7 +17,8 @@ from tempfile import TemporaryDirectory
 
 import cv2
 
-from pipeline.core.animator import AnimateOptions, Animator, Cue, Portrait
+from pipeline.core.animator import Animator, Cue, Portrait
+from pipeline.core.options import AnimateOptions
 from pipeline.files.animate import read_source
 from pipeline.files.idle_clip import TooSlow, write_idle_loop
 from pipeline.imaging.source_picture import read_picture

@@ -63,7 +63,7 @@ class Plain:
             raw: RawMotion = self._networks.motion(pictures)
             return RawMotion(*(value.float() for value in raw))
 
-    def source(self, feature: Tensor, keypoints: Tensor) -> PreparedSource:
+    def prepare_source(self, feature: Tensor, keypoints: Tensor) -> PreparedSource:
         """Nothing beyond what it is made of."""
         return PreparedSource(feature, keypoints)
 
@@ -125,7 +125,7 @@ class CapturingBackend:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self.name, self.device, self.dtype = backend.name, backend.device, backend.dtype
-        self.warm_up, self.appearance, self.source = backend.warm_up, backend.appearance, backend.source
+        self.warm_up, self.appearance, self.prepare_source = backend.warm_up, backend.appearance, backend.prepare_source
         self.motion = backend.motion
         self._shown: list[Tensor] = []
         self._waits = True

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
 
 import torch
 
@@ -15,6 +14,7 @@ from pipeline.bench.compare.footage import Clip, KnownFootage
 from pipeline.bench.compare.inputs import Inputs, disk_sizes, load_from
 from pipeline.bench.known_driver import picture_and_face
 from pipeline.core.animator import Picture
+from pipeline.core.choices import Device
 from pipeline.face.face import Face
 from pipeline.imaging.source_picture import choose_face, default_portrait, read_picture
 from pipeline.liveportrait.animator import LivePortrait
@@ -29,7 +29,7 @@ DEMO_FPS = 10  # its twelve seconds are then read in one
 READERS = ("av", "ai_edge_litert")  # packages that read videos and find faces
 
 
-def chosen_device(name: Literal["auto", "cuda", "cpu"]) -> torch.device:
+def chosen_device(name: Device) -> torch.device:
     """CompareError where there is none of this name."""
     if name == "cuda" and not torch.cuda.is_available():
         raise CompareError(

@@ -189,11 +189,11 @@ class Runner:
         if self.setup.caches_source:
             return portrait
         pixels, backend = self._animator.pixels, self._animator.backend
-        view = pixels.views(
+        view = pixels.upload_crops(
             [CropRequest(portrait.picture, None, face_box(mesh_outline(portrait.face), SOURCE).matrix())]
         )
         with torch.inference_mode():
-            motion = decode(RawMotion.unpacked(pixels.numbers(backend.motion(view).packed())()))
+            motion = decode(RawMotion.unpacked(pixels.download(backend.motion(view).packed())()))
             feature = backend.appearance(view)
             return replace(portrait, feature=feature, motion=motion, keypoints=motion.transformed())
 

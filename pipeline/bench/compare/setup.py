@@ -11,9 +11,9 @@ import torch
 
 from pipeline.bench.memory import keeping_memory
 from pipeline.bench.roofline import tf32
+from pipeline.core.choices import BackendName
+from pipeline.core.choices import Precision as Asked
 from pipeline.liveportrait.backends.ops.weight_only import Kind
-from pipeline.liveportrait.backends.registry import BackendName
-from pipeline.load import Precision as Asked
 from pipeline.load import choose_dtype
 
 Precision = Literal["fp32", "bf16", "fp16"]

@@ -81,7 +81,7 @@ class Compiled:
         return RawMotion.unpacked(torch.cat(parts))
 
     @torch.inference_mode()
-    def source(self, feature: Tensor, keypoints: Tensor) -> PreparedSource:
+    def prepare_source(self, feature: Tensor, keypoints: Tensor) -> PreparedSource:
         """With all that the warping network can know before it sees a driver."""
         return CompiledSource(feature, keypoints, self._warping.prepare(feature, keypoints))
 
@@ -124,7 +124,7 @@ class Compiled:
 
     def _blank(self) -> CompiledSource:
         feature = torch.zeros(1, 32, 16, 64, 64, device=self.device)
-        return cast(CompiledSource, self.source(feature, torch.zeros(1, 21, 3, device=self.device)))
+        return cast(CompiledSource, self.prepare_source(feature, torch.zeros(1, 21, 3, device=self.device)))
 
 
 def _exact_warping(network: WarpingNetwork, device: torch.device) -> ExactWarping:

@@ -27,7 +27,7 @@ class Eager:
         """One frame of nothing: the first one chooses and loads kernels."""
         points = torch.zeros(1, 21, 3, device=self.device)
         self.motion(torch.zeros(1, 3, 256, 256, device=self.device))
-        self.draw([self.source(torch.zeros(1, 32, 16, 64, 64, device=self.device), points)], points)
+        self.draw([self.prepare_source(torch.zeros(1, 32, 16, 64, 64, device=self.device), points)], points)
         progress(1, 1)
 
     @torch.inference_mode()
@@ -42,7 +42,7 @@ class Eager:
         raw: RawMotion = self._networks.motion(pictures)
         return raw
 
-    def source(self, feature: Tensor, keypoints: Tensor) -> PreparedSource:
+    def prepare_source(self, feature: Tensor, keypoints: Tensor) -> PreparedSource:
         """Nothing beyond what it is made of."""
         return PreparedSource(feature, keypoints)
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import Literal
 
 import torch
 
+from pipeline.core.choices import BackendName
 from pipeline.liveportrait.backend import Backend
 from pipeline.liveportrait.checkpoint import Networks
-
-BackendName = Literal["compiled", "eager", "onnx", "pruned", "quantized", "tensorrt"]
 
 Build = Callable[[Networks, torch.dtype], Backend]
 

@@ -68,7 +68,7 @@ class RuntimeBackend(ABC):
         """As the protocol says."""
         return RawMotion(**self._run("motion", picture=pictures))
 
-    def source(self, feature: Tensor, keypoints: Tensor) -> PreparedSource:
+    def prepare_source(self, feature: Tensor, keypoints: Tensor) -> PreparedSource:
         """Nothing beyond what it is made of."""
         return PreparedSource(feature, keypoints)
 

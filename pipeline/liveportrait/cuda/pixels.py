@@ -85,21 +85,21 @@ class CudaPixels:
         self._constants: weakref.WeakKeyDictionary[Paster | badge.Label, Tensor] = weakref.WeakKeyDictionary()
         self._calls = itertools.count(1)
 
-    def views(self, views: Sequence[CropRequest]) -> Tensor:
+    def upload_crops(self, requests: Sequence[CropRequest]) -> Tensor:
         """As the protocol says; takes the planes where there are any."""
-        pixels = [view.picture if view.planes is None else view.planes for view in views]
-        starts = _starts([len(views) * VIEW.itemsize, *(each.nbytes for each in pixels)])
-        table = np.array([_row(view, start) for view, start in zip(views, starts[1:-1], strict=True)], VIEW)
+        pixels = [view.picture if view.planes is None else view.planes for view in requests]
+        starts = _starts([len(requests) * VIEW.itemsize, *(each.nbytes for each in pixels)])
+        table = np.array([_row(view, start) for view, start in zip(requests, starts[1:-1], strict=True)], VIEW)
         slot = self._views.take(starts[-1])
         slot.upload([table, *pixels], starts[:-1])
         side = CROP_SIZE // 2
-        inputs = torch.empty(len(views), 3, side, side, device=self._gpu.device)
-        grid = (side // BLOCK[0], side // BLOCK[1], len(views))
+        inputs = torch.empty(len(requests), 3, side, side, device=self._gpu.device)
+        grid = (side // BLOCK[0], side // BLOCK[1], len(requests))
         self._gpu.launch("views", grid, [slot.device.data_ptr(), inputs.data_ptr()])
         slot.release()
         return inputs
 
-    def numbers(self, values: Tensor) -> Callable[[], Tensor]:
+    def download(self, values: Tensor) -> Callable[[], Tensor]:
         """As the protocol says."""
         values = values.contiguous()
         slot = self._numbers.take(values.nbytes)
@@ -107,7 +107,7 @@ class CudaPixels:
         read = slot.download(values.nbytes)
         return lambda: torch.from_numpy(read()).view(values.dtype).reshape(values.shape)
 
-    def pictures(
+    def compose(
         self, crops: Tensor, finishes: Sequence[Finish], layout: Layout
     ) -> Callable[[], list[Picture | Planes]]:
         """As the protocol says."""

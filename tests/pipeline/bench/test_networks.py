@@ -198,7 +198,7 @@ def test_a_slowed_backend_shows_slower(scene, clock):
 def test_a_backends_source_is_made_once(scene):
     backend = quick()
     made = []
-    backend.source = lambda *given: made.append(given) or Eager.source(backend, *given)
+    backend.prepare_source = lambda *given: made.append(given) or Eager.prepare_source(backend, *given)
     side_by_side([ours(backend, 0.0)], scene, CPU, 3, nothing)
     assert len(made) == 1
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.core.animator import AnimateOptions, OptionError
+from pipeline.core.options import AnimateOptions, OptionError
 from pipeline.meshwarp.animator import MeshWarp
 
 OPTIONS = AnimateOptions()

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.core.animator import AnimateOptions, Cue, Motion, Portrait
+from pipeline.core.animator import Cue, Motion, Portrait
+from pipeline.core.options import AnimateOptions
 from pipeline.driving.driver_state import DriverState
 from pipeline.driving.idle import BLINK_SLOT_SECONDS, idle
 from pipeline.face import groups

@@ -4,7 +4,7 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.core.animator import AnimateOptions
+from pipeline.core.options import AnimateOptions
 from pipeline.files.animate import Player, animate, read_source
 from pipeline.files.video import VideoError, VideoReader
 from pipeline.imaging.source_picture import NotAPicture, PortraitError

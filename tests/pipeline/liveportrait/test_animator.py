@@ -10,7 +10,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="LivePortrait needs PyTorch")
 
-from pipeline.core.animator import AnimateOptions, Cue, DrivingFrame, Idle, Reference  # noqa: E402
+from pipeline.core.animator import Cue, DrivingFrame, Idle, Reference  # noqa: E402
+from pipeline.core.options import AnimateOptions  # noqa: E402
 from pipeline.imaging.source_picture import Unsuitable  # noqa: E402
 from pipeline.liveportrait.animator import LivePortrait, NotANumber  # noqa: E402
 from pipeline.liveportrait.backends.registry import builder  # noqa: E402

@@ -28,27 +28,29 @@ def halves():
 
 
 def finished(crop, finish, layout="rgb"):
-    [picture] = HOST.pictures(crop, [finish], layout)()
+    [picture] = HOST.compose(crop, [finish], layout)()
     return picture
 
 
 def test_a_view_is_the_mean_of_four_pixels_of_the_crop():
     picture = np.zeros((512, 512, 3), np.uint8)
     picture[2, 4:6], picture[3, 4:6] = (10, 20, 30), (20, 40, 60)
-    views = HOST.views([CropRequest(picture, None, np.eye(3))])
+    views = HOST.upload_crops([CropRequest(picture, None, np.eye(3))])
     assert views.shape == (1, 3, 256, 256) and views.dtype == torch.float32
     assert views[0, :, 1, 2].tolist() == pytest.approx([15 / 255, 30 / 255, 45 / 255])
     assert views[0, :, 1, 3].tolist() == [0, 0, 0]
 
 
 def test_outside_the_picture_a_view_is_black():
-    [view] = HOST.views([CropRequest(np.full((101, 99, 3), 255, np.uint8), None, Box(np.zeros(2), 100.0).matrix())])
+    [view] = HOST.upload_crops(
+        [CropRequest(np.full((101, 99, 3), 255, np.uint8), None, Box(np.zeros(2), 100.0).matrix())]
+    )
     assert (view[:, :125, :125] == 0).all() and (view[:, 129:, 129:] == 1).all()
 
 
 def test_numbers_are_not_those_of_the_next_call():
     values = torch.arange(6.0).reshape(2, 3)
-    read = HOST.numbers(values)
+    read = HOST.download(values)
     values.zero_()
     assert read().tolist() == [[0, 1, 2], [3, 4, 5]]
 
@@ -86,6 +88,6 @@ def test_planes_are_those_of_opencv_without_an_odd_edge(height, width):
 def test_a_crop_without_numbers_is_an_error_when_it_is_asked_for(value):
     crop = flat(0.0, 0.0, 0.0).clone()
     crop[0, 2, 511, 511] = value
-    read = HOST.pictures(crop, [ALONE], "rgb")
+    read = HOST.compose(crop, [ALONE], "rgb")
     with pytest.raises(NotANumber, match=r"run\.py weights verify"):
         read()

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.core.animator import AnimateOptions, Cue, DrivingFrame, Idle, Motion
+from pipeline.core.animator import Cue, DrivingFrame, Idle, Motion
+from pipeline.core.options import AnimateOptions
 from pipeline.face.face import Face
 from pipeline.face.find import find_faces
 from pipeline.face.pose import HeadPose, rotation_from_euler

@@ -7,7 +7,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from pipeline.core.animator import AnimateOptions, Cue, Idle, Motion, Portrait, Reference
+from pipeline.core.animator import Cue, Idle, Motion, Portrait, Reference
+from pipeline.core.options import AnimateOptions
 from pipeline.face import groups
 from pipeline.face.face import Face
 from pipeline.meshwarp import motion_transfer

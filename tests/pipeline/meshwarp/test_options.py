@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.core.animator import KEY_COLOUR, AnimateOptions, Cue, Motion, Portrait, Reference
+from pipeline.core.animator import Cue, Motion, Portrait, Reference
+from pipeline.core.options import KEY_COLOUR, AnimateOptions
 from pipeline.face.pose import euler
 from pipeline.meshwarp.animator import MeshWarp
 from pipeline.meshwarp.motion_transfer import Rest, aim

@@ -3,7 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.core.animator import AnimateOptions, Cue
+from pipeline.core.animator import Cue
+from pipeline.core.options import AnimateOptions
 from realtime.driver.effects import FADE_SECONDS, CrossFade, mixed
 from tests.support.fakes import FakeAnimator, portrait
 

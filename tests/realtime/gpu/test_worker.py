@@ -9,7 +9,8 @@ from contextlib import closing, contextmanager
 import numpy as np
 import pytest
 
-from pipeline.core.animator import AnimateOptions, Cue, DrivingFrame, Motion, Portrait, Reference
+from pipeline.core.animator import Cue, DrivingFrame, Motion, Portrait, Reference
+from pipeline.core.options import AnimateOptions
 from realtime.gpu.batching import MOST
 from realtime.gpu.worker import HOST, DeviceMemory, Worker, WorkerClosed
 from tests.support.faces import make_face
@@ -61,7 +62,7 @@ class Fake:
         self.execute(lambda: self.threads.add(threading.get_ident()))
         return portrait(int(picture[0, 0, 0]))
 
-    def compose(self, cue):
+    def drive(self, cue):
         return cue
 
     def start_motion(self, frames):

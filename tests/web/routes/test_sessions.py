@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
-from pipeline.core.animator import AnimateOptions
+from pipeline.core.options import AnimateOptions
 from pipeline.imaging.source_picture import MAX_BYTES
 from realtime.sessions import Sessions
 from tests.support.fakes import offer_of

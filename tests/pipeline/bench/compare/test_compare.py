@@ -61,7 +61,7 @@ class Worked:
     def __init__(self, backend, setup, clock, calls):
         self.inside, self.setup, self.clock, self.calls = backend, setup, clock, calls
         self.name, self.device, self.dtype = backend.name, backend.device, backend.dtype
-        self.source, self.warm_up = backend.source, backend.warm_up
+        self.prepare_source, self.warm_up = backend.prepare_source, backend.warm_up
 
     def appearance(self, picture):
         self.calls["appearance"] += 1

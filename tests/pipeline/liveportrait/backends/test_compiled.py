@@ -57,8 +57,8 @@ def compiled(stand_in_networks):
 def test_it_draws_what_the_plain_networks_draw(eager, compiled):
     feature, points = portrait(eager, 0)
     driven = moved(points, 1)
-    expected = eager.draw([eager.source(feature, points)], driven)
-    found = compiled.draw([compiled.source(feature, points)], driven)
+    expected = eager.draw([eager.prepare_source(feature, points)], driven)
+    found = compiled.draw([compiled.prepare_source(feature, points)], driven)
     assert (found - expected).abs().max() < 1e-4
     pictures = torch.rand(2, 3, 256, 256)
     assert torch.allclose(compiled.motion(pictures).packed(), eager.motion(pictures).packed(), atol=1e-4)
@@ -112,7 +112,7 @@ def gpu(stand_in_networks):
 
 
 def sources(backend, reference, count) -> list[PreparedSource]:
-    return [backend.source(*portrait(reference, seed)) for seed in range(count)]
+    return [backend.prepare_source(*portrait(reference, seed)) for seed in range(count)]
 
 
 @pytest.mark.gpu

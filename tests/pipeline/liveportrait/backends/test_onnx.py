@@ -222,7 +222,7 @@ def test_the_backend_is_its_networks(small, kept):
         assert torch.allclose(torch.cat(features), forms["appearance"](picture), atol=1e-6)
         for found, expected in zip(backend.motion(picture), forms["motion"](picture), strict=True):
             assert torch.allclose(found, expected, atol=1e-6)
-        sources = [backend.source(f, p[None]) for f, p in zip(features, points, strict=True)]
+        sources = [backend.prepare_source(f, p[None]) for f, p in zip(features, points, strict=True)]
         drawn = backend.draw(sources, driven)
         expected = forms["generator"](forms["warping"](torch.cat(features), driven, points))
     assert drawn.shape == (2, 3, 16, 16)
@@ -299,7 +299,7 @@ def test_whole_networks_on_a_gpu(stand_in_networks, tmp_path, dtype, error):
     assert (backend.appearance(picture[:1]) - features[0]).abs().max() < error * features[0].abs().max()
     for found, expected in zip(backend.motion(picture), eager.motion(picture), strict=True):
         assert (found - expected).abs().max() < error * expected.abs().max()
-    sources = [eager.source(f, p[None]) for f, p in zip(features, points, strict=True)]
+    sources = [eager.prepare_source(f, p[None]) for f, p in zip(features, points, strict=True)]
     driven = points + torch.randn_like(points) * 0.05
     drawn, expected = backend.draw(sources, driven).float(), eager.draw(sources, driven)
     assert (drawn - expected).square().mean() < 10 ** (-4.0)

@@ -131,5 +131,5 @@ def test_the_whole_networks(stand_in_networks, device, dtype, motion_error):
     picture = picture.to(backend.device)
     assert (backend.motion(picture).packed().cpu() - expected).abs().max() <= motion_error
     points = torch.zeros(1, 21, 3, device=backend.device)
-    drawn = backend.draw([backend.source(backend.appearance(picture), points)], points)
+    drawn = backend.draw([backend.prepare_source(backend.appearance(picture), points)], points)
     assert drawn.shape == (1, 3, 512, 512) and drawn.dtype == dtype and 0.05 < drawn.float().std() < 0.5

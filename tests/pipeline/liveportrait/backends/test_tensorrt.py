@@ -217,6 +217,6 @@ def test_whole_networks_on_a_gpu(stand_in_networks, tmp_path):
     fast = TensorRT(folded(stand_in_networks), device, torch.float16, tmp_path)
     eager = Eager(folded(stand_in_networks), device, torch.float32)
     picture, points = torch.rand(1, 3, 256, 256, device=device), torch.rand(1, 21, 3, device=device) - 0.5
-    sources, driven = [eager.source(eager.appearance(picture), points)], points + 0.05
+    sources, driven = [eager.prepare_source(eager.appearance(picture), points)], points + 0.05
     drawn, expected = fast.draw(sources, driven).float(), eager.draw(sources, driven)
     assert (drawn - expected).square().mean() < 10 ** (-4.0)

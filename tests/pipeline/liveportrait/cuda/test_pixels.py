@@ -121,17 +121,17 @@ def test_views_are_those_of_the_host(gpu, picture):
         CropRequest(picture(241, 319), None, turned.matrix()),
         CropRequest(picture(240, 320), None, outside.matrix()),
     ]
-    found = CudaPixels(gpu).views(views)
+    found = CudaPixels(gpu).upload_crops(views)
     gpu.finish()
-    assert (found - HOST.views(views)).abs().max() <= 1.001 * LEVEL
+    assert (found - HOST.upload_crops(views)).abs().max() <= 1.001 * LEVEL
 
 
 def test_planes_give_what_the_picture_gives(gpu):
     planes = to_planes(noise(240, 320))
     view = CropRequest(to_picture(planes), planes, FACE.matrix())
-    found = CudaPixels(gpu).views([view])
+    found = CudaPixels(gpu).upload_crops([view])
     gpu.finish()
-    assert (found - HOST.views([view])).abs().max() <= 1.001 * LEVEL
+    assert (found - HOST.upload_crops([view])).abs().max() <= 1.001 * LEVEL
 
 
 def test_every_colour_of_the_planes_is_opencvs(pixels):
@@ -139,17 +139,17 @@ def test_every_colour_of_the_planes_is_opencvs(pixels):
     blue, red = np.meshgrid(np.arange(256, dtype=np.uint8), np.arange(256, dtype=np.uint8))
     luma = np.random.default_rng(0).integers(0, 256, (256, 256), dtype=np.uint8).repeat(2, 0).repeat(2, 1)
     planes = np.concatenate((luma.reshape(-1), blue.reshape(-1), red.reshape(-1))).reshape(768, 512)
-    [found] = pixels.views([CropRequest(to_picture(planes), planes, np.eye(3))])
+    [found] = pixels.upload_crops([CropRequest(to_picture(planes), planes, np.eye(3))])
     assert (found.permute(1, 2, 0) * 255).round().byte().numpy().tolist() == to_picture(planes)[::2, ::2].tolist()
 
 
 def test_views_of_several_calls_do_not_mix(gpu):
     pixels = CudaPixels(gpu)
     calls = [[CropRequest(smooth(120, 160, seed), None, FACE.matrix())] for seed in range(5)]
-    found = [pixels.views(views) for views in calls]
+    found = [pixels.upload_crops(views) for views in calls]
     gpu.finish()
     for views, view in zip(calls, found, strict=True):
-        assert (view - HOST.views(views)).abs().max() <= 1.001 * LEVEL
+        assert (view - HOST.upload_crops(views)).abs().max() <= 1.001 * LEVEL
 
 
 # Numbers
@@ -161,7 +161,7 @@ def test_numbers_of_several_calls_do_not_mix(gpu):
     reads = []
     for new in source:
         gpu.compute.add(lambda new=new: values.copy_(new))
-        reads.append(pixels.numbers(values))
+        reads.append(pixels.download(values))
     for index in (4, 1, 0, 3, 2):
         assert torch.equal(reads[index](), source[index])
     assert torch.equal(reads[0](), source[0])
@@ -179,8 +179,8 @@ def test_pictures_are_those_of_the_host(gpu, layout):
         alone(64),
     ]
     drawn = crops(4)
-    found = CudaPixels(gpu).pictures(drawn, finishes, layout)()
-    expected = HOST.pictures(drawn, finishes, layout)()
+    found = CudaPixels(gpu).compose(drawn, finishes, layout)()
+    expected = HOST.compose(drawn, finishes, layout)()
     assert all(difference(*pair) <= 1 for pair in zip(found, expected, strict=True))
 
 
@@ -189,7 +189,7 @@ def test_pictures_are_those_of_the_host(gpu, layout):
 def test_a_crop_alone_of_any_size(pixels, size, layout):
     drawn = torch.from_numpy(noise(512, 512)).permute(2, 0, 1)[None] / 255
     finish = alone(size, mirror=True, badge=True)
-    assert difference(pixels.pictures(drawn, [finish], layout)()[0], HOST.pictures(drawn, [finish], layout)()[0]) <= 1
+    assert difference(pixels.compose(drawn, [finish], layout)()[0], HOST.compose(drawn, [finish], layout)()[0]) <= 1
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
@@ -197,20 +197,20 @@ def test_a_crop_alone_of_any_size(pixels, size, layout):
 def test_crops_of_every_type_and_order_are_exact(pixels, dtype, memory):
     drawn = crops(2).to(dtype).to(memory_format=memory)
     drawn[0, 0, 0, :4] = torch.tensor([1e-7, 6e-8, -1e-7, 65504.0], dtype=dtype)
-    found, expected = (each.pictures(drawn, [alone()] * 2, "rgb")() for each in (pixels, HOST))
+    found, expected = (each.compose(drawn, [alone()] * 2, "rgb")() for each in (pixels, HOST))
     assert np.array_equal(found, expected)
 
 
 def test_the_mask_is_the_hosts(pixels):
     """White into black: what is seen is the mask itself."""
     black = Paster(np.zeros((512, 512, 3), np.uint8), np.eye(3), "cpu")
-    [found] = pixels.pictures(torch.ones(1, 3, 512, 512), [Finish(black, 512, False, False)], "rgb")()
+    [found] = pixels.compose(torch.ones(1, 3, 512, 512), [Finish(black, 512, False, False)], "rgb")()
     assert np.array_equal(found[..., 0], feather_mask()[0, 0].numpy())
 
 
 def test_a_portrait_is_untouched_outside_its_crop(pixels):
     pasted = paster()
-    [found] = pixels.pictures(crops(), [Finish(pasted, 512, False, False)], "rgb")()
+    [found] = pixels.compose(crops(), [Finish(pasted, 512, False, False)], "rgb")()
     outside = pasted.mask[0, 0].numpy() == 0
     assert np.array_equal(found[outside], pasted.picture[outside]) and outside.any()
 
@@ -222,9 +222,9 @@ def test_pictures_of_several_calls_do_not_mix(gpu):
     reads = []
     for source, finish in zip(sources, finishes, strict=True):
         gpu.compute.add(lambda source=source: drawn.copy_(source[None]))
-        reads.append(pixels.pictures(drawn, finish, "rgb"))
+        reads.append(pixels.compose(drawn, finish, "rgb"))
     for index in (2, 0, 3, 1):
-        [found], [expected] = reads[index](), HOST.pictures(sources[index][None], finishes[index], "rgb")()
+        [found], [expected] = reads[index](), HOST.compose(sources[index][None], finishes[index], "rgb")()
         assert difference(found, expected) <= 1
 
 
@@ -232,9 +232,9 @@ def test_portraits_of_several_calls_do_not_mix(gpu):
     """Each call brings two portraits, which go up by the same ring as the calls' own tables."""
     pixels, drawn = CudaPixels(gpu), crops(2)
     calls = [[Finish(paster(96 + 8 * i, 120, FACE), 512, False, True) for i in (2 * k, 2 * k + 1)] for k in range(3)]
-    reads = [pixels.pictures(drawn, finishes, "rgb") for finishes in calls]
+    reads = [pixels.compose(drawn, finishes, "rgb") for finishes in calls]
     for finishes, read in zip(calls, reads, strict=True):
-        expected = HOST.pictures(drawn, finishes, "rgb")()
+        expected = HOST.compose(drawn, finishes, "rgb")()
         assert all(difference(*pair) <= 1 for pair in zip(read(), expected, strict=True))
 
 
@@ -243,7 +243,7 @@ def test_portraits_of_several_calls_do_not_mix(gpu):
 def test_a_crop_without_numbers_is_an_error_of_its_own_call_only(pixels, value, dtype):
     bad, finish = crops(2).to(dtype), [alone(64), alone(64)]
     bad[1, 2, 511, 510] = value
-    reads = [pixels.pictures(each, finish, "rgb") for each in (crops(2), bad, crops(2), crops(2))]
+    reads = [pixels.compose(each, finish, "rgb") for each in (crops(2), bad, crops(2), crops(2))]
     with pytest.raises(NotANumber, match=r"run\.py weights verify"):
         reads[1]()
     assert all(len(read()) == 2 for read in (reads[0], reads[2], reads[3]))
@@ -252,9 +252,9 @@ def test_a_crop_without_numbers_is_an_error_of_its_own_call_only(pixels, value, 
 def test_portraits_are_sent_once_and_forgotten_with_their_paster(pixels):
     pasted = paster()
     finish, gone = Finish(pasted, 512, False, True), weakref.ref(pasted)
-    first = pixels.pictures(crops(), [finish], "rgb")()[0]
+    first = pixels.compose(crops(), [finish], "rgb")()[0]
     kept = pixels._constants[pasted]
-    assert np.array_equal(pixels.pictures(crops(), [finish], "rgb")()[0], first)
+    assert np.array_equal(pixels.compose(crops(), [finish], "rgb")()[0], first)
     assert pixels._constants[pasted] is kept
     del pasted, finish
     gc.collect()
@@ -266,9 +266,9 @@ def test_buffers_are_allocated_once(library):
     pixels, finishes = CudaPixels(gpu), [alone(128, badge=True)]
     views, drawn, allocated = [CropRequest(smooth(64, 64), None, np.eye(3))], crops(), []
     for _ in range(4):
-        pixels.views(views)
-        pixels.numbers(torch.zeros(328))()
-        pixels.pictures(drawn, finishes, "i420")()
+        pixels.upload_crops(views)
+        pixels.download(torch.zeros(328))()
+        pixels.compose(drawn, finishes, "i420")()
         allocated.append(gpu.allocated)
     assert allocated[1:] == [8 * GROWTH] * 3
 
@@ -303,7 +303,7 @@ def cuda_pixels():
 def test_views_on_a_gpu_are_those_of_the_host(cuda_pixels):
     planes = to_planes(noise(720, 1280))
     views = [CropRequest(to_picture(planes), planes, FACE.matrix()), CropRequest(noise(241, 319), None, FACE.matrix())]
-    assert (cuda_pixels.views(views).cpu() - HOST.views(views)).abs().max() <= 2.001 * LEVEL
+    assert (cuda_pixels.upload_crops(views).cpu() - HOST.upload_crops(views)).abs().max() <= 2.001 * LEVEL
 
 
 @pytest.mark.gpu
@@ -312,8 +312,8 @@ def test_views_on_a_gpu_are_those_of_the_host(cuda_pixels):
 def test_pictures_on_a_gpu_are_those_of_the_host(cuda_pixels, dtype, layout):
     finishes = [Finish(paster(), 512, True, True), *(alone(size, badge=True) for size in (512, 300, 640))]
     drawn = crops(4).to(dtype)
-    found = cuda_pixels.pictures(drawn.cuda(), finishes, layout)()
-    expected = HOST.pictures(drawn, finishes, layout)()
+    found = cuda_pixels.compose(drawn.cuda(), finishes, layout)()
+    expected = HOST.compose(drawn, finishes, layout)()
     assert all(difference(*pair) <= 2 for pair in zip(found, expected, strict=True))
 
 
@@ -327,10 +327,10 @@ def test_results_on_a_gpu_do_not_change_with_the_next_call(cuda_pixels):
             reads, numbers = [], []
             for source in sources:
                 drawn.copy_(source[None])
-                reads.append(cuda_pixels.pictures(drawn, [alone()], "rgb"))
-                numbers.append(cuda_pixels.numbers(drawn[0, 0, 0, :328]))
+                reads.append(cuda_pixels.compose(drawn, [alone()], "rgb"))
+                numbers.append(cuda_pixels.download(drawn[0, 0, 0, :328]))
         for source, read, number in zip(sources.cpu(), reads, numbers, strict=True):
-            assert np.array_equal(read()[0], HOST.pictures(source[None], [alone()], "rgb")()[0])
+            assert np.array_equal(read()[0], HOST.compose(source[None], [alone()], "rgb")()[0])
             assert torch.equal(number(), source[0, 0, :328])
 
 
@@ -339,9 +339,9 @@ def test_ten_thousand_transfers_take_no_more_memory(cuda_pixels):
     views, drawn = [CropRequest(smooth(480, 640), None, FACE.matrix())], crops().cuda()
     finishes, sizes = [Finish(paster(), 512, True, True)], []
     for index in range(10_000):
-        cuda_pixels.views(views)
-        cuda_pixels.numbers(drawn[0, 0, 0])()
-        cuda_pixels.pictures(drawn, finishes, "i420")()
+        cuda_pixels.upload_crops(views)
+        cuda_pixels.download(drawn[0, 0, 0])()
+        cuda_pixels.compose(drawn, finishes, "i420")()
         if index % 1000 == 999:
             sizes.append((torch.cuda.memory_allocated(), torch.cuda.memory_reserved()))
     assert all(before == after for before, after in pairwise(sizes[1:]))

@@ -20,6 +20,7 @@ INSTALL = "python -m pip install -r requirements.txt"
 SYSTEM_LIBRARIES = "sudo apt-get install libgl1 libglib2.0-0"  # what opencv-python takes from the system
 MODULES = {
     "opencv-python": "cv2",
+    "huggingface-hub": "huggingface_hub",
     "pillow": "PIL",
     "prometheus-client": "prometheus_client",
     "ai-edge-litert": "ai_edge_litert.interpreter",

@@ -1,21 +1,17 @@
-"""LivePortrait's checkpoints: which files of the model hub they are, and how they reach the user's disk, verified.
+"""LivePortrait's checkpoints: which files of the model hub they are, and how they are downloaded and verified.
 
-Without PyTorch: whether the files are there is asked at every start.
+Imports neither PyTorch nor the hub's client at the top: every start asks whether the files are there.
 """
 
 from __future__ import annotations
 
-import http.client
 import os
 import shutil
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from email.message import Message
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
 from pipeline.models.store import (
     DownloadProgress,
@@ -28,12 +24,7 @@ from pipeline.models.store import (
 )
 
 REPOSITORY: Final = "KwaiVGI/LivePortrait"
-HUB: Final = "https://huggingface.co"  # HF_ENDPOINT names another, as for the hub's own tools
-REVISION: Final = "main"  # what is fetched is pinned by sha256
-ATTEMPTS: Final = 5  # in a row that bring nothing new
-PAUSE = 1.0  # seconds after the first of them, longer after each
-SECONDS: Final = 30.0  # without a byte
-CHUNK: Final = 1 << 20
+REVISION: Final = "main"  # the sha256 of each file pins what is accepted
 
 
 @dataclass(frozen=True)
@@ -199,107 +190,89 @@ def _length(path: Path) -> int:
 
 
 class _Meter:
-    """Progress over several files."""
+    """Reports the bytes of several downloads as one; takes the place of the hub client's progress bars."""
 
-    def __init__(self, total: int, tell: DownloadProgress) -> None:
-        self.total, self._tell, self._done = total, tell, 0
+    def __init__(self, total: int, progress: DownloadProgress) -> None:
+        self._total, self._progress = total, progress
+        self._before = self._done = 0  # bytes of finished files, of all files
 
-    def add(self, count: int) -> None:
+    def bar(self, initial: int = 0, **_: Any) -> AbstractContextManager[_Meter]:
+        """Begin a file of which `initial` bytes are here; the hub's client calls this as a tqdm class."""
+        self._done = self._before + initial
+        return nullcontext(self)
+
+    def update(self, count: int) -> None:
+        """Report `count` more bytes."""
         self._done += count
-        self._tell(self._done, max(self.total, self._done))
+        self._progress(self._done, max(self._total, self._done))
 
-
-class _Broken(Exception):
-    """The connection failed; what has come so far is kept."""
-
-
-class _Redirect(urllib.request.HTTPRedirectHandler):
-    """Keeps the sha256 that the hub tells before it sends the client to where the bytes are."""
-
-    sha256: str | None = None
-
-    def redirect_request(
-        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
-    ) -> urllib.request.Request | None:
-        self.sha256 = _named_sha256(headers) or self.sha256
-        return super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]
-
-
-def _named_sha256(headers: Message) -> str | None:
-    """The ETag of a large file on the hub is its sha256."""
-    tag = (headers.get("X-Linked-ETag") or headers.get("ETag") or "").strip('"')
-    return tag if len(tag) == 64 else None
+    def end(self, size: int) -> None:
+        """Count a file of `size` bytes as finished, also where none of it was downloaded now."""
+        if self._done != self._before + size:
+            self.update(self._before + size - self._done)
+        self._before = self._done
 
 
 def _fetch(file: HubFile, path: Path, meter: _Meter) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = _part(path)
-    meter.add(_length(part))
-    told = _download(file, part, meter)
-    expected, found = file.sha256 or told, digest(part)
+    expected, found = _download(file, part, meter), digest(part)
     if expected not in (None, found):
         part.unlink()
         raise WeightsError(
-            f"{file.path} arrived with the sha256 {found}, expected {expected}; nothing of it was kept. Try again; "
-            "where that does not help, something between here and the hub changes files, or it has a newer version."
+            f"{file.path} arrived with the sha256 {found}, expected {expected}, and was removed. Try again; if it "
+            "stays so, a proxy changes the file, or the hub has a newer version: then update this program."
         )
     part.replace(path)
+    meter.end(_length(path))
 
 
 def _download(file: HubFile, part: Path, meter: _Meter) -> str | None:
-    """All of the file, in as many connections as it takes; the sha256 that the hub told, if it did."""
-    attempts, before = 0, _length(part)
-    while True:
-        try:
-            return _receive(file, part, meter)
-        except _Broken as error:
-            attempts = attempts + 1 if _length(part) <= before else 0
-            before = _length(part)
-            if attempts >= ATTEMPTS:
-                raise WeightsError(_unreachable(file, str(error))) from error
-            time.sleep(PAUSE * attempts)
+    """Complete `part` and return the sha256 that it should have, None if unknown."""
+    from huggingface_hub import constants, try_to_load_from_cache
+    from huggingface_hub.errors import HTTPError
+
+    constants.HF_HUB_DISABLE_TELEMETRY = True  # its user agent would name more than this client
+    cached = try_to_load_from_cache(REPOSITORY, file.path, revision=REVISION)
+    if isinstance(cached, str) and file_state(Path(cached), file.sha256) == "present":
+        shutil.copyfile(cached, part)
+        return file.sha256
+    try:
+        stated = _receive(file, part, meter)
+    except (HTTPError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the disk's, which the caller explains
+        raise WeightsError(_unreachable(file, error)) from error
+    return file.sha256 or stated
 
 
 def _receive(file: HubFile, part: Path, meter: _Meter) -> str | None:
-    """One connection's worth, appended to what is there. _Broken where it ends too early."""
-    start, redirect = _length(part), _Redirect()
-    if file.size is not None and start == file.size:
-        return None
-    url = f"{os.environ.get('HF_ENDPOINT') or HUB}/{REPOSITORY}/resolve/{REVISION}/{file.path}"
-    headers = {"User-Agent": "webcam-puppeteer"} | ({"Range": f"bytes={start}-"} if start else {})
-    request = urllib.request.Request(url, headers=headers)
-    try:
-        with urllib.request.build_opener(redirect).open(request, timeout=SECONDS) as response:
-            resumed = response.status == http.HTTPStatus.PARTIAL_CONTENT
-            _store(response, part, start if resumed else 0, meter)
-            return redirect.sha256 or _named_sha256(response.headers)
-    except urllib.error.HTTPError as error:
-        if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            part.unlink()  # there is more of it than of the file: it is of another one
-        elif error.code < 500 and error.code not in (408, 429):
-            raise WeightsError(_unreachable(file, f"the hub answers {error.code} {error.reason}")) from error
-        raise _Broken(f"the hub answers {error.code} {error.reason}") from error
-    except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
-        raise _Broken(str(getattr(error, "reason", error))) from error
+    """Append the rest of a file to `part` and return the sha256 that the hub states, None if it does not.
+
+    `hf_hub_download` would throw away what has arrived when the program ends; `http_get` below it can continue.
+    """
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.file_download import http_get
+
+    url = hf_hub_url(REPOSITORY, file.path, revision=REVISION)
+    stated = get_hf_file_metadata(url, token=False, retry_on_errors=True)
+    size = stated.size or file.size
+    with part.open("ab") as stored:
+        if size is not None and stored.tell() > size:
+            stored.truncate(0)  # it belongs to another file
+        start = stored.seek(0, os.SEEK_END)
+        http_get(url, stored, resume_size=start, expected_size=size, tqdm_class=meter.bar)
+    return stated.etag if len(stated.etag or "") == 64 else None  # the ETag of a large file is its sha256
 
 
-def _store(response: Any, part: Path, start: int, meter: _Meter) -> None:
-    left = int(response.headers.get("Content-Length") or 0)
-    meter.add(start - _length(part))  # negative where the hub begins again
-    with part.open("r+b" if part.exists() else "wb") as stored:
-        stored.seek(start)
-        stored.truncate()
-        while chunk := response.read(CHUNK):
-            stored.write(chunk)
-            meter.add(len(chunk))
-            left -= len(chunk)
-    if left > 0:
-        raise _Broken("the connection ended too early")
-
-
-def _unreachable(file: HubFile, reason: str) -> str:
+def _unreachable(file: HubFile, error: Exception) -> str:
+    reason = str(error)
+    if isinstance(error, ConnectionError):  # the client's offline mode
+        reason = "HF_HUB_OFFLINE is set; unset it to download"
+    elif (response := getattr(error, "response", None)) is not None:
+        reason = f"the hub answers {response.status_code} {response.reason_phrase}"
     return (
-        f"{file.path} could not be fetched from {REPOSITORY} ({reason}). Start again to go on where it ended; "
-        f"or, where there is a network, download the files of that repository on Hugging Face and put them into "
-        f"{weights_folder()}, under their paths there, or name their folder with --weights."
+        f"{file.path} could not be fetched from {REPOSITORY} ({reason}). Run the command again to continue where it "
+        "stopped, or download the files of that repository with a browser and put them into "
+        f"{weights_folder()} under the same paths, or name their folder with --weights."
     )

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
+import subprocess
+import sys
 import threading
+import time
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from huggingface_hub import constants
 
 from pipeline.models import liveportrait_hub
 from pipeline.models.liveportrait_hub import ANIMALS, HUMAN, HubFile, WeightSet
 from pipeline.models.store import WeightsError
 
+ROOT = Path(__file__).parents[3]
 FIRST, SECOND = bytes(range(256)) * 400, b"second" * 1000
 
 
@@ -37,12 +44,19 @@ def files():
 class Hub(BaseHTTPRequestHandler):
     """Sends clients on to where the bytes are, as the real one; `server.plan` says what goes wrong, one by one."""
 
+    def do_HEAD(self):
+        self._answer()
+
     def do_GET(self):
-        server = self.server
         if self.path.startswith("/bytes/"):
-            self._send(server.content[self.path.removeprefix("/bytes/")])
-            return
-        server.asked.append((self.path, self.headers.get("Range")))
+            self._send(self.server.content[self.path.removeprefix("/bytes/")])
+        else:
+            self.server.asked.append((self.path, self.headers.get("Range")))
+            self._answer()
+
+    def _answer(self):
+        server = self.server
+        server.seen.append((self.path, dict(self.headers)))
         name = self.path.removeprefix("/KwaiVGI/LivePortrait/resolve/main/")
         if name not in server.content:
             self.send_error(404)
@@ -50,16 +64,14 @@ class Hub(BaseHTTPRequestHandler):
             self.send_error(server.plan.pop(0))
         else:
             self.send_response(302)
-            self.send_header("Location", f"/bytes/{name}")
+            self.send_header("Location", f"http://localhost:{server.server_address[1]}/bytes/{name}")  # another host
             self.send_header("X-Linked-ETag", f'"{server.tag or digest(server.content[name])}"')
+            self.send_header("X-Linked-Size", str(len(server.content[name])))
             self.send_header("Content-Length", "0")
             self.end_headers()
 
     def _send(self, data):
         start = int((self.headers.get("Range") or "bytes=0-")[6:-1])
-        if start >= len(data):
-            self.send_error(416)
-            return
         ranged = bool(start) and self.server.ranges
         part = data[start:] if ranged else data
         self.send_response(206 if ranged else 200)
@@ -76,23 +88,43 @@ class Hub(BaseHTTPRequestHandler):
 def server(tmp_path, monkeypatch):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     server.content = {"set/a/first.pth": FIRST, "set/b/second.pth": SECOND}
-    server.plan, server.asked, server.ranges, server.tag = [], [], True, None
+    server.plan, server.asked, server.seen, server.ranges, server.tag = [], [], [], True, None
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_address[1]}")
+    use(monkeypatch, f"http://127.0.0.1:{server.server_address[1]}")
     monkeypatch.setenv("PUPPET_CACHE", str(tmp_path))
-    monkeypatch.setattr(liveportrait_hub, "PAUSE", 0.0)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1024)
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)  # the client's pauses between attempts
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def use(monkeypatch, endpoint):
+    """Send the client to another hub; it reads HF_ENDPOINT only when it is imported."""
+    monkeypatch.setattr(constants, "ENDPOINT", endpoint)
+    template = constants.HUGGINGFACE_CO_URL_TEMPLATE.partition("/{")
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", f"{endpoint}/{{{template[2]}")
 
 
 def contents():
     folder = liveportrait_hub.weights_folder()
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def fill_client_cache(name, data):
+    folder = Path(constants.HF_HUB_CACHE) / "models--KwaiVGI--LivePortrait"
+    path = folder / "snapshots" / "1" / name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(data)
+    (folder / "refs").mkdir()
+    (folder / "refs" / "main").write_text("1")
 
 
 def test_fetches_both_files_with_progress(server, files):
@@ -111,8 +143,9 @@ def test_goes_on_where_it_was_cut_off(server, files):
     server.plan = [0.5, 0.5]
     files.fetch()
     assert contents() == server.content
-    half = len(FIRST) // 2
-    assert [asked for _, asked in server.asked] == [None, f"bytes={half}-", f"bytes={half + half // 2}-", None]
+    half = len(FIRST) // 2 // 1024 * 1024  # whole chunks are kept
+    more = half + (len(FIRST) - half) // 2 // 1024 * 1024
+    assert [asked for _, asked in server.asked] == [None, f"bytes={half}-", f"bytes={more}-", None]
 
 
 def test_goes_on_after_a_restart(server, files):
@@ -163,15 +196,53 @@ def test_a_file_without_a_known_hash_is_checked_against_the_hubs(server, files):
     assert animals.fetch()[0].state == "present"
 
 
+def test_a_copy_in_the_clients_own_cache_is_taken(server, files):
+    fill_client_cache("set/a/first.pth", FIRST)
+    seen = []
+    files.fetch(lambda done, total: seen.append(done))
+    assert contents() == server.content and seen[-1] == len(FIRST) + len(SECOND)
+    assert [name.rpartition("/")[2] for name, _ in server.asked] == ["second.pth"]
+
+
+def test_a_wrong_copy_in_the_clients_own_cache_is_not_taken(server, files):
+    fill_client_cache("set/a/first.pth", SECOND)
+    files.fetch()
+    assert contents() == server.content
+
+
+def test_offline_mode_asks_nobody(server, files, monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(WeightsError, match=r"first\.pth could not .*HF_HUB_OFFLINE is set; unset it to download"):
+        files.fetch()
+    assert server.seen == []
+
+
+def test_a_gated_repository(server, files):
+    server.plan = [401]
+    with pytest.raises(WeightsError, match=r"the hub answers 401 Unauthorized.*with a browser"):
+        files.fetch()
+
+
+def test_the_command_says_one_sentence_and_asks_for_nothing_else(server, tmp_path):
+    server.content = {file.path: b"wrong" for file in HUMAN.files}
+    environment = {**os.environ, "HF_ENDPOINT": constants.ENDPOINT, "HF_HOME": str(tmp_path / "home"), "HF_TOKEN": "x"}
+    command = [sys.executable, "run.py", "weights", "fetch", "liveportrait"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    [sentence] = [line for line in done.stderr.splitlines() if "arrived with the sha256" in line]
+    assert done.returncode == 1 and sentence.startswith(HUMAN.files[0].path) and "Traceback" not in done.stderr
+    assert {path for path, _ in server.seen} == {f"/KwaiVGI/LivePortrait/resolve/main/{HUMAN.files[0].path}"}
+    assert not any(word in str(server.seen).lower() for word in ("authorization", "torch"))
+
+
 def test_not_on_the_hub(server, files):
     del server.content["set/a/first.pth"]
     with pytest.raises(WeightsError, match=r"first\.pth could not be fetched .*the hub answers 404"):
         files.fetch()
-    assert len(server.asked) == 1
+    assert len(server.seen) == 1
 
 
-def test_offline_says_what_to_do(server, files, monkeypatch, tmp_path):
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
+def test_without_a_network_it_says_what_to_do(server, files, monkeypatch, tmp_path):
+    use(monkeypatch, "http://127.0.0.1:1")
     with pytest.raises(WeightsError) as error:
         files.fetch()
     for words in ("set/a/first.pth", "KwaiVGI/LivePortrait", str(tmp_path), "--weights", "refused"):

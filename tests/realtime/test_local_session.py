@@ -25,6 +25,7 @@ from realtime.webrtc.settings import MediaSettings
 from tests.support.clips import gradient, write_clip
 from tests.support.fakes import AT_REST, FakeAnimator, FakeTracker, number_of, numbered, portrait
 from tests.support.virtual_cameras import installed
+from tests.support.waiting import PATIENCE
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 RED, GREEN, CAMERA = (200, 60, 60), (60, 200, 60), (60, 60, 200)
@@ -58,7 +59,7 @@ class Collecting:
     def wait(self, done: Callable[[list[Any]], Any]) -> None:
         with self._news:
             start = len(self.shown)
-            assert self._news.wait_for(lambda: done(self.shown[start:]), 20), self.shown[-5:]
+            assert self._news.wait_for(lambda: done(self.shown[start:]), PATIENCE), self.shown[-5:]
 
 
 class Webcam:

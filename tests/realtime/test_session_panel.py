@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from itertools import pairwise
 from typing import Any
@@ -19,9 +18,8 @@ def test_a_frozen_portrait_holds_its_look_and_takes_options() -> None:
     async def scene(sessions: Sessions, peer: FakePeer, session: Session) -> tuple[Any, ...]:
         await peer.number()
         reply = json.loads(await peer.ask('{"type": "freeze", "on": true}'))
-        await asyncio.sleep(0.2)
-        while not peer.pictures.empty():
-            peer.pictures.get_nowait()
+        for _ in range(10):  # that were on their way
+            await peer.picture()
         held = {number_of(await peer.picture()) for _ in range(10)}
         frozen = session.stats()["frozen"]
         session.set_portrait(portrait(RED))

@@ -13,6 +13,8 @@ import pyvirtualcam
 from numpy.typing import NDArray
 from pyvirtualcam.util import decode_fourcc
 
+from tests.support.waiting import PATIENCE
+
 Sent = NDArray[np.uint8]
 
 
@@ -45,7 +47,7 @@ class Recording:
             self.times.append(time.monotonic())
             self._news.notify_all()
 
-    def wait(self, done: Callable[[list[Sent]], Any], seconds: float = 20.0) -> None:
+    def wait(self, done: Callable[[list[Sent]], Any], seconds: float = PATIENCE) -> None:
         """Until `done` says so of the pictures."""
         with self._news:
             assert self._news.wait_for(lambda: done(self.pictures), seconds), f"{len(self.pictures)} pictures came"

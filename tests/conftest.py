@@ -1,4 +1,4 @@
-"""What several tests need: the face models (fetched once, then cached), the built-in portrait, and a browser."""
+"""Shared fixtures: the face models (fetched once, then cached), the built-in portrait and a browser."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Tests that are marked for a GPU run where there is one."""
+    """Skip tests marked `gpu` if there is no CUDA device."""
     if item.get_closest_marker("gpu") and not _has_cuda():
         pytest.skip("there is no CUDA device here")
 
@@ -41,7 +41,7 @@ def models() -> FaceModels:
 
 @pytest.fixture(scope="session")
 def stand_in_networks() -> Networks:
-    """LivePortrait's networks in full size, of seed 0, float32. The vectors' test folds them."""
+    """Return full-size LivePortrait networks with stand-in weights of seed 0, float32; the vectors' test folds them."""
     from tests.support.stand_in_weights import stand_in_networks
 
     return stand_in_networks(0)
@@ -49,7 +49,7 @@ def stand_in_networks() -> Networks:
 
 @pytest.fixture(scope="session")
 def astronaut() -> NDArray[np.uint8]:
-    """(512, 512, 3) RGB: a face of some 92 pixels, looking at the camera, smiling."""
+    """Return (512, 512, 3) RGB, read-only: a smiling face about 92 pixels wide that looks at the camera."""
     path = Path(__file__).parent.parent / "pipeline" / "assets" / "astronaut.jpg"
     picture = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
     picture.flags.writeable = False
@@ -66,7 +66,7 @@ def playwright() -> Iterator[Playwright]:
 
 @pytest.fixture(scope="session")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the browsers' webcam shows, over and over."""
+    """Render the clip that the browsers' fake webcam loops."""
     from pipeline.files.demo_clip import write_demo
 
     path = tmp_path_factory.mktemp("webcam") / "driver.mjpeg"
@@ -84,7 +84,7 @@ def context(playwright: Playwright, clip: Path) -> Iterator[BrowserContext]:
 
 @pytest.fixture
 def page(context: BrowserContext, server: Server) -> Iterator[Page]:
-    """The page of the module's server, freshly opened; it must ask nobody else and complain about nothing."""
+    """Open the page of the module's server; fail if it contacts another host or throws an error."""
     from tests.support.browser import opened, settle
 
     hosts, complaints = set(), []

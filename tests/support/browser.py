@@ -1,4 +1,4 @@
-"""A real server in a process of its own, and a real Chromium with a fake webcam: nothing leaves 127.0.0.1."""
+"""A real server in its own process and a real Chromium with a fake webcam; nothing leaves 127.0.0.1."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ serve(Settings(**settings), lambda done, total: None)
 
 
 class Server:
-    """The program, serving on a free port of loopback until stopped."""
+    """The program, serving on a free loopback port until `stop`."""
 
     def __init__(self, max_sessions: int = Settings.max_sessions, before: str = "", **settings: Any) -> None:
-        """`before` is Python that its process runs first."""
+        """Start the server; its process runs the Python code `before` first."""
         code = before + SERVE.format(port=0, max_sessions=max_sessions, settings=settings)
         self._process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
@@ -53,7 +53,7 @@ class Server:
         return int(httpx.get(f"{self.url}/health").json()["sessions"])
 
     def stop(self, timeout: float = 20) -> int:
-        """Ctrl-C; the exit code."""
+        """Interrupt the server as Ctrl-C does; return its exit code."""
         self._process.send_signal(signal.SIGINT)
         try:
             return self._process.wait(timeout)
@@ -66,12 +66,12 @@ class Server:
 
 @contextmanager
 def chromium(playwright: Playwright, *flags: str, dark: bool = False, phone: bool = False) -> Iterator[BrowserContext]:
-    """A browser with an empty profile."""
+    """Start a browser with an empty profile."""
     with TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         context = playwright.chromium.launch_persistent_context(
             profile,
             executable_path=CHROMIUM,
-            headless=False,  # the flags say how
+            headless=False,  # the flags choose the headless mode
             args=["--no-sandbox", *FLAGS, *flags],
             viewport={"width": 390, "height": 844} if phone else {"width": 1366, "height": 768},
             color_scheme="dark" if dark else "light",
@@ -83,7 +83,7 @@ def chromium(playwright: Playwright, *flags: str, dark: bool = False, phone: boo
 
 
 def webcam(clip: Path) -> tuple[str, ...]:
-    """Flags for a webcam that shows a clip, over and over, and for a user who allows it."""
+    """Return Chromium's flags for a webcam that loops a clip and for a user who allows its use."""
     return (
         "--use-fake-device-for-media-stream",
         "--use-fake-ui-for-media-stream",
@@ -92,14 +92,14 @@ def webcam(clip: Path) -> tuple[str, ...]:
 
 
 def opened(page: Page, url: str) -> Page:
-    """The page, ready to be used."""
+    """Load the URL and return the page once its script is ready."""
     page.goto(url)
     page.wait_for_function("window.puppet")
     return page
 
 
 def wait_for(page: Page, state: str, seconds: float = 20) -> str:
-    """The words of the status once it has this state; a failure says what it said instead."""
+    """Wait for this state and return the status text; fail with the actual status if it does not come."""
     try:
         page.wait_for_selector(f'#status[data-state="{state}"]', timeout=seconds * 1000)
     except Exception:
@@ -108,7 +108,7 @@ def wait_for(page: Page, state: str, seconds: float = 20) -> str:
 
 
 def settle(server: Server, count: int = 0, seconds: float = 6) -> None:
-    """Wait until the server has so many sessions."""
+    """Wait until the server has `count` sessions."""
     end = time.monotonic() + seconds
     while server.sessions != count and time.monotonic() < end:
         time.sleep(0.05)
@@ -132,7 +132,7 @@ GRAB = """async ([count, pause]) => {
 
 
 def grab(page: Page, count: int = 1, pause: int = 0) -> list[tuple[Picture, Picture]]:
-    """What the camera and the animated video show, `count` times with `pause` ms between."""
+    """Return (camera, animated) pictures of the page, `count` times with `pause` ms in between."""
     return [(_decode(camera), _decode(animated)) for camera, animated in page.evaluate(GRAB, [count, pause])]
 
 

@@ -1,4 +1,4 @@
-"""Small video files for tests, drawn and written with PyAV alone."""
+"""Write small video files for tests, with PyAV alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MILLISECOND = Fraction(1, 1000)
 
 
 def gradient(width: int, height: int, level: int) -> Picture:
-    """A picture whose red grows to the right, green grows downwards and blue is `level`: no turn leaves it the same."""
+    """Return a picture that no rotation leaves the same: red grows to the right, green downwards, blue is `level`."""
     picture = np.empty((height, width, 3), np.uint8)
     picture[..., 0] = np.linspace(0, 255, width)
     picture[..., 1] = np.linspace(0, 255, height)[:, None]
@@ -35,7 +35,7 @@ def write_clip(
     pixels: str = "yuv420p",
     **options: str,
 ) -> Path:
-    """Write pictures at `times` (milliseconds; without: evenly at `rate`), with a tone where `audio` names a codec."""
+    """Write pictures at `times` in ms (default: evenly at `rate`), with a tone if `audio` names a codec."""
     with av.open(str(path), "w") as container:
         video = container.add_stream(codec, rate=rate, options=options)
         video.pix_fmt = pixels
@@ -67,7 +67,7 @@ def _tone(samples: int) -> Iterable[av.AudioFrame]:
 
 
 def damage(path: Path, start: float, end: float) -> None:
-    """Overwrite the bytes of a file from a share of its length to another."""
+    """Overwrite a file's bytes between two positions, given as shares of its length."""
     data = bytearray(path.read_bytes())
     low, high = int(len(data) * start), int(len(data) * end)
     data[low:high] = np.random.default_rng(1).bytes(high - low)

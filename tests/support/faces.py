@@ -1,4 +1,4 @@
-"""Faces made of numbers: the canonical face with a pose and a look, for tests that need no picture."""
+"""Synthetic faces: the canonical face with a pose and expression, for tests that need no picture."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def make_face(
     jaw: float = 0.0,
     blink: float = 0.0,
 ) -> Face:
-    """Angles in degrees, `x` and `y` pixels off (256, 256), `scale` pixels per cm, `jaw` cm open, `blink` 0..1 shut."""
+    """Make a face: degrees, `x`, `y` pixels from (256, 256), `scale` pixels per cm, `jaw` cm open, `blink` 0..1."""
     shape = np.concatenate([VERTICES, np.zeros((10, 3), np.float32)])
     lower_lip = [*groups.LIPS_INNER_LOWER, *groups.LIPS_SEMI_INNER_LOWER, *groups.LIPS_OUTER_LOWER, groups.CHIN]
     shape[lower_lip, 1] += jaw

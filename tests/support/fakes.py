@@ -1,4 +1,4 @@
-"""Stand-ins for the slow parts, and a peer. Pictures carry a number, so that a test can tell which frame it sees."""
+"""Fakes of the slow parts, and a peer. Pictures carry a number, so that a test knows which frame it sees."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ BITS = 8
 MARK = SIZE // BITS
 LOOPBACK = MediaSettings(strict=True)
 FACE = make_face()
-AT_REST = 0  # the number of a portrait that nobody drives
+AT_REST = 0  # the number on a portrait that nobody drives
 
 
 def numbered(
     number: int, width: int = SIZE, height: int = SIZE, colour: tuple[int, int, int] = (90, 90, 90)
 ) -> Picture:
-    """A picture whose top row of blocks spells `number`, 0..255, in black and white that any codec keeps."""
+    """Draw a picture whose top row of blocks encodes `number`, 0..255, in black and white that any codec keeps."""
     picture = np.full((height, width, 3), colour, np.uint8)
     for bit in range(BITS):
         picture[:MARK, bit * MARK : (bit + 1) * MARK] = 255 if number >> bit & 1 else 0
@@ -44,13 +44,13 @@ def numbered(
 
 
 def number_of(picture: Picture) -> int:
-    """The number that `numbered` wrote."""
+    """Read the number that `numbered` wrote."""
     middle = picture[MARK // 2, MARK // 2 : SIZE : MARK].mean(-1)
     return sum(1 << bit for bit in range(BITS) if middle[bit] > 127)
 
 
 def in_order(numbers: Iterable[int]) -> bool:
-    """Whether each number of a NumberedCamera is the same as the one before it, or a later one."""
+    """Return whether the numbers of a NumberedCamera never step back."""
     return all((after - before) % 255 < 128 for before, after in pairwise(numbers))
 
 
@@ -59,7 +59,7 @@ def portrait(colour: tuple[int, int, int] = (90, 90, 90)) -> Portrait:
 
 
 class FakeTracker:
-    """Sees a face in every picture but those of number 0; its score carries the number."""
+    """Finds a face in every picture except those with number 0; the face's score carries the number."""
 
     faces = 1
 
@@ -69,7 +69,7 @@ class FakeTracker:
 
 
 class FakeAnimator:
-    """Shows the number of the driver's frame on the portrait's colour; the portrait at rest shows 0."""
+    """Draws the number of the driver's frame on the portrait's colour; a portrait at rest shows 0."""
 
     name = "fake"
     supports: frozenset[str] = frozenset()
@@ -97,7 +97,7 @@ class FakeAnimator:
 
 
 class NumberedCamera(MediaStreamTrack):
-    """A driver at 30 fps whose frames count 1..255 and again; with `number` set it stays there."""
+    """A driver's camera at 30 fps whose frames count from 1 to 255 in a loop; a set `number` is sent all the time."""
 
     kind = "video"
 
@@ -120,7 +120,7 @@ class NumberedCamera(MediaStreamTrack):
 
 
 class FakePeer:
-    """A browser's end of a connection, on loopback only."""
+    """The browser's side of a connection, on loopback only."""
 
     def __init__(
         self,
@@ -131,7 +131,7 @@ class FakePeer:
     ) -> None:
         self.camera = camera or NumberedCamera()
         self.pictures: asyncio.Queue[Picture] = asyncio.Queue()
-        self.timestamps: list[int] = []  # RTP's, of the pictures that came
+        self.timestamps: list[int] = []  # RTP timestamps of the received pictures
         self.messages: asyncio.Queue[str] = asyncio.Queue()
         self._settings = settings
         self._codec = codec
@@ -158,11 +158,11 @@ class FakePeer:
         await self.connection.setRemoteDescription(RTCSessionDescription(sdp=answer, type="answer"))
 
     async def picture(self) -> Picture:
-        """The next picture that comes."""
+        """Wait for the next picture."""
         return await asyncio.wait_for(self.pictures.get(), PATIENCE)
 
     async def number(self, *expected: int) -> int:
-        """Wait for a picture with one of the expected numbers; without any, for one that is driven."""
+        """Wait for a picture with one of the expected numbers, or for any driven one if none are given."""
         async with asyncio.timeout(PATIENCE):
             while True:
                 number = number_of(await self.picture())
@@ -193,7 +193,7 @@ class FakePeer:
 
 
 async def offer_of(codec: str = "H264") -> str:
-    """The offer of a peer that is gone."""
+    """Return an offer of a peer that no longer exists."""
     peer = FakePeer(codec=codec)
     try:
         return await peer.offer()

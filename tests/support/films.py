@@ -1,4 +1,4 @@
-"""Recordings for tests: pictures and sound to record, and what is read back."""
+"""Pictures and sound to record in tests, and the recording read back."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FRAME = RATE // 50
 
 
 def piece(level: float, samples: int = FRAME, layout: str = "stereo", rate: int = RATE) -> av.AudioFrame:
-    """As Opus decoders give it: interleaved, 16 bits."""
+    """Return audio as Opus decoders do: interleaved, 16 bits."""
     channels = 2 if layout == "stereo" else 1
     frame = av.AudioFrame.from_ndarray(np.full((1, samples * channels), round(level * 32768), np.int16), "s16", layout)
     frame.sample_rate = rate
@@ -30,7 +30,7 @@ def piece(level: float, samples: int = FRAME, layout: str = "stereo", rate: int 
 
 
 def shown(level: int, at: float, side: int = SIDE, driver: av.VideoFrame | None = None) -> ShownPicture:
-    """A gray picture."""
+    """Return a gray picture shown `at` seconds."""
     return ShownPicture(to_planes(np.full((side, side, 3), level, np.uint8)), 100 + at, driver)
 
 
@@ -39,7 +39,7 @@ def heard(level: float, at: float) -> Heard:
 
 
 def performance(seconds: int) -> Iterator[ShownPicture | Heard]:
-    """30 pictures and 50 pieces of sound a second; each second begins with a flash and a click of 20 ms."""
+    """Yield 30 pictures and 50 audio frames per second; each second starts with a flash and a click of 20 ms."""
     for n in range(seconds * 150):
         if n % 5 == 0:
             yield shown(230 if n % 150 == 0 else 40, n / 150)
@@ -48,7 +48,7 @@ def performance(seconds: int) -> Iterator[ShownPicture | Heard]:
 
 
 def record(path: Path, items: Iterable[ShownPicture | Heard], **options: Any) -> dict[str, Any]:
-    """Hand in all items, as fast as they are taken, and finish. The last report."""
+    """Record all items as fast as the recorder takes them; return the last report."""
 
     async def run() -> dict[str, Any]:
         recorder = Recorder(path, **{"room": lambda: None} | options)
@@ -69,11 +69,11 @@ def record(path: Path, items: Iterable[ShownPicture | Heard], **options: Any) ->
 
 @dataclass
 class Film:
-    """What is in a file."""
+    """The content of a recording."""
 
     pictures: list[np.ndarray]
     times: list[float]
-    sound: np.ndarray  # the left ear's samples
+    sound: np.ndarray  # samples of the left channel
     sound_begin: float
     comment: str
 

@@ -1,4 +1,4 @@
-"""A GPU that this processor plays: the real kernels, compiled as C++, on streams that wait for nothing but events."""
+"""A GPU simulated on the CPU: the real kernels, compiled as C++, on streams that wait only for events."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.liveportrait.cuda.pixels import KERNELS
 
 
 def compiled(folder):
-    """The kernels as a library of this processor."""
+    """Compile the kernels for the CPU and load them."""
     library, source = folder / "kernels.so", Path(__file__).with_name("host_kernels.cpp")
     options = ["-std=c++17", "-O2", "-shared", "-fPIC", f"-I{KERNELS.parent}"]
     subprocess.run(["g++", *options, str(source), "-o", str(library)], check=True)
@@ -21,7 +21,7 @@ def compiled(folder):
 
 
 class HostEvent:
-    """A place in a stream's queue."""
+    """A position in a stream's queue."""
 
     def __init__(self):
         self.stream, self.place = None, 0
@@ -32,7 +32,7 @@ class HostEvent:
 
 
 class HostStream:
-    """Does what is queued as late as events allow, or, if `eager`, as early."""
+    """Runs queued work as late as events allow, or at once if `eager`."""
 
     def __init__(self, eager):
         self._eager, self._queue, self._done = eager, [], 0
@@ -56,7 +56,7 @@ class HostStream:
 
 
 class HostGpu:
-    """`eager` names the streams that are."""
+    """A simulated GPU; `eager` names the streams that run work at once."""
 
     device = torch.device("cpu")
 
@@ -84,7 +84,7 @@ class HostGpu:
         self.compute.add(lambda: run(*((ctypes.c_int64 * len(value))(*value) for value in values)))
 
     def finish(self):
-        """Do all that is queued."""
+        """Run all queued work."""
         for stream in (self.compute, self.copy_out):
             event = HostEvent()
             stream.record(event)

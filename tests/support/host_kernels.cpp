@@ -1,4 +1,4 @@
-// pipeline/liveportrait/cuda/pixels.cu as plain C++: each thread of a launch after the other.
+// Compiles pipeline/liveportrait/cuda/pixels.cu as plain C++; the threads of a launch run one after another.
 
 #include <cmath>
 #include <cstring>

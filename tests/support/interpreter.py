@@ -1,4 +1,4 @@
-"""Triton's interpreter, which runs kernels on the CPU."""
+"""Run tests with Triton's interpreter, which executes kernels on the CPU."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from pathlib import Path
 
 
 def check_interpreted(file: str, count: int) -> None:
-    """The tests of `file` with "interpreted" in their names pass, so many. Triton decides when it is imported what it
-    does, so they run in a process of their own."""
+    """Assert that the `count` tests of `file` with "interpreted" in their names pass.
+
+    They run in their own process, because Triton reads its mode when it is imported.
+    """
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "interpreted", file]
     root = Path(__file__).parents[2]
     done = subprocess.run(command, cwd=root, env=os.environ | {"TRITON_INTERPRET": "1"}, capture_output=True, text=True)

@@ -1,8 +1,8 @@
-"""Stand-in weights for LivePortrait: drawn, the same on every machine, and such that all activations stay of order one.
+"""Stand-in weights for LivePortrait: random, identical on every machine, with activations of order one.
 
-    python -m tests.support.stand_in_weights --seed 0 FOLDER
+    python -m tests.support.stand_in_weights [--seed 0] FOLDER
 
-writes them in the official file layout. A value is a sum of four uniform 16-bit integers, scaled to mean 0 and
+writes them in the official file layout. Each value is the sum of four uniform 16-bit integers, scaled to mean 0 and
 variance 1, from the stream PCG64(SeedSequence([seed, crc32("network/key")])).
 """
 
@@ -20,7 +20,7 @@ from pipeline.liveportrait.checkpoint import FILES, CheckpointPart, Networks
 from pipeline.liveportrait.networks.layers import SpectralConv2d
 from pipeline.liveportrait.networks.motion_extractor import GlobalResponseNorm
 
-SEEDS = {  # the names that seed a network's tensors, by field of Networks
+SEEDS = {  # field of Networks -> the name that seeds its tensors
     "appearance": "appearance_feature_extractor",
     "motion": "motion_extractor",
     "warping": "warping_module",
@@ -45,7 +45,7 @@ GAINS = {
     "lip": {r"mlp\.6": 0.05},
     "eye": {r"mlp\.10": 0.05},
 }
-BIASES = {  # (mean, scale) other than (0, 0.1)
+BIASES = {  # (mean, scale) where it is not (0, 0.1)
     "motion": {r"fc_scale": (1.3, 0.05), r"fc_": (0.0, 0.02)},
     "stitching": {r"mlp\.6": (0.0, 0.01)},
     "lip": {r"mlp\.6": (0.0, 0.01)},
@@ -55,7 +55,7 @@ NORMS = (nn.BatchNorm2d, nn.BatchNorm3d, nn.LayerNorm)
 
 
 def draw(seed: int, name: str, count: int) -> np.ndarray:
-    """`count` float64 values of mean 0 and variance 1."""
+    """Return `count` float64 values of mean 0 and variance 1."""
     raw = np.random.PCG64(np.random.SeedSequence([seed, zlib.crc32(name.encode())])).random_raw(count)
     lanes = np.uint64(0x0000FFFF0000FFFF)
     pairs = (raw & lanes) + ((raw >> np.uint64(16)) & lanes)
@@ -64,7 +64,7 @@ def draw(seed: int, name: str, count: int) -> np.ndarray:
 
 
 def stand_in(part: CheckpointPart, seed: int) -> dict[str, Tensor]:
-    """The official state dict of one network, filled."""
+    """Return the official state dict of one network, filled with stand-in values."""
     with torch.device("meta"):
         network = part.build()
     state = {}
@@ -84,7 +84,7 @@ def stand_in(part: CheckpointPart, seed: int) -> dict[str, Tensor]:
 
 
 def stand_in_networks(seed: int) -> Networks:
-    """All networks, not folded."""
+    """Return all networks with stand-in weights, not folded."""
     fields = {}
     for part in (part for parts in FILES.values() for part in parts):
         with torch.device("meta"):
@@ -95,7 +95,7 @@ def stand_in_networks(seed: int) -> Networks:
 
 
 def _distribution(field: str, name: str, module: nn.Module, leaf: str, tensor: Tensor) -> tuple[float, float]:
-    """Mean and scale of one tensor."""
+    """Return the mean and scale of one tensor."""
     fixed = {"running_mean": (0.0, 0.1), "running_var": (1.0, 0.2), "beta": (0.0, 0.1), "gamma": (0.0, 0.3)}
     if leaf in fixed and isinstance(module, (*NORMS, GlobalResponseNorm)):
         return fixed[leaf]
@@ -119,7 +119,7 @@ def _singular_vectors(weight: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def stand_in_files(seed: int, names: Iterable[str] = tuple(FILES)) -> Iterator[tuple[str, dict]]:
-    """Checkpoints as the official files have them: path below the folder, content."""
+    """Yield the official checkpoints as (path in the folder, content)."""
     for name in names:
         parts = FILES[name]
         states = {part: stand_in(part, seed) for part in parts}

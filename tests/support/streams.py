@@ -1,4 +1,4 @@
-"""A foreign WHIP client: FFmpeg's own muxer, as PyAV carries it, in a process of its own: it holds Python's lock."""
+"""A foreign WHIP client: PyAV's FFmpeg muxer, in its own process because it holds Python's lock."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RATE = 30
 
 @contextlib.contextmanager
 def streaming(url: str, clip: Path, folder: Path, **options: str) -> Iterator[subprocess.Popen[str]]:
-    """Send a clip to a WHIP endpoint over and over, in real time, from when it is connected to the end of the block."""
+    """Connect to a WHIP endpoint and send a clip in a loop, in real time, until the end of the block."""
     words = [f"{name}={value}" for name, value in (certificate(folder) | options).items()]
     command = [sys.executable, "-m", "tests.support.streams", url, str(clip), *words]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
@@ -42,7 +42,7 @@ def streaming(url: str, clip: Path, folder: Path, **options: str) -> Iterator[su
 
 
 def certificate(folder: Path) -> dict[str, str]:
-    """FFmpeg's options for a certificate as aiortc wants it; the one that FFmpeg makes itself is of another kind."""
+    """Return FFmpeg's options for a certificate that aiortc accepts; FFmpeg itself makes one of another kind."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "puppet test")])
     now, day = datetime.datetime.now(datetime.UTC), datetime.timedelta(1)
@@ -55,10 +55,10 @@ def certificate(folder: Path) -> dict[str, str]:
 
 
 def stream(url: str, clip: Path, options: dict[str, str]) -> None:
-    """Send until it is interrupted; says "connected" when it is."""
+    """Send until interrupted; print "connected" once connected."""
     with av.open(str(clip)) as file:
         pictures = [frame.reformat(format="yuv420p") for frame in file.decode(video=0)]
-    stopping = threading.Event()  # an interrupt that PyAV's callbacks meet would be lost
+    stopping = threading.Event()  # KeyboardInterrupt inside a PyAV callback would be lost
     signal.signal(signal.SIGINT, lambda *_: stopping.set())
     with av.open(url, "w", format="whip", options=options) as container:
         video = container.add_stream("libx264", rate=RATE, options={"preset": "ultrafast", "tune": "zerolatency"})

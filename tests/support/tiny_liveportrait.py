@@ -1,6 +1,6 @@
-"""LivePortrait's networks made so small that a picture shows what reached them, in milliseconds.
+"""Tiny LivePortrait networks that run in milliseconds and draw what reached them.
 
-The crop that they draw is of one colour: 0.5 plus the mean shift of the keypoints along x, y, z.
+Their crop has one colour: 0.5 plus the mean shift of the keypoints along x, y, z.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pipeline.liveportrait.networks.motion_extractor import KEYPOINTS, POSE_BINS
 from pipeline.liveportrait.networks.stitching import eye_retargeting, lip_retargeting, stitching
 from pipeline.liveportrait.networks.warping import Warped
 
-EYE_SHIFT, LIP_SHIFT = 0.05, 0.08  # of every point, by the retargeting networks
+EYE_SHIFT, LIP_SHIFT = 0.05, 0.08  # by which the retargeting networks move every point
 
 
 class Appearance(nn.Module):
@@ -22,7 +22,7 @@ class Appearance(nn.Module):
 
 
 class Motion(nn.Module):
-    """Brightness moves the head to the right, the picture's left half's redness opens the mouth (point 19 down)."""
+    """Brightness moves the head to the right; redness of the picture's left half opens the mouth (point 19 down)."""
 
     def forward(self, picture):
         count, bright, red = len(picture), picture.mean((1, 2, 3)), picture[:, 0, :, :128].mean((1, 2))
@@ -52,7 +52,7 @@ class Generator(nn.Module):
 
 
 def constant(perceptron, value):
-    """A perceptron whose answer is `value` for every keypoint, whatever it is asked."""
+    """Make a perceptron return `value` for every keypoint and any input."""
     for parameter in perceptron.parameters():
         nn.init.zeros_(parameter)
     nn.init.constant_(list(perceptron.parameters())[-1], value)
@@ -60,7 +60,7 @@ def constant(perceptron, value):
 
 
 def tiny_networks(broken=()):
-    """`broken`: the types of numbers in which the generator gives NaN."""
+    """Return the tiny networks; the generator returns NaN if its weights have a dtype in `broken`."""
     return Networks(
         appearance=Appearance(),
         motion=Motion(),

@@ -1,4 +1,4 @@
-"""A driver of virtual cameras that keeps what is sent there, in the place of this machine's."""
+"""A pyvirtualcam backend that keeps what is sent, instead of the machine's own."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ Sent = NDArray[np.uint8]
 
 
 class Recording:
-    """What reached the device, as pyvirtualcam hands it over: one row of bytes a picture, and when."""
+    """The pictures that reached the device, one row of bytes each as pyvirtualcam sends them, and their times."""
 
     def __init__(self, formats: tuple[str, ...] = ("I420", "RGB")) -> None:
-        self.formats = formats  # that the device takes
+        self.formats = formats  # that the device accepts
         self.opened: dict[str, Any] = {}
         self.pictures: list[Sent] = []
         self.times: list[float] = []
@@ -48,12 +48,12 @@ class Recording:
             self._news.notify_all()
 
     def wait(self, done: Callable[[list[Sent]], Any], seconds: float = PATIENCE) -> None:
-        """Until `done` says so of the pictures."""
+        """Wait until `done(pictures)` is true."""
         with self._news:
             assert self._news.wait_for(lambda: done(self.pictures), seconds), f"{len(self.pictures)} pictures came"
 
     def wait_for_more(self, count: int) -> None:
-        """Until so many more have come."""
+        """Wait until `count` more pictures have come."""
         wanted = len(self.pictures) + count
         self.wait(lambda pictures: len(pictures) >= wanted)
 
@@ -76,7 +76,7 @@ class _Backend:
 
 
 def installed(monkeypatch: pytest.MonkeyPatch, *formats: str) -> Recording:
-    """The only virtual camera of this machine; it takes these formats, or all."""
+    """Install a recording as the only virtual camera; it accepts these formats, or all."""
     recording = Recording(*[formats] if formats else [])
     monkeypatch.setattr(pyvirtualcam.camera, "BACKENDS", {})
     pyvirtualcam.register_backend("recording", recording.backend)

@@ -1,4 +1,4 @@
-"""Waiting for what is to come. How fast it comes, a test does not judge: a busy machine takes long for anything."""
+"""Wait for expected events with generous deadlines: tests do not judge speed, since a busy machine is slow."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Found = TypeVar("Found")
 
 
 def until(find: Callable[[], Found]) -> Found:
-    """Return what `find` finds as soon as it is true."""
+    """Poll `find` until its result is true; return the result."""
     end = time.monotonic() + PATIENCE
     while not (found := find()):
         assert time.monotonic() < end, f"It never came to be; last it was {found!r}."
@@ -22,7 +22,7 @@ def until(find: Callable[[], Found]) -> Found:
 
 
 async def reached(find: Callable[[], Found]) -> Found:
-    """Return what `find` finds as soon as it is true, while the event loop goes on."""
+    """Poll `find` until its result is true, while the event loop runs; return the result."""
     end = time.monotonic() + PATIENCE
     while not (found := find()):
         assert time.monotonic() < end, f"It never came to be; last it was {found!r}."
@@ -31,5 +31,5 @@ async def reached(find: Callable[[], Found]) -> Found:
 
 
 def new_threads(before: set[threading.Thread]) -> list[str]:
-    """Return the names of the threads that were not there `before`; asyncio keeps its own for later work."""
+    """Return the names of threads that are not in `before`, except asyncio's pool, which stays."""
     return [each.name for each in set(threading.enumerate()) - before if not each.name.startswith("asyncio")]

@@ -36,11 +36,11 @@ BAD_OFFERS = [
     ("{}", {"content-type": "application/json"}, 415),
     ("v" * (MAX_TEXT + 1), SDP, 413),
 ]
-"""(body, headers, status): what no endpoint that takes offers may accept."""
+"""(body, headers, status): offers that every endpoint must refuse."""
 
 
 class PickyAnimator(FakeAnimator):
-    """Finds a face in every picture that is not black, and has a word on white ones."""
+    """Refuses black pictures for having no face, and warns about white ones."""
 
     supports = frozenset(AnimateOptions.__dataclass_fields__)
 
@@ -53,7 +53,7 @@ class PickyAnimator(FakeAnimator):
 
 
 def picture_file(level: int, suffix: str = ".png", side: int = 8) -> bytes:
-    """A gray picture as a file."""
+    """Return the bytes of a gray picture file."""
     return cv2.imencode(suffix, np.full((side, side, 3), level, np.uint8))[1].tobytes()
 
 
@@ -65,7 +65,7 @@ def make_engine() -> Engine:
 
 @contextmanager
 def client(**settings: Any) -> Iterator[TestClient]:
-    """A client of the application, which is started and ended around it."""
+    """Start the application and yield a client of it."""
     app = create_app(Settings(media=LOOPBACK, **settings), make_engine())
     with TestClient(app, base_url=URL, raise_server_exceptions=False) as opened:
         yield opened

@@ -1,4 +1,4 @@
-"""A session over HTTP on loopback, with a peer that drives it, in one event loop with the test."""
+"""A session over HTTP on loopback with a peer that drives it, in the test's event loop."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from web.services.engine import Engine
 
 @asynccontextmanager
 async def connected(engine: Engine, **settings: Any) -> AsyncIterator[tuple[httpx.AsyncClient, str, FakePeer]]:
-    """A client of the application, the path of a session in it, and the session's peer, which sees pictures."""
+    """Start a session; yield an HTTP client, the session's path and its peer, which has received a picture."""
     app, peer = create_app(Settings(media=LOOPBACK, **settings), engine), FakePeer()
     async with (
         app.router.lifespan_context(app),
@@ -35,7 +35,7 @@ async def connected(engine: Engine, **settings: Any) -> AsyncIterator[tuple[http
 
 
 async def recorded(web: httpx.AsyncClient, session: str, seconds: float = 0.5) -> dict[str, Any]:
-    """Wait until so much is recorded; what the statistics say then."""
+    """Wait until `seconds` are recorded; return the recording's statistics."""
     while (report := (await web.get(f"{session}/stats")).json()["recording"])["seconds"] < seconds:
         await asyncio.sleep(0.02)
     return dict(report)

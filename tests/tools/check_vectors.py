@@ -1,10 +1,10 @@
-"""Compare the LivePortrait networks and mathematics with reference vectors of the official ones.
+"""Compare the LivePortrait networks and mathematics with reference vectors of the official code.
 
     python -m tests.tools.check_vectors --weights DIR --vectors NPZ --tolerances JSON --math NPZ
 
-DIR has the checkpoints in the official layout. Prints a line per tensor or case that fails, the worst ratio (error
-over what is allowed, at most 1) last; the exit code is 0 only if all hold. Isolated networks run as stored, the chains
-folded, as in the product.
+DIR holds the checkpoints in the official layout. Prints a line for each tensor or case that fails, then the worst ratio
+of error to tolerance. The exit code is 0 only if no ratio exceeds 1. Single networks run as stored, chains of networks
+folded as in the product.
 """
 
 import argparse
@@ -27,9 +27,9 @@ from pipeline.liveportrait.paste import Paster, to_input, to_pixels
 from tests.support.stand_in_weights import draw
 
 Results = Iterator[tuple[str, Tensor]]
-MATH_TOLERANCE = 1e-5  # of the largest value of a case, where that is above 1
-PIXEL_LEVELS, PIXEL_MEAN = 3, 0.3  # versions of OpenCV differ by so much
-PICTURES = {  # and what makes their values levels
+MATH_TOLERANCE = 1e-5  # relative to the largest value of a case if that exceeds 1
+PIXEL_LEVELS, PIXEL_MEAN = 3, 0.3  # versions of OpenCV differ by this much
+PICTURES = {  # case -> factor from its values to 0..255
     "crop/pixels_512_stride7": 1,
     "crop/pixels_256": 1,
     "paste/result": 1,
@@ -38,7 +38,7 @@ PICTURES = {  # and what makes their values levels
 
 
 class Reference:
-    """The vectors and how far a computed tensor is from them, in units of what is allowed."""
+    """The reference vectors, with the ratio of error to tolerance of computed tensors."""
 
     def __init__(self, vectors, tolerances: dict) -> None:
         self.vectors = vectors
@@ -46,7 +46,7 @@ class Reference:
         self.names = {name.split("|")[0] for name in vectors if not name.startswith("input/")}
 
     def ratio(self, name: str, value: Tensor) -> float:
-        """Over everything that the vectors say of a tensor: its values (all, or every n-th), shape and statistics."""
+        """Return the worst ratio of a tensor's values (all or every n-th), shape and statistics."""
         allowed = 3e-4 if name.endswith("/image") else 20 * self.tolerances.get(name, 0) + 1e-7
         found = value.detach().numpy().astype(np.float64)
         if found.shape != tuple(self.vectors.get(f"{name}|shape", np.shape(self.vectors.get(name)))):
@@ -71,13 +71,13 @@ class Reference:
                 np.abs(found).sum(),
                 np.sqrt((found**2).sum()),
             )
-            # no statistic moves by more than this where every value moves by `allowed`
+            # if every value changes by at most `allowed`, each scaled statistic does too
             scale = np.array((1, 1, 1, 1, found.size, np.sqrt(found.size)))
             yield np.array(stats) / scale, expected[f"{name}|stats"] / scale, allowed
 
 
 def captured(network: nn.Module, rename, wanted: set[str], *inputs: Tensor) -> Iterator[tuple[str, Tensor]]:
-    """Run a network; yield the outputs, and inputs, of its modules that the reference has."""
+    """Run a network; yield the inputs and outputs of its modules that are `wanted`."""
     kept: dict[str, Tensor] = {}
 
     def keep(name: str, module: nn.Module, arguments: tuple, output) -> None:
@@ -163,7 +163,7 @@ def generator_tensors(networks: Networks, wanted: set[str]) -> Results:
 
 
 def network_tensors(networks: Networks, reference: Reference) -> Results:
-    """Every tensor of the vectors that a network alone gives."""
+    """Yield every tensor of the vectors that a single network computes."""
     wanted = reference.names | {"W/dm.norm", "W/dm.mask", "W/third_input"}
     yield from appearance_tensors(networks, reference.vectors, wanted)
     yield from motion_tensors(networks, reference.vectors, wanted)
@@ -173,7 +173,7 @@ def network_tensors(networks: Networks, reference: Reference) -> Results:
 
 
 def chain_tensors(networks: Networks, vectors) -> Results:
-    """From pictures to a picture: A absolute keypoints, B relative motion, C reconstruction."""
+    """Yield the tensors from pictures to a picture: A absolute keypoints, B relative motion, C reconstruction."""
     images = pictures(vectors)
     feature = networks.appearance(images["source"])
     source, driving, reference = (
@@ -198,7 +198,7 @@ def chain_tensors(networks: Networks, vectors) -> Results:
 
 
 def math_cases(vectors, networks: Networks, images: dict[str, Tensor]) -> Iterator[tuple[str, float]]:
-    """Every case of the mathematics, with its ratio."""
+    """Yield every case of the mathematics with its ratio."""
     found = {**_basic_cases(vectors), **_crop_cases(vectors), **_motion_cases(vectors, networks, images)}
     for name, value in found.items():
         ratio = _math_ratio(name, np.asarray(value), vectors[name])
@@ -348,7 +348,7 @@ def _motion_case(vectors, networks: Networks, images, name: str, flags: dict) ->
 
 
 def read_all(weights: Path) -> Networks:
-    """The networks as stored in the official layout."""
+    """Read the networks from a folder in the official layout."""
     fields = {}
     for name, parts in FILES.items():
         fields |= read_networks(find(weights, name), parts)
@@ -356,7 +356,7 @@ def read_all(weights: Path) -> Networks:
 
 
 def check(networks: Networks, reference: Reference, mathematics) -> Iterator[tuple[str, float]]:
-    """(name, ratio) of every tensor and every case; infinite for those that are not computed. Folds the networks."""
+    """Yield (name, ratio) of every tensor and case; infinite if not computed. Folds the networks."""
     seen = set()
     for name, value in network_tensors(networks, reference):
         if name in reference.names:
@@ -383,7 +383,7 @@ def main() -> int:
     results = dict(check(read_all(arguments.weights), reference, dict(np.load(arguments.math))))
     for name, ratio in results.items():
         if not ratio <= 1:
-            print(f"{name}: {ratio:.3g} times what is allowed")
+            print(f"{name}: {ratio:.3g} times the tolerance")
     worst = max(results, key=results.__getitem__)
     print(f"{len(results)} checked; the worst ratio is {results[worst]:.3g} ({worst})")
     return 0 if results[worst] <= 1 else 1

@@ -1,5 +1,5 @@
-// What tests/tools/lip_sync.py does in the page: a camera that numbers its pictures and a microphone that beeps, put in the
-// place of the real ones; and notes of when (ms since 1970) each went and came back.
+// Runs in the page for tests/tools/lip_sync.py: replaces the camera by one that numbers its pictures and the microphone by
+// one that beeps, and notes when (ms since 1970) each picture and beep leaves and comes back.
 async ({ codec, warmUp, seconds }) => {
   const worklets = `
     const EVERY = Math.round(0.7 * sampleRate / 128), LOUD = 12; // blocks

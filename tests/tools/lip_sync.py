@@ -1,10 +1,9 @@
-"""Measure lip sync in a real Chromium: python -m tests.tools.lip_sync [--seconds 12].
+"""Measure lip sync in a real Chromium: `python -m tests.tools.lip_sync [--seconds 12]`.
 
-A page sends numbered pictures and, every 0.7 s, a beep; it notes when it drew each picture and made each beep, and when
-each of them came back. What a beep took longer than the pictures about it is the error: positive where the voice is
-late. What a beep needs from the page's own maker to its own ear, without a connection, is measured beside it and left
-out, as the delays of microphone and loudspeaker are. The server is the real one; its animator shows the number of the
-driver's picture after some milliseconds of work.
+A page sends numbered pictures and a beep every 0.7 s, and notes when each leaves and comes back. The error of a beep is
+how much longer it took than the pictures around it; it is positive if the voice is late. The time that the page itself
+needs to make and hear a beep without a connection is measured too and subtracted. The server is the real one; its
+animator shows the number of the driver's picture after some milliseconds of work.
 """
 
 from __future__ import annotations
@@ -29,28 +28,28 @@ from web.app import create_app
 from web.cli.latency_measure import _served
 from web.core.settings import Settings
 
-ABOUT_MS = 500  # pictures so near to a beep count as those about it
-LONGEST_MS = 600  # that a beep takes: less than from one to the next
-SIDE = 512  # of a picture
+ABOUT_MS = 500  # a beep is compared with the pictures this close to it
+LONGEST_MS = 600  # a beep that takes longer is ignored; less than the time between beeps
+SIDE = 512  # of a picture, in pixels
 
 MEASURE = (Path(__file__).parent / "lip_sync.js").read_text()
 
 
 @dataclass(frozen=True)
 class LipSyncFound:
-    """What came back, in milliseconds."""
+    """The result, in milliseconds."""
 
-    errors: list[float]  # of each beep
-    voice: float  # from beep to beep, median, without `loop`
-    picture: float  # from picture to picture, median
-    loop: float  # that the page itself needs to make a beep and hear it, median
-    told: dict[str, float] | None  # by the server
+    errors: list[float]  # one per beep
+    voice: float  # from beep made to beep heard, median, without `loop`
+    picture: float  # from picture drawn to picture shown, median
+    loop: float  # the page's own time to make and hear a beep, median
+    told: dict[str, float] | None  # audio statistics of the server
     buffered: float  # in the browser's buffer for the voice, mean
-    concealed: int  # samples that the browser had to make up
+    concealed: int  # samples that the browser had to invent
 
 
 class LargeAnimator(FakeAnimator):
-    """Its pictures are as large as the real ones."""
+    """A fake animator whose pictures are as large as real ones."""
 
     def _draw(self, cue: Cue) -> Picture:
         picture = super()._draw(cue)
@@ -60,7 +59,7 @@ class LargeAnimator(FakeAnimator):
 def measure(
     playwright: Playwright, codec: str, work: float = 0.0, seconds: float = 8, warm_up: float = 8
 ) -> LipSyncFound:
-    """With an animator that takes `work` seconds for a picture."""
+    """Measure with an animator that takes `work` seconds per picture."""
     engine = make_engine()
     animator = LargeAnimator(lambda cue: threading.Event().wait(work) and None)
     engine = replace(engine, loaded=replace(engine.loaded, animator=animator))
@@ -77,7 +76,7 @@ def measure(
 
 
 def analyse(found: dict[str, Any]) -> LipSyncFound:
-    """The errors, of what the page noted."""
+    """Compute the errors from the times that the page noted."""
     pictures = _latencies(found["drawn"], found["shown"])
     loop = statistics.median(took for _, took in _beeps(found["begun"], found["looped"]))
     voices = [(begun, took - loop) for begun, took in _beeps(found["begun"], found["heard"])]
@@ -98,14 +97,14 @@ def analyse(found: dict[str, Any]) -> LipSyncFound:
 
 
 def _beeps(begun: list[float], heard: list[float]) -> list[tuple[float, float]]:
-    """(when it was made, how long until it was heard) of each beep."""
+    """Return (time made, ms until heard) of each beep."""
     after = ((time, bisect.bisect(heard, time)) for time in begun)
     beeps = ((time, heard[at] - time) for time, at in after if at < len(heard))
     return [(time, took) for time, took in beeps if took < LONGEST_MS]
 
 
 def _latencies(drawn: list[tuple[int, float]], shown: list[tuple[int, float]]) -> list[tuple[float, float]]:
-    """(when it was drawn, how long until it was shown) of each picture."""
+    """Return (time drawn, ms until shown) of each picture."""
     latencies = []
     latest: dict[int, float] = {}
     events = sorted(
@@ -131,7 +130,7 @@ def main() -> None:
 
 
 def line(codec: str, work: float, found: LipSyncFound) -> str:
-    """Of the table."""
+    """Format a line of the table."""
     p5, *_, p95 = statistics.quantiles(found.errors, n=20)
     error = f"{statistics.median(found.errors):9.0f} {p5:4.0f} {p95:4.0f}"
     ways = f"{found.voice:5.0f} {found.picture:7.0f} {found.loop:6.0f}"

@@ -1,6 +1,6 @@
-"""How well a long recording keeps in step, and what it costs. `python -m tests.tools.long_recording [MINUTES]`
+"""Measure sync and cost of a long recording: `python -m tests.tools.long_recording [MINUTES]`.
 
-A portrait of 512 x 512 sways, flashes once a second, and clicks with it; it is recorded as fast as the encoder goes.
+A portrait of 512 x 512 sways, and flashes and clicks once a second; it is recorded as fast as the encoder allows.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from realtime.endpoints.output import ShownPicture
 from tests.support.films import Heard, piece, record
 
 SWAYS = 90  # different pictures
-SECOND = 150  # thirds of a fiftieth: a picture each 5, sound each 3
+SECOND = 150  # ticks per second: a picture every 5 ticks, audio every 3
 
 
 def swaying() -> list[Planes]:
@@ -41,7 +41,7 @@ def performance(seconds: int) -> Iterator[ShownPicture | Heard]:
 
 
 def offsets(path: Path) -> list[float]:
-    """Milliseconds from each flash to its click."""
+    """Return the milliseconds from each flash to its click."""
     flashes: list[float] = []
     clicks: list[float] = []
     with av.open(str(path)) as container:

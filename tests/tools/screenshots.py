@@ -1,7 +1,7 @@
-"""Pictures of the page in its states, taken in a real Chromium: `python -m tests.tools.screenshots FOLDER [DRIVER]`.
+"""Take screenshots of the page's states in a real Chromium: `python -m tests.tools.screenshots FOLDER [DRIVER]`.
 
-DRIVER is a film of a face (.mjpeg, as Chromium's fake webcam wants it); without one, the demo driver. One of them,
-`light_beside.png`, is the README's: `python -m tests.tools.screenshots --readme` writes web/static/page.jpg.
+DRIVER is a video of a face, .mjpeg for Chromium's fake webcam; the default is the demo driver. With `--readme` instead
+of FOLDER, only the README's picture is taken: web/static/page.jpg, made from `light_beside.png`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Measure aiortc as it comes beside ours: python -m tests.tools.stock_latency [--seconds 15] [--rounds 3].
+"""Compare unmodified aiortc with this project: `python -m tests.tools.stock_latency [--seconds 15] [--rounds 3]`.
 
-The same animator, camera, client and measurement, taking turns. Stock is what aiortc's own example does: the work in
-`recv()`, aiortc's jitter buffer, decoder and encoder, no playout delay asked for. Only the media's address is ours.
-Prints the medians of the rounds.
+Both take turns with the same animator, camera, client and measurement. "stock" does what aiortc's own example does:
+work in `recv()`, aiortc's jitter buffer, decoder and encoder, no requested playout delay. Only the media address is
+set as in this project. Prints the medians of the rounds.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class TransformTrack(MediaStreamTrack):
-    """The puppet, made in `recv()` of the driver's frame."""
+    """Animates the portrait in `recv()`, from the driver's frame."""
 
     kind = "video"
 
@@ -90,7 +90,7 @@ def stock_app(engine: Engine, carrier: CodeCarrier) -> FastAPI:
 
 
 def measure_stock(codec: str, seconds: int, output: Path) -> None:
-    """One round, in this process: nothing in it may be tuned before."""
+    """Measure one round in this process, in which no aiortc patch may have been applied."""
     settings = Settings(port=0, animator="meshwarp", media=LOOPBACK)
     engine = load_engine(settings, lambda done, total: None)
     carrier = CodeCarrier(engine.loaded.animator)

@@ -1,6 +1,6 @@
-"""How evenly `run.py camera` feeds a virtual camera; its driver only keeps the times. Not a test: it takes long.
+"""Measure how evenly `run.py camera` feeds a virtual camera: `python -m tests.tools.virtual_camera_pace [SECONDS]`.
 
-python -m tests.tools.virtual_camera_pace [SECONDS]
+The camera is a fake one that only keeps the times of its pictures.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ WORDS = ("camera", "--camera", "demo", "--virtual-camera", "--animator", "meshwa
 
 
 class Times(Recording):
-    """Keeps the last picture only."""
+    """A recording that keeps all times but only the last picture."""
 
     def add(self, picture: np.ndarray) -> None:
         super().add(picture)

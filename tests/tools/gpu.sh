@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# All that a machine with a GPU is asked for, in one call of at most ten minutes: `OUT=folder bash tests/gpu.sh`. Words
-# after it are the benchmark's, as in `--backend eager`. It needs no network and no face models, and draws the weights
-# itself. A step that fails does not stop the next one; the exit code tells.
+# Run all GPU benchmarks and tests in at most ten minutes: `OUT=folder bash tests/tools/gpu.sh [BENCHMARK FLAGS]`, for
+# example `--backend eager`. Needs no network and no face models; the weights are stand-ins. A failed step does not stop
+# the next one, but makes the exit code 1.
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -12,7 +12,7 @@ export PYTHONUNBUFFERED=1 PUPPET_CACHE=$work/cache
 export TORCHINDUCTOR_CACHE_DIR=$work/inductor TRITON_CACHE_DIR=$work/triton
 failed=0
 
-# step NAME SECONDS COMMAND: at most so long, as Ctrl-C would end it; what it says goes to NAME.log, too.
+# step NAME SECONDS COMMAND: run COMMAND, interrupt it after SECONDS, and copy its output to NAME.log.
 step() {
     local name=$1 limit=$2 start=$SECONDS code
     shift 2
@@ -31,7 +31,7 @@ benchmark() {
 
 step weights 60 python3 -m tests.support.stand_in_weights "$work/weights"
 benchmark benchmark 300 "$@"
-benchmark warm_start 80 --frames 1 "$@" # its first picture comes as soon as on every day but the first
-mapfile -t tests < <(grep -rl "mark\.gpu" tests --include="test_*.py") # the others need packages that may not be here
+benchmark warm_start 80 --frames 1 "$@" # the first picture with the compilers' caches filled
+mapfile -t tests < <(grep -rl "mark\.gpu" tests --include="test_*.py") # other test files may need packages that are missing
 step tests 140 python3 -m pytest -m gpu -q -p no:cacheprovider "${tests[@]}"
 exit "$failed"

@@ -27,7 +27,7 @@ MODULES = {
     "cuda-python": "cuda.bindings",
 }
 """Import names that differ from the package's."""
-OPTIONAL_PACKAGES = ("torch", "cuda-python", "uvloop", "pyvirtualcam")  # the mesh-warp animator lives without
+OPTIONAL_PACKAGES = ("torch", "cuda-python", "uvloop", "pyvirtualcam", "psutil")  # the mesh-warp animator lives without
 V4L2 = Path("/sys/class/video4linux")
 VIRTUAL_CAMERA_REMEDY = {
     "linux": "sudo apt-get install v4l2loopback-dkms && sudo modprobe v4l2loopback exclusive_caps=1 card_label=Puppet",

@@ -31,6 +31,7 @@ HOMES = {  # package -> where alone it may be imported
     "aiortc": ("realtime/",),
     "aioice": ("realtime/",),
     "tqdm": ("web/cli/console.py",),
+    "psutil": ("web/cli/latency_clients.py",),
     "huggingface_hub": ("pipeline/models/liveportrait_hub.py",),
     "torch": (
         *("pipeline/liveportrait/", "pipeline/bench/", "pipeline/load.py", "pipeline/doctor.py"),

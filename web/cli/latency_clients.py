@@ -7,10 +7,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
+
+import psutil
 
 from realtime.bench.glass_to_glass import LatencyError
 
@@ -68,8 +70,8 @@ class Client:
             words = self._complaints.read_text(errors="replace").strip().rpartition("\n")[2]
             raise LatencyError(f"The client ended early (exit code {self._process.returncode}): {words or 'no word'}")
 
-    def cpu_seconds(self) -> float | None:
-        """That it and its children used so far; None where the system has no /proc."""
+    def cpu_seconds(self) -> float:
+        """Return the CPU time in seconds that it and its children used so far."""
         return cpu_seconds(self._process.pid)
 
 
@@ -110,30 +112,17 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def cpu_seconds(root: int) -> float | None:
-    """CPU time of the process `root` and of all that descend from it and live; None where there is no /proc."""
-    if not Path("/proc/self/stat").exists():
-        return None
-    parents: dict[int, int] = {}
-    seconds: dict[int, float] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()  # the name before it may hold anything
-        except OSError:
-            continue  # it ended meanwhile
-        process = int(stat.parent.name)
-        parents[process] = int(fields[1])
-        seconds[process] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    return sum(spent for process, spent in seconds.items() if _descends(process, root, parents))
+def cpu_seconds(root: int) -> float:
+    """Return the CPU time in seconds of the process `root` and of its living descendants; 0 if it has ended."""
+    used = 0.0
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(root)
+        for member in (process, *process.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):  # it ended meanwhile
+                used += sum(member.cpu_times()[:2])  # user, system
+    return used
 
 
-def resident_megabytes() -> float | None:
-    """This process's memory; None where there is no /proc."""
-    statm = Path("/proc/self/statm")
-    return round(int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6, 1) if statm.exists() else None
-
-
-def _descends(process: int, root: int, parents: dict[int, int]) -> bool:
-    while process != root and process in parents:
-        process = parents[process]
-    return process == root
+def resident_megabytes() -> float:
+    """Return the resident memory of this process in MB."""
+    return float(round(psutil.Process().memory_info().rss / 1e6, 1))

@@ -75,8 +75,8 @@ class ServerSample:
 
     time: float
     server_cpu: float  # seconds
-    client_cpu: float | None
-    server_memory: float | None  # resident MB; None where the system has no /proc
+    client_cpu: float
+    server_memory: float  # resident MB
     drops: dict[str, int]
 
 
@@ -144,12 +144,9 @@ class Watch:
     def resources(self) -> dict[str, Any]:
         """How many cores were at work on average in the window, and the server's memory at both ends of it."""
         start, end = self._samples
-        span = end.time - start.time
-        client_cpu = None
-        if start.client_cpu is not None and end.client_cpu is not None:
-            client_cpu = round((end.client_cpu - start.client_cpu) / span, 2)
+        spent = {"server": end.server_cpu - start.server_cpu, "client": end.client_cpu - start.client_cpu}
         return {
-            "cpu_cores": {"server": round((end.server_cpu - start.server_cpu) / span, 2), "client": client_cpu},
+            "cpu_cores": {name: round(seconds / (end.time - start.time), 2) for name, seconds in spent.items()},
             "server_memory_mb": {"start": start.server_memory, "end": end.server_memory},
         }
 

@@ -261,7 +261,7 @@ def run(plan: Plan, pause: float = 0.0, bad: Impairment | None = None) -> Measur
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch):
-    monkeypatch.setattr("web.cli.latency.PATIENCE_SECONDS", 2 * PATIENCE)
+    monkeypatch.setattr("web.cli.latency_measure.PATIENCE_SECONDS", 2 * PATIENCE)
 
 
 QUICK = Plan("python", seconds=3, warm_up=0.5)
@@ -341,7 +341,4 @@ def test_what_cannot_be_measured_is_said_at_once(words, sentence, capsys):
 
 
 def test_cpu_time_is_of_this_process_and_its_children():
-    spent = cpu_seconds(1)
-    if spent is None:
-        pytest.skip("there is no /proc")
     assert cpu_seconds(os.getpid()) >= time.process_time() - 2

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.bench.host import machine, peak_memory
+from pipeline.bench.tables import markdown_table, percentile_cells
 from pipeline.bench.tracked_quality import GROUPS, PARAMETERS, Quality, QualitySample, mean, measure
 from pipeline.core.animator import Animator, Cue, Progress
 from pipeline.core.options import AnimateOptions
@@ -116,24 +117,20 @@ def _row(source: str, driving: str, samples: Sequence[QualitySample | None]) -> 
 
 
 def _stage_lines(stages: Mapping[str, Mapping[str, float]]) -> list[str]:
-    lines = ["| stage | p50 ms | p95 ms | p99 ms |", "|---|---|---|---|"]
-    return lines + [
-        f"| {name} | {' | '.join(f'{ms:.2f}' for ms in times.values())} |" for name, times in stages.items()
-    ]
+    rows = ([name, *percentile_cells(times)] for name, times in stages.items())
+    return markdown_table(("stage", "p50 ms", "p95 ms", "p99 ms"), rows)
 
 
 def _quality_lines(rows: Sequence[QualityRow]) -> list[str]:
     heads = ["group", "n", "lost", *GROUPS, *(f"r {name}" for name in PARAMETERS), "pose MAE y/p/r", "jit px"]
-    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     drivings, sources = dict.fromkeys(row.driving for row in rows), dict.fromkeys(row.source for row in rows)
-    lines += [_line(f"driver {name}", [row for row in rows if row.driving == name]) for name in drivings]
-    lines += [_line(f"source {name}", [row for row in rows if row.source == name]) for name in sources]
-    return [*lines, _line("all", rows)]
+    cells = [_quality_cells(f"driver {name}", [row for row in rows if row.driving == name]) for name in drivings]
+    cells += [_quality_cells(f"source {name}", [row for row in rows if row.source == name]) for name in sources]
+    return markdown_table(heads, [*cells, _quality_cells("all", rows)])
 
 
-def _line(name: str, rows: Sequence[QualityRow]) -> str:
+def _quality_cells(name: str, rows: Sequence[QualityRow]) -> list[str]:
     quality = mean([row.quality for row in rows])
     cells = [name, str(quality.frames), str(sum(row.lost for row in rows))]
     cells += [f"{value:.2f}" for value in (*quality.errors.values(), *quality.correlations.values())]
-    cells += ["/".join(f"{angle:.1f}" for angle in quality.pose_error), f"{quality.jitter:.2f}"]
-    return "| " + " | ".join(cells) + " |"
+    return [*cells, "/".join(f"{angle:.1f}" for angle in quality.pose_error), f"{quality.jitter:.2f}"]

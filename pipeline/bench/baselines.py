@@ -18,7 +18,7 @@ from pipeline.bench.roofline import tf32
 from pipeline.liveportrait.backend import Backend
 from pipeline.liveportrait.checkpoint import Networks
 
-Lap = Callable[[str], None]
+Mark = Callable[[str], None]
 """Called with the name of what was launched since the last call: "M", "W" and "G" (roofline.WORK), or "W+G"."""
 
 
@@ -32,8 +32,8 @@ class NetworkInputs:
     driven: tuple[Tensor, ...]  # of each frame (1, 21, 3), where the keypoints go
 
 
-Draw = Callable[[NetworkInputs, int, Lap], Tensor]
-"""A frame of a scene, by its number: (1, 3, 512, 512) about 0..1, valid until the next call."""
+Draw = Callable[[NetworkInputs, int, Mark], Tensor]
+"""A frame of a inputs, by its number: (1, 3, 512, 512) about 0..1, valid until the next call."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +47,7 @@ class Baseline:
     spent: float = 0.0  # seconds that making it took already
 
 
-def rivals(load: Callable[[], Networks], device: torch.device) -> Iterator[Baseline]:
+def baselines(load: Callable[[], Networks], device: torch.device) -> Iterator[Baseline]:
     """The reference first, whose pictures the others' are compared with; `load` gives new networks in float32."""
     half, kind = (torch.float16, "fp16") if device.type == "cuda" else (torch.bfloat16, "bf16")
     name = kind.upper()
@@ -66,25 +66,25 @@ def rivals(load: Callable[[], Networks], device: torch.device) -> Iterator[Basel
     yield Baseline(f"compiled {name}", about, kind, lambda: _compiled(load().to(device, half), half))
 
 
-def ours(backend: Backend, spent: float) -> Baseline:
+def our_backend(backend: Backend, spent: float) -> Baseline:
     """A backend that was warmed up, in so many seconds."""
     kinds = {torch.float16: "fp16", torch.bfloat16: "bf16"}
     kind = kinds.get(backend.dtype, "tf32" if backend.device.type == "cuda" else "fp32")
     about = f"the backend {backend.name}, which draws in {kind.upper()}"
-    return Baseline(f"ours: {backend.name} {kind.upper()}", about, kind, lambda: _whole(backend), spent)
+    return Baseline(f"--backend {backend.name}, {kind.upper()}", about, kind, lambda: _whole(backend), spent)
 
 
 def _apart(networks: Networks, dtype: torch.dtype, around: Callable[[], AbstractContextManager[object]]) -> Draw:
     motion, warping, generator = networks.motion, networks.warping, networks.generator
 
-    def draw(scene: NetworkInputs, frame: int, lap: Lap) -> Tensor:
+    def draw(inputs: NetworkInputs, frame: int, mark: Mark) -> Tensor:
         with around():
-            motion(scene.driving[frame].to(dtype))
-            lap("M")
-            warped = warping(scene.feature.to(dtype), scene.driven[frame], scene.source).feature
-            lap("W")
+            motion(inputs.driving[frame].to(dtype))
+            mark("M")
+            warped = warping(inputs.feature.to(dtype), inputs.driven[frame], inputs.source).feature
+            mark("W")
             picture: Tensor = generator(warped)
-            lap("G")
+            mark("G")
         return picture
 
     return draw
@@ -95,23 +95,23 @@ def _compiled(networks: Networks, dtype: torch.dtype) -> Draw:
         network.compile(mode="max-autotune")
     draw = _apart(networks, dtype, nullcontext)
 
-    def next_step(scene: NetworkInputs, frame: int, lap: Lap) -> Tensor:
-        if scene.feature.is_cuda:  # what the graphs returned for the frame before may be overwritten
+    def next_step(inputs: NetworkInputs, frame: int, mark: Mark) -> Tensor:
+        if inputs.feature.is_cuda:  # what the graphs returned for the frame before may be overwritten
             torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
-        return draw(scene, frame, lap)
+        return draw(inputs, frame, mark)
 
     return next_step
 
 
 def _whole(backend: Backend) -> Draw:
-    source = lru_cache(1)(lambda scene: backend.prepare_source(scene.feature, scene.source))
+    source = lru_cache(1)(lambda inputs: backend.prepare_source(inputs.feature, inputs.source))
 
-    def draw(scene: NetworkInputs, frame: int, lap: Lap) -> Tensor:
-        portrait = source(scene)
-        backend.motion(scene.driving[frame])
-        lap("M")
-        picture = backend.draw([portrait], scene.driven[frame])
-        lap("W+G")
+    def draw(inputs: NetworkInputs, frame: int, mark: Mark) -> Tensor:
+        portrait = source(inputs)
+        backend.motion(inputs.driving[frame])
+        mark("M")
+        picture = backend.draw([portrait], inputs.driven[frame])
+        mark("W+G")
         return picture
 
     return draw

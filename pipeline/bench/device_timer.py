@@ -1,4 +1,4 @@
-"""What takes how long on a device, without making it wait in between."""
+"""Time what runs on a device, without making it wait in between."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ import torch
 class DeviceTimer:
     """Marks in the device's work, and the time between them.
 
-    On CUDA a mark is an event: what is launched before it has ended when the device comes to it, and the host goes on.
+    On CUDA a mark is an event: it is reached when everything launched before it has ended, and the host goes on.
     """
 
     def __init__(self, device: torch.device) -> None:
-        """Begins with a first mark, when the device has nothing left to do."""
+        """Set the first mark, once the device has nothing left to do."""
         self._device = device
-        wait(device)
+        synchronize(device)
         self._names: list[str] = []
-        self._marks = [self._mark()]
+        self._marks = [self._new_mark()]
 
-    def lap(self, name: str) -> None:
-        """What was launched since the mark before is `name`."""
+    def mark(self, name: str) -> None:
+        """Give everything launched since the mark before this name."""
         self._names.append(name)
-        self._marks.append(self._mark())
+        self._marks.append(self._new_mark())
 
     def seconds(self) -> dict[str, float]:
-        """Of each lap, in order. Waits for the last one."""
-        wait(self._device)
+        """Wait for the last mark and return the seconds by name, in order."""
+        synchronize(self._device)
         return dict(zip(self._names, (self._between(*two) for two in pairwise(self._marks)), strict=True))
 
-    def _mark(self) -> Any:
+    def _new_mark(self) -> Any:
         if self._device.type != "cuda":
             return time.perf_counter()
         event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
@@ -44,15 +44,15 @@ class DeviceTimer:
         return start.elapsed_time(end) / 1000 if self._device.type == "cuda" else end - start
 
 
-def timed(device: torch.device, function: Callable[[], object]) -> float:
-    """Seconds that the device takes for what the function asks of it."""
-    laps = DeviceTimer(device)
+def time_on_device(device: torch.device, function: Callable[[], object]) -> float:
+    """Return the seconds that the device works on what `function` launches."""
+    timer = DeviceTimer(device)
     function()
-    laps.lap("all")
-    return laps.seconds()["all"]
+    timer.mark("all")
+    return timer.seconds()["all"]
 
 
-def wait(device: torch.device) -> None:
-    """Until the device has done all that it was asked for."""
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done everything that it was asked for."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -62,7 +62,7 @@ def driving_frames() -> Iterator[DrivingFrame]:
         yield DrivingFrame(to_picture(planes), _moved(face, matrix), number / FPS, None, planes)
 
 
-def puppet(animator: Animator, portrait: Portrait) -> DrivenPortrait:
+def driven_portrait(animator: Animator, portrait: Portrait) -> DrivenPortrait:
     """With the driver's first frame as the neutral."""
     frame = next(driving_frames())
     [neutral] = animator.read_motion([frame])

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipeline.bench.device_timer import timed
+from pipeline.bench.device_timer import time_on_device
 from pipeline.bench.host import machine
 from pipeline.bench.memory import peak, restart_peak
 from pipeline.bench.precision import PrecisionError, precision_errors
+from pipeline.bench.tables import markdown_table
 from pipeline.core.animator import Picture
 from pipeline.face.find import find_faces
 from pipeline.imaging.source_picture import choose_face
@@ -35,7 +36,12 @@ class Cost:
     dtype: str
     parameters: int
     seconds: float  # the best of three runs: others at work on the machine only add
-    peak_mb: float | None  # while it runs, above what was there before it; None where the system does not tell
+    peak_mb: float | None  # while it runs, above what was there before it; None if the system does not report it
+
+    def cells(self) -> list[str]:
+        """Return the row of a table."""
+        peak = "unknown" if self.peak_mb is None else f"{self.peak_mb:.0f}"
+        return [self.network, self.dtype, f"{self.parameters:,}", f"{self.seconds:.3f}", peak]
 
 
 @dataclass(frozen=True)
@@ -50,23 +56,12 @@ class NetworkReport:
 
     def table(self) -> str:
         """The report for people."""
-        lines = [
-            *(f"{name}: {text}" for name, text in self.machine.items()),
-            f"LivePortrait on {self.device} ({self.weights})",
-            "",
-            "| network | type | parameters | s | peak MB |",
-            "|---|---|---|---|---|",
-        ]
-        for cost in self.costs:
-            peak = "unknown" if cost.peak_mb is None else f"{cost.peak_mb:.0f}"
-            lines.append(f"| {cost.network} | {cost.dtype} | {cost.parameters:,} | {cost.seconds:.3f} | {peak} |")
+        lines = [f"{name}: {text}" for name, text in self.machine.items()]
+        lines += [f"LivePortrait on {self.device} ({self.weights})", ""]
+        lines += markdown_table(("network", "type", "parameters", "s", "peak MB"), map(Cost.cells, self.costs))
         for dtype, errors in self.errors.items():
-            lines += [
-                "",
-                f"| {dtype} against float32 | largest | mean | of at most | PSNR dB |",
-                "|---|---|---|---|---|",
-            ]
-            lines += [f"| {e.result} | {e.largest:.2g} | {e.mean:.2g} | {e.span:.3g} | {e.psnr:.1f} |" for e in errors]
+            heads = (f"{dtype} against float32", "largest", "mean", "of at most", "PSNR dB")
+            lines += ["", *markdown_table(heads, map(PrecisionError.cells, errors))]
         return "\n".join(lines)
 
 
@@ -114,7 +109,7 @@ def _costs(networks: Networks, picture: Tensor, dtype: torch.dtype) -> Iterator[
 def _measured(run: Callable[[], object], device: torch.device) -> tuple[float, float | None]:
     before = restart_peak(device)
     run()  # the first is slow
-    seconds = min(timed(device, run) for _ in range(RUNS))
+    seconds = min(time_on_device(device, run) for _ in range(RUNS))
     after = peak(device)
     return seconds, None if before is None or after is None else (after - before) / 1e6
 

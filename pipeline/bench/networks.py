@@ -16,6 +16,7 @@ from pipeline.bench.device_timer import DeviceTimer
 from pipeline.bench.known_driver import DrivenPortrait
 from pipeline.core.animator import DrivingFrame
 from pipeline.core.timing import Stopwatch
+from pipeline.imaging.image_quality import psnr
 from pipeline.liveportrait.animator import LivePortrait
 from pipeline.liveportrait.crop import DRIVING, face_box
 from pipeline.liveportrait.driven_keypoints import SourcePortrait
@@ -42,7 +43,7 @@ class Measured:
     psnr_db: float | None  # of its pictures against the reference's; None: no bit differs
 
 
-def scene_of(animator: LivePortrait, puppet: DrivenPortrait, frames: Sequence[DrivingFrame]) -> NetworkInputs:
+def network_inputs(animator: LivePortrait, puppet: DrivenPortrait, frames: Sequence[DrivingFrame]) -> NetworkInputs:
     """What the networks get when these frames move the puppet."""
     portrait, device = cast(SourcePortrait, puppet.portrait), animator.backend.device
     views = [
@@ -59,20 +60,20 @@ def scene_of(animator: LivePortrait, puppet: DrivenPortrait, frames: Sequence[Dr
 
 @torch.inference_mode()
 def side_by_side(
-    rivals: Sequence[Baseline], scene: NetworkInputs, device: torch.device, rounds: int, step: Step
+    baselines: Sequence[Baseline], inputs: NetworkInputs, device: torch.device, rounds: int, step: Step
 ) -> list[Measured]:
     """All of them draw a frame in turn, again and again, so that the machine's drift meets all.
 
     The first one is the reference for pictures. What goes wrong in another one is its `reason`.
     """
     torch.backends.cudnn.benchmark = True  # as the official program has it
-    runs = [_NetworkRun(rival, scene, device) for rival in rivals]
+    runs = [_NetworkRun(baseline, inputs, device) for baseline in baselines]
     runs[0].begin()
     for run in runs[1:]:
         run.attempt(run.begin)
     for number in range(rounds):
         for run in runs:
-            run.attempt(partial(run.draw, number % len(scene.driving)))
+            run.attempt(partial(run.draw, number % len(inputs.driving)))
         step()
     return [run.measured(runs[0]) for run in runs]
 
@@ -80,8 +81,8 @@ def side_by_side(
 class _NetworkRun:
     """One way while it is measured."""
 
-    def __init__(self, rival: Baseline, scene: NetworkInputs, device: torch.device) -> None:
-        self._rival, self._scene, self._device = rival, scene, device
+    def __init__(self, baseline: Baseline, inputs: NetworkInputs, device: torch.device) -> None:
+        self._baseline, self._inputs, self._device = baseline, inputs, device
         self._watch = Stopwatch()
         self._reason: str | None = None
         self._ready = 0.0
@@ -98,33 +99,35 @@ class _NetworkRun:
     def begin(self) -> None:
         """Make it ready, and keep its picture of each frame."""
         start = time.perf_counter()
-        self._draw: Draw = self._rival.make()
-        for frame in range(len(self._scene.driving)):
-            picture = self._draw(self._scene, frame, lambda _: None).float().clamp(0, 1).cpu()
-            self._ready = self._ready or self._rival.spent + time.perf_counter() - start
+        self._draw: Draw = self._baseline.make()
+        for frame in range(len(self._inputs.driving)):
+            picture = self._draw(self._inputs, frame, lambda _: None).float().clamp(0, 1).cpu()
+            self._ready = self._ready or self._baseline.spent + time.perf_counter() - start
             if not picture.isfinite().all():
                 raise ArithmeticError("not every pixel that it draws is a number")
             self._pictures.append(picture)
 
     def draw(self, frame: int) -> None:
         """With the time of each network."""
-        laps = DeviceTimer(self._device)
-        self._draw(self._scene, frame, laps.lap)
-        seconds = laps.seconds()
+        timer = DeviceTimer(self._device)
+        self._draw(self._inputs, frame, timer.mark)
+        seconds = timer.seconds()
         for name, each in (seconds | {"frame": sum(seconds.values())}).items():
             self._watch.add(name, each)
 
     def measured(self, reference: _NetworkRun) -> Measured:
-        rival = self._rival
-        psnr = None if self._reason else _psnr(self._pictures, reference._pictures)
+        baseline = self._baseline
+        found = None if self._reason else psnr(torch.stack(self._pictures), torch.stack(reference._pictures), peak=1)
         times = {} if self._reason else self._watch.percentiles()
-        return Measured(rival.name, rival.about, rival.kind, self._reason, round(self._ready, 2), times, psnr)
-
-
-def _psnr(pictures: Sequence[Tensor], reference: Sequence[Tensor]) -> float | None:
-    """dB of pictures in 0..1; None where no bit differs."""
-    error = (torch.stack(list(pictures)) - torch.stack(list(reference))).double().square().mean()
-    return round(-10 * float(error.log10()), 2) if error else None
+        return Measured(
+            baseline.name,
+            baseline.about,
+            baseline.kind,
+            self._reason,
+            round(self._ready, 2),
+            times,
+            found and round(found, 2),
+        )
 
 
 def in_short(error: Exception) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from pipeline.imaging.image_quality import psnr
 from pipeline.liveportrait import keypoint_motion
 from pipeline.liveportrait.checkpoint import Networks
 from pipeline.liveportrait.corrections import stitch
@@ -23,7 +24,12 @@ class PrecisionError:
     largest: float  # difference
     mean: float
     span: float  # float32's largest value
-    psnr: float  # dB, of the span
+    psnr: float | None  # dB, with the span as the peak; None if the results are equal
+
+    def cells(self) -> list[str]:
+        """Return the row of a table."""
+        quality = "same" if self.psnr is None else f"{self.psnr:.1f}"
+        return [self.result, f"{self.largest:.2g}", f"{self.mean:.2g}", f"{self.span:.3g}", quality]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,5 +85,5 @@ def _as(network: nn.Module, dtype: torch.dtype) -> nn.Module:
 
 def _error(name: str, found: Tensor, exact: Tensor) -> PrecisionError:
     difference, span = (found.float() - exact).abs(), exact.abs().max()
-    psnr = -20 * torch.log10(difference.square().mean().sqrt() / span)
-    return PrecisionError(name, difference.max().item(), difference.mean().item(), span.item(), psnr.item())
+    quality = psnr(found.float().cpu(), exact.cpu(), peak=span.item())
+    return PrecisionError(name, difference.max().item(), difference.mean().item(), span.item(), quality)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
-from pipeline.bench.device_timer import timed
+from pipeline.bench.device_timer import time_on_device
 
 
 @dataclass(frozen=True)
@@ -88,4 +88,4 @@ def _copy(device: torch.device) -> float:
 def _least(device: torch.device, function: Callable[[], object]) -> float:
     """Seconds; the first call is not timed."""
     function()
-    return min(timed(device, function) for _ in range(RUNS))
+    return min(time_on_device(device, function) for _ in range(RUNS))

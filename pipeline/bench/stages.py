@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pipeline.bench.baselines import NetworkInputs
-from pipeline.bench.device_timer import timed, wait
+from pipeline.bench.device_timer import synchronize, time_on_device
 from pipeline.bench.host import peak_memory
 from pipeline.bench.known_driver import DrivenPortrait
 from pipeline.bench.networks import Milliseconds, Step, in_short
@@ -77,13 +77,13 @@ class _TimedBackend:
     def motion(self, pictures: Tensor) -> RawMotion:
         with self._watch.stage("motion"):
             raw = self._backend.motion(pictures)
-            wait(self.device)
+            synchronize(self.device)
         return raw
 
     def draw(self, sources: Sequence[PreparedSource], driven: Tensor) -> Tensor:
         with self._watch.stage("draw"):
             crops = self._backend.draw(sources, driven)
-            wait(self.device)
+            synchronize(self.device)
         return crops
 
 
@@ -96,7 +96,7 @@ class _TimedPixels:
     def upload_crops(self, requests: Sequence[CropRequest]) -> Tensor:
         with self._watch.stage("views"):
             inputs = self._pixels.upload_crops(requests)
-            wait(self._device)
+            synchronize(self._device)
         return inputs
 
     def download(self, values: Tensor) -> Callable[[], Tensor]:
@@ -112,14 +112,14 @@ class _TimedPixels:
         return lambda: result
 
 
-def batches(backend: Backend, scene: NetworkInputs, sizes: Sequence[int], rounds: int, step: Step) -> list[Batch]:
+def batches(backend: Backend, inputs: NetworkInputs, sizes: Sequence[int], rounds: int, step: Step) -> list[Batch]:
     """Each size in turn, again and again; every picture of another portrait."""
-    ready = {size: _batch(backend, scene, size) for size in sizes}
+    ready = {size: _batch(backend, inputs, size) for size in sizes}
     watch, failed = Stopwatch(), dict[int, str]()
     for number in range(-warm_rounds(rounds), rounds):
         for size in [size for size in sizes if size not in failed]:
             try:
-                seconds = timed(backend.device, ready[size])
+                seconds = time_on_device(backend.device, ready[size])
             except Exception as error:
                 failed[size] = in_short(error)
                 continue
@@ -130,9 +130,9 @@ def batches(backend: Backend, scene: NetworkInputs, sizes: Sequence[int], rounds
     return [Batch(size, failed.get(size), times.get(str(size), {})) for size in sizes]
 
 
-def _batch(backend: Backend, scene: NetworkInputs, size: int) -> Callable[[], Tensor]:
-    sources = [backend.prepare_source(scene.feature.clone(), scene.source) for _ in range(size)]
-    driven = torch.cat([scene.driven[number % len(scene.driven)] for number in range(size)])
+def _batch(backend: Backend, inputs: NetworkInputs, size: int) -> Callable[[], Tensor]:
+    sources = [backend.prepare_source(inputs.feature.clone(), inputs.source) for _ in range(size)]
+    driven = torch.cat([inputs.driven[number % len(inputs.driven)] for number in range(size)])
     return lambda: backend.draw(sources, driven)
 
 

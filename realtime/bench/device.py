@@ -14,10 +14,10 @@ from typing import Any
 
 import torch
 
-from pipeline.bench.baselines import Baseline, ours, rivals
+from pipeline.bench.baselines import Baseline, baselines, our_backend
 from pipeline.bench.host import machine
-from pipeline.bench.known_driver import LOOP, DrivenPortrait, driving_frames, picture_and_face, puppet
-from pipeline.bench.networks import Step, scene_of, side_by_side
+from pipeline.bench.known_driver import LOOP, DrivenPortrait, driven_portrait, driving_frames, picture_and_face
+from pipeline.bench.networks import Step, network_inputs, side_by_side
 from pipeline.bench.roofline import measure_roofline
 from pipeline.bench.stages import batches, memory_mb, stages, warm_rounds
 from pipeline.core.animator import Progress
@@ -62,7 +62,7 @@ class Candidate:
     device: torch.device
 
 
-def contestant(device: Device, backend: BackendName, precision: Precision, weights: Path | None) -> Candidate:
+def candidate(device: Device, backend: BackendName, precision: Precision, weights: Path | None) -> Candidate:
     """What the command line asks for. AnimatorError or WeightsError where it cannot be had."""
     chosen = best_device() if device == "auto" else torch.device(device)
     if chosen.type == "cuda" and not torch.cuda.is_available():
@@ -81,14 +81,14 @@ def effort(device: torch.device, frames: int | None) -> DeviceEffort:
 
 
 def measure(
-    contestant: Candidate, effort: DeviceEffort, warming: Progress, progress: Progress
+    candidate: Candidate, effort: DeviceEffort, warming: Progress, progress: Progress
 ) -> Iterator[DeviceReport]:
     """The report so far after each part, so that one that is cut short is not lost; the slowest part comes last.
 
     What touches the device runs in the worker's thread, as it does for sessions.
     """
-    start, device = time.perf_counter(), contestant.device
-    animator = LivePortrait(NO_MODELS, contestant.load, contestant.build, contestant.dtype)
+    start, device = time.perf_counter(), candidate.device
+    animator = LivePortrait(NO_MODELS, candidate.load, candidate.build, candidate.dtype)
     with closing(own_thread(animator)) as worker:
         worker.warm_up(warming)
         bench = _Bench(animator, worker, effort, progress)
@@ -97,7 +97,7 @@ def measure(
         report = DeviceReport(
             _machine(device), about_weights(animator.digests), backend, effort.frames, round(seconds, 2)
         )
-        everyone = [*rivals(contestant.load, device), ours(animator.backend, seconds)]
+        everyone = [*baselines(candidate.load, device), our_backend(animator.backend, seconds)]
         for part in bench.parts(everyone):
             report = replace(report, **part)
             yield report
@@ -128,15 +128,15 @@ class _Bench:
         [mine] = self._invite(1)
         yield {"stages_ms": run(lambda: stages(animator, mine, self._frames, rounds, step))}
         apart = LOOP // self._effort.pictures
-        scene = run(lambda: scene_of(animator, mine, self._frames[apart // 2 :: apart]))
-        drawn = run(lambda: batches(animator.backend, scene, self._effort.batches, rounds, step))
+        inputs = run(lambda: network_inputs(animator, mine, self._frames[apart // 2 :: apart]))
+        drawn = run(lambda: batches(animator.backend, inputs, self._effort.batches, rounds, step))
         yield {"batches": drawn, "memory_mb": memory_mb(self._device)}
         found: list[Throughput] = []
         for sessions in self._effort.sessions:
             found.append(self._throughput(sessions))
             yield {"sessions": tuple(found)}
         yield {"roofline": run(lambda: measure_roofline(self._device))}
-        yield {"networks": run(lambda: side_by_side(everyone, scene, self._device, rounds, step))}
+        yield {"networks": run(lambda: side_by_side(everyone, inputs, self._device, rounds, step))}
 
     def _throughput(self, sessions: int) -> Throughput:
         rounds = self._effort.frames
@@ -147,7 +147,7 @@ class _Bench:
     def _invite(self, count: int) -> list[DrivenPortrait]:
         """So many puppets, each with a portrait of its own, as the sessions of different users have."""
         while len(self._puppets) < count:
-            self._puppets.append(puppet(self._worker, self._animator.portrait(*picture_and_face())))
+            self._puppets.append(driven_portrait(self._worker, self._animator.portrait(*picture_and_face())))
         return self._puppets[:count]
 
 

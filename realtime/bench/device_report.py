@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.bench.networks import Measured, Milliseconds
 from pipeline.bench.roofline import WORK, Roofline
 from pipeline.bench.stages import Batch
+from pipeline.bench.tables import markdown_table, percentile_cells
 from realtime.bench.throughput import Throughput
 
 FRAME = "frame"
-PERCENTILES = ("p50", "p95", "p99")
 
 
 @dataclass(frozen=True)
@@ -53,55 +53,43 @@ class DeviceReport:
 
     def _stage_lines(self) -> Iterator[str]:
         yield from _heading("One frame, camera's picture on the host to animated picture on the host (I420, 512 x 512)")
-        rows = ([name, *_cells(times)] for name, times in self.stages_ms.items())
-        yield from _table(("stage", "p50 ms", "p95 ms", "p99 ms"), rows)
+        rows = ([name, *percentile_cells(times)] for name, times in self.stages_ms.items())
+        yield from markdown_table(("stage", "p50 ms", "p95 ms", "p99 ms"), rows)
         yield f'Each stage is waited for; "{FRAME}" is the whole without that. Stitching (S) is part of "compose".'
 
     def _batch_lines(self) -> Iterator[str]:
         yield from _heading("Drawing several pictures in one call (W+G)")
         rows = (
-            [str(b.size), f"not available: {b.reason}", *["-"] * 3]
-            if b.reason
-            else [str(b.size), f"{b.ms['p50'] / b.size:.2f}", *_cells(b.ms)]
-            for b in self.batches
+            [str(b.size), f"{b.ms['p50'] / b.size:.2f}", *percentile_cells(b.ms)] for b in self.batches if not b.reason
         )
-        yield from _table(("batch", "ms a picture", "p50 ms", "p95 ms", "p99 ms"), rows)
+        yield from markdown_table(("batch", "ms per picture", "p50 ms", "p95 ms", "p99 ms"), rows)
+        yield from (f"A batch of {b.size} is not available: {b.reason}" for b in self.batches if b.reason)
 
     def _session_lines(self) -> Iterator[str]:
         yield from _heading("Sessions at once, each as fast as it is answered")
         heads = ("sessions", "frames/s", "p50 ms", "p95 ms", "p99 ms", "worker busy", "mean batch: motion", "drawing")
         rows = (
-            [str(s.sessions), f"{s.fps:.4g}", *_cells(s.latency_ms), f"{s.busy:.0%}"]
+            [str(s.sessions), f"{s.fps:.4g}", *percentile_cells(s.latency_ms), f"{s.busy:.0%}"]
             + [f"{s.batches.get(kind, 0):.2f}" for kind in ("motion", "i420")]
             for s in self.sessions
         )
-        yield from _table(heads, rows)
+        yield from markdown_table(heads, rows)
 
     def _network_lines(self) -> Iterator[str]:
         yield from _heading("The networks, side by side in turns (M motion, W warping, G generator)")
-        heads = (
-            "way",
-            "network",
-            "p50 ms",
-            "p95 ms",
-            "p99 ms",
-            "of the roofline",
-            "ours is faster",
-            "PSNR dB",
-            "ready s",
-        )
-        yield from _table(heads, (row for way in self.networks for row in self._way(way)))
-        yield from (f"{way.name}: {way.about}." for way in self.networks)
+        heads = ("way", "network", "p50 ms", "p95 ms", "p99 ms", "of the roofline", "speedup", "PSNR dB", "ready s")
+        yield from markdown_table(heads, (row for way in self.networks for row in self._way(way)))
+        yield "Speedup: how many times faster the last way, the chosen backend, draws a frame."
+        about = (f"not available: {way.reason}" if way.reason else f"{way.about}." for way in self.networks)
+        yield from (f"{way.name}: {text}" for way, text in zip(self.networks, about, strict=True))
         yield "The roofline is that of the networks as published; what needs fewer operations can pass it."
 
     def _way(self, way: Measured) -> Iterator[list[str]]:
-        if way.reason:
-            yield [way.name, f"not available: {way.reason}", *["-"] * 7]
         for network, times in way.ms.items():
             whole = network == FRAME
             psnr = "same" if way.psnr_db is None else f"{way.psnr_db:.1f}"
             last = [self._gain(way), psnr, f"{way.ready_s:.1f}"] if whole else ["", "", ""]
-            yield [way.name, network, *_cells(times), self._share(way, network), *last]
+            yield [way.name, network, *percentile_cells(times), self._share(way, network), *last]
 
     def _share(self, way: Measured, network: str) -> str:
         if not self.roofline:
@@ -116,14 +104,3 @@ class DeviceReport:
 
 def _heading(text: str) -> tuple[str, str, str]:
     return "", f"### {text}", ""
-
-
-def _cells(times: Mapping[str, float]) -> list[str]:
-    return [f"{times[name]:.2f}" for name in PERCENTILES]
-
-
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    yield f"| {' | '.join(heads)} |"
-    yield "|---" * len(heads) + "|"
-    for row in rows:
-        yield f"| {' | '.join(row)} |"

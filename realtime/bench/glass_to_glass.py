@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.core.timing import percentiles
 from realtime.bench.clock_offset import Exchange, Offset, estimate_offset
 from realtime.bench.timecode import NUMBERS
 from realtime.core.frame import Trace
-from realtime.metrics.session_stats import percentiles
 
 STAGES = (
     "camera+encode",

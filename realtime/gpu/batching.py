@@ -184,63 +184,63 @@ class Wait:
     seconds: float | None
 
 
-def next_step(scene: BatchState[R]) -> Start[R] | Deliver | Wait:
+def next_step(state: BatchState[R]) -> Start[R] | Deliver | Wait:
     """A batch begins when the device has nothing else to do, or so shortly before that it never has."""
-    batch = next_batch(scene)
-    if scene.flights:
-        return _beside(scene, batch)
+    batch = next_batch(state)
+    if state.flights:
+        return _beside(state, batch)
     if not batch:
         return Wait(None)
-    hold = min(request.asked for request in batch) + _patience(scene, batch) - scene.now
+    hold = min(request.asked for request in batch) + _patience(state, batch) - state.now
     return Wait(hold) if hold > 0 else Start(batch)
 
 
-def next_batch(scene: BatchState[R]) -> tuple[R, ...]:
+def next_batch(state: BatchState[R]) -> tuple[R, ...]:
     """What goes next: motion, then the kind of whoever was served longest ago; of that kind, the same order.
 
     Motion first, since it takes a hundredth of a picture's work and who has it can join the next batch of pictures.
     Nobody starves: who was just served goes behind all others.
     """
-    turns = {caller: turn for turn, caller in enumerate(scene.served)}
-    order = sorted(scene.waiting, key=lambda r: (r.kind != "motion", turns.get(r.caller, -1), r.asked))
+    turns = {caller: turn for turn, caller in enumerate(state.served)}
+    order = sorted(state.waiting, key=lambda r: (r.kind != "motion", turns.get(r.caller, -1), r.asked))
     if not order:
         return ()
     first = order[0]
     if first.alone or first.kind == "call":
         return (first,)
     fellows = [request for request in order if request.kind == first.kind and not request.alone]
-    return tuple(fellows[: scene.know(first.kind).largest])
+    return tuple(fellows[: state.know(first.kind).largest])
 
 
-def _beside(scene: BatchState[R], batch: tuple[R, ...]) -> Start[R] | Deliver | Wait:
+def _beside(state: BatchState[R], batch: tuple[R, ...]) -> Start[R] | Deliver | Wait:
     """With flights on the device: hold the batch open until the device is about to need it."""
-    newest = scene.flights[-1]
+    newest = state.flights[-1]
     launch = newest.launched - newest.started
-    seconds = scene.know(newest.kind).times.expected(len(newest.requests)) or 0.0
+    seconds = state.know(newest.kind).times.expected(len(newest.requests)) or 0.0
     blocking = launch > seconds / 2  # beginning it was most of the work, as on a CPU: its results are there
-    if blocking or len(scene.flights) == IN_FLIGHT or (batch and batch[0].kind == "call"):
+    if blocking or len(state.flights) == IN_FLIGHT or (batch and batch[0].kind == "call"):
         return Deliver()
-    hold = max(newest.started, scene.delivered) + min(seconds, LONGEST_BATCH) - launch - MARGIN - scene.now
+    hold = max(newest.started, state.delivered) + min(seconds, LONGEST_BATCH) - launch - MARGIN - state.now
     if hold > 0:
         return Wait(hold)
     return Start(batch) if batch else Deliver()
 
 
-def _patience(scene: BatchState[R], batch: tuple[R, ...]) -> float:
+def _patience(state: BatchState[R], batch: tuple[R, ...]) -> float:
     """Seconds that a batch waits for one more request: as many as that saves, where one is likely to come."""
     kind, size = batch[0].kind, len(batch)
-    known = scene.know(kind)
-    others_idle = size < len(scene.waiting)  # what is not in the batch would wait with an idle device
-    if others_idle or kind == "call" or batch[0].alone or size >= known.largest or not _expects(scene, kind):
+    known = state.know(kind)
+    others_idle = size < len(state.waiting)  # what is not in the batch would wait with an idle device
+    if others_idle or kind == "call" or batch[0].alone or size >= known.largest or not _expects(state, kind):
         return 0.0
     return min(STRAGGLER_SECONDS, known.times.saving(size))
 
 
-def _expects(scene: BatchState[R], kind: Kind) -> bool:
+def _expects(state: BatchState[R], kind: Kind) -> bool:
     """Whether an active caller is about to ask for this kind: a picture follows motion, motion follows a picture."""
-    busy = {request.caller for request in scene.waiting}
+    busy = {request.caller for request in state.waiting}
     return any(
-        scene.now - last.time < ACTIVE_SECONDS and (last.kind == "motion") != (kind == "motion")
-        for caller, last in scene.served.items()
+        state.now - last.time < ACTIVE_SECONDS and (last.kind == "motion") != (kind == "motion")
+        for caller, last in state.served.items()
         if caller not in busy
     )

@@ -9,22 +9,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from pipeline.core.timing import percentiles
 from realtime.core.frame import Trace
 from realtime.metrics.counters import Counters, total
 from realtime.metrics.page_report import PageReport
 
 STAGES = ("decode", "wait", "track", "motion", "animate", "encode", "server")
-PERCENTILES = (50, 95, 99)
 SAMPLES = 300  # ten seconds at 30 fps
 RATE_SECONDS = 2.0
-
-
-def percentiles(samples: Iterable[float]) -> dict[str, float]:
-    """{"p50", "p95", "p99"} of `samples` by nearest rank; zeros where there is none."""
-    ordered = sorted(samples)
-    if not ordered:
-        return {f"p{p}": 0.0 for p in PERCENTILES}
-    return {f"p{p}": ordered[math.ceil(len(ordered) * p / 100) - 1] for p in PERCENTILES}
 
 
 class Rate:

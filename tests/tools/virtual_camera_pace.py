@@ -15,6 +15,7 @@ import numpy as np
 import pyvirtualcam
 
 import run
+from pipeline.core.timing import percentiles
 from tests.support.virtual_cameras import Recording
 from web.cli import camera
 
@@ -43,10 +44,10 @@ def main(seconds: float) -> None:
     threading.Thread(target=press_ctrl_c).start()
     code = run.main(WORDS)
     gaps = np.diff(recording.times) * 1000
-    p50, p95, p99 = np.percentile(np.abs(gaps - 1000 / 30), (50, 95, 99))
+    off = ", ".join(f"{rank} {ms:.2f}" for rank, ms in percentiles(np.abs(gaps - 1000 / 30)).items())
     print(f"exit code {code}; {len(gaps) + 1} pictures at {recording.opened['size']}, {recording.opened['format']}")
     print(f"ready after {ready[-1] - began:.2f} s, the first picture {recording.times[0] - ready[-1]:+.3f} s from then")
-    print(f"{1000 / gaps.mean():.3f} a second; intervals are off by p50 {p50:.2f}, p95 {p95:.2f}, p99 {p99:.2f} ms")
+    print(f"{1000 / gaps.mean():.3f} a second; intervals are off by {off} ms")
 
 
 if __name__ == "__main__":

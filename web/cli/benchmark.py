@@ -26,10 +26,10 @@ def run(parsed: argparse.Namespace) -> int:
 
 
 def _device(parsed: argparse.Namespace) -> int:
-    from realtime.bench.device import contestant, effort, measure
+    from realtime.bench.device import candidate, effort, measure
 
     use_one_thread()
-    chosen = contestant(parsed.device, parsed.backend, parsed.precision, parsed.weights)
+    chosen = candidate(parsed.device, parsed.backend, parsed.precision, parsed.weights)
     wanted, report = effort(chosen.device, parsed.frames), None
     try:
         with bar("Warming up", "step") as warming, bar("Measuring", "round") as progress:

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pipeline.bench.compare.compare import EFFORTS, QUICK, compare, wanted
+from pipeline.bench.compare.compare import EFFORTS, QUICK, compare, requested_rows
 from pipeline.bench.compare.optimizations import ROWS
-from pipeline.bench.compare.prepare import chosen_device, sees_videos, stage
+from pipeline.bench.compare.prepare import chosen_device, prepare_inputs, sees_videos
 from pipeline.bench.compare.report_html import page
 from pipeline.bench.compare.report_text import table
 from pipeline.bench.compare.setup import served
@@ -24,16 +24,16 @@ def run(parsed: argparse.Namespace) -> int:
     """Measure each row of the comparison, and print a table."""
     use_one_thread()
     device = chosen_device(parsed.device)
-    rows = wanted(ROWS, device, parsed.only, parsed.quick)
+    rows = requested_rows(ROWS, device, parsed.only, parsed.quick)
     effort = (QUICK if parsed.quick else EFFORTS)[device.type]
     effort = dataclasses.replace(effort, frames=parsed.frames or effort.frames)
     optimized = served(device, Settings.backend, Settings.precision)
     models = fetched_face_models() if sees_videos() else None
     with TemporaryDirectory() as folder, bar("Comparing", "frame") as progress:
         files = parsed.source, parsed.driving
-        scene = stage(device, models, files, parsed.weights, Path(folder), use_streams)
-        print(f"LivePortrait with {scene.weights}, on {device.type}", file=sys.stderr)
-        found = compare(scene, optimized, rows, effort, parsed.line, progress)
+        inputs = prepare_inputs(device, models, files, parsed.weights, Path(folder), use_streams)
+        print(f"LivePortrait with {inputs.weights}, on {device.type}", file=sys.stderr)
+        found = compare(inputs, optimized, rows, effort, parsed.line, progress)
     write_json(parsed.json, found.as_json())
     if parsed.report:
         parsed.report.write_text(page(found))

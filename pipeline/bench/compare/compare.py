@@ -39,7 +39,9 @@ class RequestedRow:
     reason: str | None = None
 
 
-def wanted(rows: Sequence[Optimization], device: torch.device, only: Sequence[str], quick: bool) -> list[RequestedRow]:
+def requested_rows(
+    rows: Sequence[Optimization], device: torch.device, only: Sequence[str], quick: bool
+) -> list[RequestedRow]:
     """What of the table is measured: `only` these where there are any. CompareError for a name that is not in it."""
     names = [row.name for row in rows]
     for name in only:
@@ -60,12 +62,12 @@ def _left_out(row: Optimization, device: torch.device, quick: bool) -> str | Non
 
 
 def compare(
-    stage: Inputs, optimized: Setup, asked: Sequence[RequestedRow], effort: Effort, command: str, say: Say
+    inputs: Inputs, optimized: Setup, asked: Sequence[RequestedRow], effort: Effort, command: str, say: Say
 ) -> Comparison:
     """Everything, in one run. CompareError where not even the original can be measured."""
     torch.backends.cudnn.benchmark = True  # for all, else the first backend that wants it would choose for the others
     steady()
-    bench = Bench(stage, effort, say)
+    bench = Bench(inputs, effort, say)
     rows = [each.row for each in asked if each.reason is None]
     alone = {optimized: "optimized"} | {row.added(): row.name for row in rows if not row.added().keeps_memory}
     last = {row.added(): row.name for row in rows if row.added().keeps_memory}  # the allocator is not the same after it
@@ -80,17 +82,17 @@ def compare(
         _, taken = bench.against(("optimized", optimized), without)
     if last:
         added |= bench.against(("original", ORIGINAL), last)[1]
-    judge = Judge(stage, original)
+    judge = Judge(inputs, original)
     table = []
     for each in asked:
         less = removed.get(each.row.name)
         table.append(_ablation(each, added.get(each.row.added()), taken.get(less) if less else None, judge))
     return Comparison(
-        machine=about(stage, optimized, effort),
-        weights=stage.weights,
+        machine=about(inputs, optimized, effort),
+        weights=inputs.weights,
         command=command,
-        headline=tuple(headline(stage, original, best)),
-        ablation=tuple(_with_reading(table, stage.footage)),
+        headline=tuple(headline(inputs, original, best)),
+        ablation=tuple(_with_reading(table, inputs.footage)),
         notes=tuple(_notes(original, best, judge)),
         samples=tuple(
             SamplePicture(shot.crop, best.shots[n].crop) for n, shot in original.shots.items() if n in best.shots

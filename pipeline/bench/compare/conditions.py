@@ -15,14 +15,14 @@ from pipeline.bench.host import machine
 INSTRUCTIONS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")  # that the networks may use
 
 
-def about(stage: Inputs, optimized: Setup, effort: Effort) -> dict[str, str]:
+def about(inputs: Inputs, optimized: Setup, effort: Effort) -> dict[str, str]:
     """The machine and everything on it that the figures depend on, by name."""
-    device = stage.device
+    device = inputs.device
     cpu = f"CPU, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
     return machine() | {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else cpu,
         "instructions": _instructions(),
-        "driver": stage.footage.about,
+        "driver": inputs.footage.about,
         "frames": f"{effort.frames} of each setup, after a first one; {effort.together} setups in turns with one",
         "original": "plain eager FP32, one frame at a time, source features with each, the whole video loaded first",
         "optimized": str(optimized),

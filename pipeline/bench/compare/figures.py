@@ -9,16 +9,17 @@ import numpy as np
 from pipeline.bench.compare.inputs import Inputs
 from pipeline.bench.compare.result import Figures, Metric
 from pipeline.bench.compare.turns import Trial
-from pipeline.bench.image_quality import landmark_error, psnr, ssim
+from pipeline.core.timing import percentiles
+from pipeline.imaging.image_quality import landmark_error, psnr, ssim
 
 
 class Judge:
     """Turns trials into figures, by comparing their pictures with the original's."""
 
-    def __init__(self, stage: Inputs, original: Trial) -> None:
-        self._find, self._reference = stage.find_face, original.shots
-        self._on_device = stage.device.type == "cuda"
-        self._faces = {number: stage.find_face(shot.crop) for number, shot in original.shots.items()}
+    def __init__(self, inputs: Inputs, original: Trial) -> None:
+        self._find, self._reference = inputs.find_face, original.shots
+        self._on_device = inputs.device.type == "cuda"
+        self._faces = {number: inputs.find_face(shot.crop) for number, shot in original.shots.items()}
         self.sees_faces = any(self._faces.values())
 
     def figures(self, trial: Trial | None) -> Figures:
@@ -46,7 +47,7 @@ class Judge:
         return float(np.mean(errors)) if errors else None
 
 
-def headline(stage: Inputs, original: Trial, best: Trial) -> Iterator[Metric]:
+def headline(inputs: Inputs, original: Trial, best: Trial) -> Iterator[Metric]:
     """The original and the optimized settings side by side, both timed in the same turns."""
     measured = best.reason is None
     before = best.beside if measured else original.ms
@@ -58,7 +59,7 @@ def headline(stage: Inputs, original: Trial, best: Trial) -> Iterator[Metric]:
     yield _metric("peak memory, host (MB)", original.memory.host, best.memory.host)
     yield _metric("peak memory, device (MB)", original.memory.device, best.memory.device)
     yield _metric("time to first frame (s)", original.ready, best.ready if measured else None)
-    sizes = [size / 1e6 for size in stage.disk]
+    sizes = [size / 1e6 for size in inputs.disk]
     yield _metric("model size on disk (MB)", sizes[0], sizes[1] if measured else None)
 
 
@@ -70,7 +71,7 @@ def _metric(name: str, original: float | None, optimized: float | None, more: bo
 
 
 def _percentile(values: Sequence[float], rank: int) -> float:
-    return float(np.percentile(values, rank))
+    return percentiles(values)[f"p{rank}"]
 
 
 def _rounded(value: float | None, digits: int) -> float | None:

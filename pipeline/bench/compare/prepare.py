@@ -1,4 +1,4 @@
-"""From what the user named to a stage."""
+"""From what the user named to a inputs."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def sees_videos() -> bool:
     return all(find_spec(package) for package in READERS)
 
 
-def stage(
+def prepare_inputs(
     device: torch.device,
     models: FaceModels | None,
     files: tuple[Path | None, Path | None],

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 
 from pipeline.bench.compare.optimizations import CLAIMS, ROWS
 from pipeline.bench.compare.result import NOT_USED, Comparison, Figures, Metric
+from pipeline.bench.tables import markdown_table
 
 TITLES = {row.name: row for row in ROWS}
 CLAIMED = {"processing time per frame, p50 (ms)": "ms", "frames per second": "fps", "peak memory, host (MB)": "memory"}
@@ -25,7 +26,7 @@ def _head(found: Comparison) -> Iterator[str]:
 def _headline(found: Comparison) -> Iterator[str]:
     heads = ("", "original", "optimized", "improvement", "the original report claimed")
     rows = ([m.metric, number(m.original), number(m.optimized), gain(m), claim(m)] for m in found.headline)
-    yield from _aligned(heads, rows)
+    yield from markdown_table(heads, rows)
 
 
 def _ablation(found: Comparison) -> Iterator[str]:
@@ -38,7 +39,7 @@ def _ablation(found: Comparison) -> Iterator[str]:
             rows.append([row.name, *["-"] * 6, claimed, "-", "-"])
         else:
             rows.append([row.name, *cells(row.alone), claimed, number(row.without.ms_p50), times(row.without.speedup)])
-    yield from _aligned((*heads, *tail), rows)
+    yield from markdown_table((*heads, *tail), rows)
     yield ""
     yield from (f"{row.name}: {row.reason}" for row in found.ablation if row.reason and row.reason != NOT_USED)
 
@@ -69,14 +70,3 @@ def gain(metric: Metric) -> str:
 def claim(metric: Metric) -> str:
     """What the original report said, where it said something."""
     return CLAIMS[CLAIMED[metric.metric]] if metric.metric in CLAIMED else ""
-
-
-def _aligned(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    lines = [list(heads), *map(list, rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for number, line in enumerate(lines):
-        first, *others = zip(line, widths, strict=True)
-        cells = [first[0].ljust(first[1]), *(text.rjust(width) for text, width in others)]
-        yield "  ".join(cells).rstrip()
-        if number == 0:
-            yield "  ".join("-" * width for width in widths)

@@ -21,7 +21,7 @@ from pipeline.bench.compare.footage import Cursor, Write
 from pipeline.bench.compare.inputs import Inputs
 from pipeline.bench.compare.plain_backend import CapturingBackend
 from pipeline.bench.compare.setup import DTYPES, Setup
-from pipeline.bench.device_timer import wait
+from pipeline.bench.device_timer import synchronize
 from pipeline.bench.known_driver import DrivenPortrait
 from pipeline.bench.memory import held, peak, restart_peak, trim
 from pipeline.core.animator import DrivingFrame, Picture, Portrait, Reference
@@ -60,12 +60,12 @@ class Shot:
 class Runner:
     """Draws frames when it is asked to; whoever made it closes it."""
 
-    def __init__(self, setup: Setup, stage: Inputs) -> None:
+    def __init__(self, setup: Setup, inputs: Inputs) -> None:
         """Loads, builds, and draws a first frame: the seconds of all that are `ready`, and in no other figure."""
-        self.setup, self._stage = setup, stage
-        self.size = setup.frames(stage.device)  # of a step
+        self.setup, self._inputs = setup, inputs
+        self.size = setup.frames(inputs.device)  # of a step
         self.memory = PeakMemory()
-        self._places = [HOST] if stage.device == HOST else [HOST, stage.device]
+        self._places = [HOST] if inputs.device == HOST else [HOST, inputs.device]
         before = [restart_peak(place) for place in self._places]
         self._stack = ExitStack()
         start = time.perf_counter()
@@ -87,10 +87,10 @@ class Runner:
                 self._draw([self._cursor.read()])
             self._cursor.seek(number)
             self._recorder.restart()
-            wait(self._stage.device)
+            synchronize(self._inputs.device)
             start = time.perf_counter()
             self._perform(self._frames(size))
-            wait(self._stage.device)
+            synchronize(self._inputs.device)
             return (time.perf_counter() - start) / size + self._loading
 
     def weighed_step(self, number: int) -> float:
@@ -119,35 +119,35 @@ class Runner:
         for name in ("_animator", "_recorder", "_puppet", "_cursor", "_write"):
             self.__dict__.pop(name, None)
         gc.collect()
-        if self._stage.device.type == "cuda":
+        if self._inputs.device.type == "cuda":
             torch.cuda.empty_cache()
         trim()
 
     def _build(self) -> None:
-        setup, stage = self.setup, self._stage
+        setup, inputs = self.setup, self._inputs
         start = time.perf_counter()
-        self._cursor = Cursor(stage.footage, setup.streams)
+        self._cursor = Cursor(inputs.footage, setup.streams)
         seconds = time.perf_counter() - start
-        self._loading = 0.0 if setup.streams else seconds / stage.footage.count  # of every frame its share
-        load = partial(stage.networks, setup)
+        self._loading = 0.0 if setup.streams else seconds / inputs.footage.count  # of every frame its share
+        load = partial(inputs.networks, setup)
         with setup.applied():
             self._animator = LivePortrait(NO_MODELS, load, self._recorded, DTYPES[setup.precision])
             if setup.pinned:
-                stage.pin(self._animator)
+                inputs.pin(self._animator)
             self._animator.backend.warm_up(lambda done, total: None)
             self._puppet = self._new_puppet()
-        self._write: Write = self._stack.enter_context(stage.footage.recording())
+        self._write: Write = self._stack.enter_context(inputs.footage.recording())
         self._seen: tuple[Picture, Picture] | None = None  # the driver's crop, and what was drawn of it
 
     def _recorded(self, networks: Networks, dtype: torch.dtype) -> Backend:
         if dtype != DTYPES[self.setup.precision]:  # what the animator falls back to
             raise ArithmeticError(f"{self.setup.precision} gives pictures without numbers (NaN) on this device")
-        self._recorder = CapturingBackend(self._stage.backend(self.setup, networks, dtype))
+        self._recorder = CapturingBackend(self._inputs.backend(self.setup, networks, dtype))
         return self._recorder
 
     def _new_puppet(self) -> DrivenPortrait:
         """Its neutral is the first frame's."""
-        portrait = self._animator.portrait(self._stage.portrait, self._stage.face)
+        portrait = self._animator.portrait(self._inputs.portrait, self._inputs.face)
         [neutral] = self._animator.read_motion([self._cursor.read()])
         if neutral is None:
             raise LookupError("no face is in the driving video's first frame; choose one that begins with a face")
@@ -204,7 +204,7 @@ class Runner:
         return halved(cut(frame.picture, box.matrix()))
 
     def _empty_cache(self) -> None:
-        if self._stage.device.type == "cuda":
+        if self._inputs.device.type == "cuda":
             torch.cuda.empty_cache()
         else:
             gc.collect()

@@ -42,11 +42,11 @@ class Trial:
 
 
 class Bench:
-    """Measures setups on one stage."""
+    """Measures setups on one inputs."""
 
-    def __init__(self, stage: Inputs, effort: Effort, say: Say) -> None:
-        self._stage, self._effort, self._say = stage, effort, say
-        room = max(1, stage.footage.count - max(LONGEST, RUN_FRAMES[stage.device.type]) - 1)
+    def __init__(self, inputs: Inputs, effort: Effort, say: Say) -> None:
+        self._inputs, self._effort, self._say = inputs, effort, say
+        room = max(1, inputs.footage.count - max(LONGEST, RUN_FRAMES[inputs.device.type]) - 1)
         stride = max(1, min(STRIDE, room // effort.frames))
         self._numbers = [stride * (turn + 1) % room for turn in range(effort.frames)]
         self._done, self.total = 0, 0
@@ -54,7 +54,7 @@ class Bench:
     def frames(self, setups: Sequence[Setup]) -> int:
         """How many are drawn for these in turns with another one."""
         groups = ceil(len(setups) / self._effort.together)
-        sizes = [setup.frames(self._stage.device) for setup in setups]
+        sizes = [setup.frames(self._inputs.device) for setup in setups]
         steps = [1 + size * ceil(self._effort.frames / size) for size in sizes]
         return sum(steps) + 1 + groups * self._effort.frames
 
@@ -65,7 +65,7 @@ class Bench:
         """
         name, setup = base
         first, trials = _Run(name, setup), dict[Setup, Trial]()
-        first.attempt(partial(first.open, self._stage))
+        first.attempt(partial(first.open, self._inputs))
         self._count(1, name)
         try:
             setups = list(others)
@@ -81,7 +81,7 @@ class Bench:
         try:
             for run in runs:
                 self._count(0, run.name)
-                run.attempt(partial(run.open, self._stage))
+                run.attempt(partial(run.open, self._inputs))
                 self._count(1, run.name)
             for turn, number in enumerate(self._numbers):
                 self._step(first, number)
@@ -121,10 +121,10 @@ class _Run:
                 self.trial.reason = _reason(error)
                 self.close()
 
-    def open(self, stage: Inputs) -> None:
+    def open(self, inputs: Inputs) -> None:
         """Make it ready."""
-        self.size = self.setup.frames(stage.device)
-        self._runner = Runner(self.setup, stage)
+        self.size = self.setup.frames(inputs.device)
+        self._runner = Runner(self.setup, inputs)
         self.trial.ready = self._runner.ready
 
     def step(self, number: int) -> None:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.core.animator import Picture
+from pipeline.imaging.image_quality import psnr
 from pipeline.imaging.source_picture import default_portrait, read_picture
 from pipeline.liveportrait.backend import BackendError
 from pipeline.liveportrait.backends.compiled import Compiled
@@ -91,11 +92,11 @@ def _int8_conv(conv: Any, balance: Tensor) -> nn.Module:
 
 def check(exact: Tensor, found: Tensor) -> None:
     """BackendError where a picture (B, 3, H, W) about 0..1 is too far from the exact one."""
-    psnr = float(-10 * torch.log10((found.clamp(0, 1) - exact.clamp(0, 1)).square().mean()))
-    if not psnr >= LEAST_PSNR:
+    quality = psnr(found.clamp(0, 1).float().cpu(), exact.clamp(0, 1).cpu(), peak=1)
+    if quality is not None and not quality >= LEAST_PSNR:
         raise BackendError(
-            f"With these weights 8-bit integers draw pictures at {psnr:.1f} dB PSNR of float32's, below the bar of "
-            f"{LEAST_PSNR:.0f} dB; use --backend compiled."
+            f"With these weights the quantized backend reaches only {quality:.1f} dB PSNR against float32; "
+            f"it needs {LEAST_PSNR:.0f} dB. Use --backend compiled."
         )
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -23,7 +24,8 @@ def test_the_table_joins_rows_by_driver_and_by_source():
         QualityRow("a", "y", 0, quality(10, 2)),
     )
     stages = {"track": {"p50": 3.4, "p95": 5, "p99": 6}}
-    lines = Benchmark({"machine": "a toaster"}, "meshwarp", 512, stages, 107.4, 330.2, rows).table().splitlines()
+    text = Benchmark({"machine": "a toaster"}, "meshwarp", 512, stages, 107.4, 330.2, rows).table()
+    lines = re.sub(r" +\|", " |", text).splitlines()
     assert lines[:2] == ["machine: a toaster", "meshwarp at 512 x 512 on one thread: 107 fps, peak memory 330 MB"]
     assert "| track | 3.40 | 5.00 | 6.00 |" in lines
     assert lines[-5].startswith("| driver x | 40 | 3 | 4.00 |") and lines[-5].endswith("| 4.0/4.0/4.0 | 4.00 |")

@@ -5,7 +5,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="LivePortrait needs PyTorch")
 
 from pipeline.bench import device_timer  # noqa: E402
-from pipeline.bench.device_timer import DeviceTimer, timed  # noqa: E402
+from pipeline.bench.device_timer import DeviceTimer, time_on_device  # noqa: E402
 
 CPU = torch.device("cpu")
 
@@ -18,29 +18,29 @@ def clock(monkeypatch):
     return now
 
 
-def test_a_lap_is_the_time_since_the_mark_before(clock):
-    watched = DeviceTimer(CPU)
+def test_a_part_is_the_time_since_the_mark_before(clock):
+    timer = DeviceTimer(CPU)
     for name, seconds in (("M", 0.5), ("W", 2.0), ("G", 4.0)):
         clock[0] += seconds
-        watched.lap(name)
+        timer.mark(name)
     clock[0] += 100.0  # belongs to nothing
-    assert watched.seconds() == {"M": 0.5, "W": 2.0, "G": 4.0}
+    assert timer.seconds() == {"M": 0.5, "W": 2.0, "G": 4.0}
 
 
 def test_a_function_is_timed(clock):
-    assert timed(CPU, lambda: clock.__setitem__(0, 3.0)) == 3.0
+    assert time_on_device(CPU, lambda: clock.__setitem__(0, 3.0)) == 3.0
 
 
 @pytest.mark.gpu
 def test_the_host_does_not_wait_and_the_time_is_the_devices():
     device = torch.device("cuda")
     big = torch.randn(4096, 4096, device=device)
-    timed(device, lambda: big @ big)
-    watched = DeviceTimer(device)
+    time_on_device(device, lambda: big @ big)
+    timer = DeviceTimer(device)
     for _ in range(50):
         big = (big @ big).clamp(-1, 1)
-    watched.lap("products")
+    timer.mark("products")
     assert not torch.cuda.current_stream().query()  # still at it
-    watched.lap("nothing")
-    found = watched.seconds()
+    timer.mark("nothing")
+    found = timer.seconds()
     assert found["products"] > 0.002 > found["nothing"] >= 0  # 50 x 137 GFLOP take 100 us each at 1.4 PFLOP/s

@@ -8,9 +8,9 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="LivePortrait needs PyTorch")
 
-from pipeline.bench.baselines import Baseline, NetworkInputs, ours, rivals  # noqa: E402
-from pipeline.bench.known_driver import driving_frames, picture_and_face, puppet  # noqa: E402
-from pipeline.bench.networks import in_short, scene_of, side_by_side  # noqa: E402
+from pipeline.bench.baselines import Baseline, NetworkInputs, baselines, our_backend  # noqa: E402
+from pipeline.bench.known_driver import driven_portrait, driving_frames, picture_and_face  # noqa: E402
+from pipeline.bench.networks import in_short, network_inputs, side_by_side  # noqa: E402
 from pipeline.bench.stages import batches, memory_mb, stages, warm_rounds  # noqa: E402
 from pipeline.liveportrait.animator import LivePortrait  # noqa: E402
 from pipeline.liveportrait.backends.eager import Eager  # noqa: E402
@@ -33,13 +33,13 @@ def clock(monkeypatch):
     return now
 
 
-def rival(name, clock, seconds, level=0.5, make=lambda: None):
+def baseline(name, clock, seconds, level=0.5, make=lambda: None):
     """One whose networks take `seconds` each, and whose pictures are of one brightness."""
 
-    def draw(scene, frame, lap):
+    def draw(inputs, frame, mark):
         for network in ("M", "W", "G"):
             clock[0] += seconds
-            lap(network)
+            mark(network)
         return torch.full((1, 3, 4, 4), level)
 
     return Baseline(name, "made up", "fp32", lambda: (make(), draw)[1])
@@ -50,7 +50,7 @@ def percentiles(ms):
 
 
 def test_each_network_and_the_frame_are_timed(clock):
-    slow, fast = side_by_side([rival("slow", clock, 0.4), rival("fast", clock, 0.1)], SCENE, CPU, 3, nothing)
+    slow, fast = side_by_side([baseline("slow", clock, 0.4), baseline("fast", clock, 0.1)], SCENE, CPU, 3, nothing)
     assert fast.ms == dict.fromkeys("MWG", percentiles(100.0)) | {"frame": percentiles(300.0)}
     assert slow.ms["frame"] == percentiles(1200.0)
     assert slow.ready_s == 1.2 and fast.ready_s == 0.3  # the first picture, not the second
@@ -59,9 +59,9 @@ def test_each_network_and_the_frame_are_timed(clock):
 def test_percentiles_are_over_all_rounds(clock):
     seconds = iter([9.0, 9.0, *(number / 1000 for number in range(1, 102))])  # the first two are not measured
 
-    def draw(scene, frame, lap):
+    def draw(inputs, frame, mark):
         clock[0] += next(seconds)
-        lap("G")
+        mark("G")
         return torch.zeros(1, 3, 4, 4)
 
     [found] = side_by_side([Baseline("a", "", "fp32", lambda: draw)], SCENE, CPU, 101, nothing)
@@ -72,9 +72,9 @@ def test_they_take_turns(clock):
     calls = []
 
     def named(name):
-        def draw(scene, frame, lap):
+        def draw(inputs, frame, mark):
             calls.append((name, frame))
-            lap("G")
+            mark("G")
             return torch.zeros(1, 3, 4, 4)
 
         return Baseline(name, "", "fp32", lambda: draw)
@@ -88,7 +88,7 @@ def test_they_take_turns(clock):
 
 def test_quality_is_against_the_first(clock):
     found = side_by_side(
-        [rival("a", clock, 1), rival("b", clock, 1, 0.51), rival("c", clock, 1, 1.6)], SCENE, CPU, 1, nothing
+        [baseline("a", clock, 1), baseline("b", clock, 1, 0.51), baseline("c", clock, 1, 1.6)], SCENE, CPU, 1, nothing
     )
     assert [way.psnr_db for way in found] == [None, 40.0, 6.02]  # beyond white is white
 
@@ -97,17 +97,19 @@ def test_one_that_fails_says_why_and_the_others_go_on(clock):
     def broken():
         raise RuntimeError("no compiler here\nand much more")
 
-    def nan(scene, frame, lap):
+    def nan(inputs, frame, mark):
         return torch.full((1, 3, 4, 4), torch.nan)
 
-    def tires(scene, frame, lap):
+    def tires(inputs, frame, mark):
         clock[0] += 1.0
         if clock[0] > 4:
             raise MemoryError
         return torch.zeros(1, 3, 4, 4)
 
     rest = [Baseline("nan", "", "fp16", lambda: nan), Baseline("tires", "", "fp16", lambda: tires)]
-    found = side_by_side([rival("a", clock, 0.1), rival("b", clock, 0.1, make=broken), *rest], SCENE, CPU, 3, nothing)
+    found = side_by_side(
+        [baseline("a", clock, 0.1), baseline("b", clock, 0.1, make=broken), *rest], SCENE, CPU, 3, nothing
+    )
     assert [way.reason for way in found] == [
         None,
         "RuntimeError: no compiler here",
@@ -119,7 +121,7 @@ def test_one_that_fails_says_why_and_the_others_go_on(clock):
 
 def test_without_the_reference_nothing_can_be_said(clock):
     with pytest.raises(ZeroDivisionError):
-        side_by_side([rival("a", clock, 1, make=lambda: 1 / 0)], SCENE, CPU, 1, nothing)
+        side_by_side([baseline("a", clock, 1, make=lambda: 1 / 0)], SCENE, CPU, 1, nothing)
 
 
 def test_an_error_in_a_line():
@@ -137,7 +139,7 @@ def animator():
 
 @pytest.fixture(scope="module")
 def mine(animator):
-    return puppet(animator, animator.portrait(*picture_and_face()))
+    return driven_portrait(animator, animator.portrait(*picture_and_face()))
 
 
 @pytest.fixture(scope="module")
@@ -146,8 +148,8 @@ def frames():
 
 
 @pytest.fixture(scope="module")
-def scene(animator, mine, frames):
-    return scene_of(animator, mine, frames[::8])
+def inputs(animator, mine, frames):
+    return network_inputs(animator, mine, frames[::8])
 
 
 def quick():
@@ -166,18 +168,18 @@ class Slow(Eager):
         return super().draw(sources, driven)
 
 
-def test_the_networks_get_what_the_frames_show(scene):
-    assert [tuple(each.shape) for each in scene.driving] == [(1, 3, 256, 256)] * 4
-    assert [tuple(each.shape) for each in scene.driven] == [(1, 21, 3)] * 4
-    assert tuple(scene.source.shape) == (1, 21, 3)
-    assert not torch.equal(scene.driven[0], scene.driven[1])
+def test_the_networks_get_what_the_frames_show(inputs):
+    assert [tuple(each.shape) for each in inputs.driving] == [(1, 3, 256, 256)] * 4
+    assert [tuple(each.shape) for each in inputs.driven] == [(1, 21, 3)] * 4
+    assert tuple(inputs.source.shape) == (1, 21, 3)
+    assert not torch.equal(inputs.driven[0], inputs.driven[1])
 
 
-def test_all_ways_run_and_draw_the_same(scene, monkeypatch):
+def test_all_ways_run_and_draw_the_same(inputs, monkeypatch):
     monkeypatch.setattr(torch.nn.Module, "compile", lambda self, mode: None)  # it takes seconds
-    everyone = [*rivals(tiny_networks, CPU), ours(quick(), 7.0)]
-    found = side_by_side(everyone, scene, CPU, 2, nothing)
-    assert [way.name for way in found] == ["eager FP32", "autocast BF16", "compiled BF16", "ours: eager FP32"]
+    everyone = [*baselines(tiny_networks, CPU), our_backend(quick(), 7.0)]
+    found = side_by_side(everyone, inputs, CPU, 2, nothing)
+    assert [way.name for way in found] == ["eager FP32", "autocast BF16", "compiled BF16", "--backend eager, FP32"]
     assert [way.reason for way in found] == [None] * 4
     assert [list(way.ms) for way in found] == [["M", "W", "G", "frame"]] * 3 + [["M", "W+G", "frame"]]
     assert all(way.psnr_db is None or way.psnr_db > 40 for way in found)
@@ -185,21 +187,21 @@ def test_all_ways_run_and_draw_the_same(scene, monkeypatch):
 
 
 def test_on_cuda_half_is_fp16_and_pytorchs_own_tf32_is_told_apart():
-    assert [way.kind for way in rivals(tiny_networks, torch.device("cuda"))] == ["fp32", "tf32", "fp16", "fp16"]
+    assert [way.kind for way in baselines(tiny_networks, torch.device("cuda"))] == ["fp32", "tf32", "fp16", "fp16"]
 
 
-def test_a_slowed_backend_shows_slower(scene, clock):
-    fast, slow = side_by_side([ours(each, 0.0) for each in (quick(), Slow(clock))], scene, CPU, 3, nothing)
+def test_a_slowed_backend_shows_slower(inputs, clock):
+    fast, slow = side_by_side([our_backend(each, 0.0) for each in (quick(), Slow(clock))], inputs, CPU, 3, nothing)
     assert fast.ms["W+G"] == fast.ms["frame"] == percentiles(0.0)
     assert slow.ms["W+G"] == slow.ms["frame"] == percentiles(1000.0)
     assert slow.psnr_db is None  # the same pictures
 
 
-def test_a_backends_source_is_made_once(scene):
+def test_a_backends_source_is_made_once(inputs):
     backend = quick()
     made = []
     backend.prepare_source = lambda *given: made.append(given) or Eager.prepare_source(backend, *given)
-    side_by_side([ours(backend, 0.0)], scene, CPU, 3, nothing)
+    side_by_side([our_backend(backend, 0.0)], inputs, CPU, 3, nothing)
     assert len(made) == 1
 
 
@@ -218,26 +220,26 @@ def test_a_slowed_stage_shows_slower(animator, mine, frames, clock, monkeypatch)
     assert found["motion"] == found["pictures"] == percentiles(0.0)
 
 
-def test_batches_are_of_different_portraits(scene):
+def test_batches_are_of_different_portraits(inputs):
     class Recording(Eager):
         def draw(self, sources, driven):
             calls.append((len(set(map(id, sources))), len(driven)))
             return super().draw(sources, driven)
 
     calls = []
-    found = batches(Recording(tiny_networks(), CPU, torch.float32), scene, (1, 2, 8), 2, nothing)
+    found = batches(Recording(tiny_networks(), CPU, torch.float32), inputs, (1, 2, 8), 2, nothing)
     assert calls == [(1, 1), (2, 2), (8, 8)] * (warm_rounds(2) + 2)
     assert [batch.size for batch in found] == [1, 2, 8] and all(batch.ms["p50"] > 0 for batch in found)
 
 
-def test_a_batch_that_fails_says_why(scene):
+def test_a_batch_that_fails_says_why(inputs):
     class Small(Eager):
         def draw(self, sources, driven):
             if len(sources) > 2:
                 raise torch.OutOfMemoryError("too much was asked for")
             return super().draw(sources, driven)
 
-    one, four = batches(Small(tiny_networks(), CPU, torch.float32), scene, (1, 4), 2, nothing)
+    one, four = batches(Small(tiny_networks(), CPU, torch.float32), inputs, (1, 4), 2, nothing)
     assert one.reason is None and one.ms
     assert (four.reason, four.ms) == ("OutOfMemoryError: too much was asked for", {})
 
@@ -259,10 +261,10 @@ def test_on_a_gpu_all_ways_run(stand_in_networks):
         return copy.deepcopy(stand_in_networks)
 
     animator = LivePortrait(None, load, builder("eager", device), torch.float16)
-    mine = puppet(animator, animator.portrait(*picture_and_face()))
-    scene = scene_of(animator, mine, list(driving_frames())[::16])
-    everyone = [way for way in rivals(load, device) if not way.name.startswith("compiled")]  # that takes minutes
-    found = side_by_side([*everyone, ours(animator.backend, 0.0)], scene, device, 5, nothing)
+    mine = driven_portrait(animator, animator.portrait(*picture_and_face()))
+    inputs = network_inputs(animator, mine, list(driving_frames())[::16])
+    everyone = [way for way in baselines(load, device) if not way.name.startswith("compiled")]  # that takes minutes
+    found = side_by_side([*everyone, our_backend(animator.backend, 0.0)], inputs, device, 5, nothing)
     assert [way.reason for way in found] == [None] * 4
     assert found[-1].psnr_db > 40
     assert list(memory_mb(device)) == ["host", "device, allocated", "device, reserved"]

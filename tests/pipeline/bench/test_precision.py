@@ -14,7 +14,7 @@ def test_the_error_of_a_result():
 
 
 def test_no_error():
-    assert _error("x", torch.ones(3), torch.ones(3)).psnr == float("inf")
+    assert _error("x", torch.ones(3), torch.ones(3)).psnr is None
 
 
 @torch.inference_mode()

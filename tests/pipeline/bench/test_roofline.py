@@ -42,7 +42,7 @@ def test_peaks_are_the_best_of_several_runs(monkeypatch):
     monkeypatch.setattr(roofline, "KINDS", {"cpu": ("fp32",)})
     monkeypatch.setattr(roofline, "SIDES", {"cpu": 100})
     monkeypatch.setattr(roofline, "COPIED", {"cpu": 1000})
-    monkeypatch.setattr(roofline, "timed", lambda device, function: next(seconds, 5.0))
+    monkeypatch.setattr(roofline, "time_on_device", lambda device, function: next(seconds, 5.0))
     assert measure_roofline(CPU) == Roofline({"fp32": 2e6 / 2.0 / 1e12}, 2000 / 5.0 / 1e9)
 
 

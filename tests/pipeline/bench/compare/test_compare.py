@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch", reason="LivePortrait needs PyTorch")
 
 import run  # noqa: E402
 from pipeline.bench.compare import prepare, runner  # noqa: E402
-from pipeline.bench.compare.compare import CompareError, RequestedRow, compare, wanted  # noqa: E402
+from pipeline.bench.compare.compare import CompareError, RequestedRow, compare, requested_rows  # noqa: E402
 from pipeline.bench.compare.figures import Judge  # noqa: E402
 from pipeline.bench.compare.footage import Clip, Cursor, KnownFootage  # noqa: E402
 from pipeline.bench.compare.inputs import Inputs  # noqa: E402
@@ -92,7 +92,7 @@ WORK = [Clock(), Counter()]
 FOOTAGE = KnownFootage()
 
 
-def small_stage():
+def small_inputs():
     picture, face = picture_and_face()
     return Small(
         device=CPU,
@@ -108,10 +108,10 @@ def small_stage():
 
 
 @pytest.fixture
-def stage(monkeypatch):
+def inputs(monkeypatch):
     WORK[:] = [Clock(), Counter()]
     monkeypatch.setattr(runner.time, "perf_counter", WORK[0])
-    return small_stage()
+    return small_inputs()
 
 
 def rows():
@@ -132,7 +132,7 @@ def found():
     WORK[:] = [Clock(), Counter()]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runner.time, "perf_counter", WORK[0])
-        return compare(small_stage(), OPTIMIZED, rows(), EFFORT, "run.py compare", lambda *step: SAID.append(step))
+        return compare(small_inputs(), OPTIMIZED, rows(), EFFORT, "run.py compare", lambda *step: SAID.append(step))
 
 
 def row(found, name):
@@ -172,16 +172,16 @@ def test_the_headline(found):
     assert set(lines) >= {"processing time per frame, p95 (ms)", "peak memory, host (MB)", "time to first frame (s)"}
 
 
-def test_without_the_optimized_the_rows_are_still_measured(stage):
-    found = compare(stage, replace(OPTIMIZED, tf32=True), rows()[:1], Effort(1, 1), "", nothing)
+def test_without_the_optimized_the_rows_are_still_measured(inputs):
+    found = compare(inputs, replace(OPTIMIZED, tf32=True), rows()[:1], Effort(1, 1), "", nothing)
     assert found.headline[0].original == 100 and found.headline[0].optimized is None
     assert row(found, SLOW).alone.speedup == 0.4
     assert found.notes[0] == "The optimized settings cannot be measured: ArithmeticError: no such numbers"
 
 
-def test_without_the_original_there_is_nothing_to_compare(stage):
+def test_without_the_original_there_is_nothing_to_compare(inputs):
     with pytest.raises(CompareError, match="original cannot be measured: ValueError: gone"):
-        compare(replace(stage, load=raising(ValueError("gone"))), OPTIMIZED, rows(), EFFORT, "", nothing)
+        compare(replace(inputs, load=raising(ValueError("gone"))), OPTIMIZED, rows(), EFFORT, "", nothing)
 
 
 def raising(error):
@@ -213,8 +213,8 @@ def test_the_page_has_all_in_it_and_fetches_nothing(found):
 def test_the_table_says_all(found):
     text = table(found)
     assert text.splitlines()[0] == "LivePortrait with tiny weights"
-    slow = next(line for line in text.splitlines() if line.startswith(SLOW))
-    assert slow.split()[1:3] == ["250", "0.40x"] and "same" in slow
+    slow = next(line for line in text.splitlines() if line.startswith(f"| {SLOW} "))
+    assert [cell.strip() for cell in slow.split("|")[2:4]] == ["250", "0.40x"] and "same" in slow
     assert "absent: It needs a moon." in text and "LPIPS is not measured" in text
 
 
@@ -236,8 +236,8 @@ def shots(*levels):
     return {n: Shot(np.zeros((21, 3), np.float32), np.full((16, 16, 3), v, np.uint8)) for n, v in enumerate(levels)}
 
 
-def test_percentiles_and_means(stage):
-    judge = Judge(stage, Trial(shots=shots(0, 0)))
+def test_percentiles_and_means(inputs):
+    judge = Judge(inputs, Trial(shots=shots(0, 0)))
     trial = Trial(
         ms=[float(n) for n in range(1, 102)], beside=[102.0] * 101, shots=shots(1, 0), memory=PeakMemory(12.34, 5)
     )
@@ -260,14 +260,14 @@ def test_rows_have_names_of_their_own_and_a_setup_of_their_own():
 
 
 def test_rows_that_are_not_measured_say_why():
-    reasons = {each.row.name: each.reason for each in wanted(ROWS, CPU, [], quick=True)}
+    reasons = {each.row.name: each.reason for each in requested_rows(ROWS, CPU, [], quick=True)}
     assert reasons["tf32"] == "It needs a CUDA device; none was found."
     assert reasons["batch-8"] == "Left out by --quick." and reasons["streaming"] is None
-    on_cuda = {each.row.name: each.reason for each in wanted(ROWS, torch.device("cuda"), [], quick=False)}
+    on_cuda = {each.row.name: each.reason for each in requested_rows(ROWS, torch.device("cuda"), [], quick=False)}
     assert on_cuda["tf32"] is None and "CPU" in on_cuda["threads-1"]
-    assert [each.row.name for each in wanted(ROWS, CPU, ["batch-8"], quick=True)] == ["batch-8"]
+    assert [each.row.name for each in requested_rows(ROWS, CPU, ["batch-8"], quick=True)] == ["batch-8"]
     with pytest.raises(CompareError, match=r"There is no row 'magic'; the rows are control, "):
-        wanted(ROWS, CPU, ["magic"], quick=False)
+        requested_rows(ROWS, CPU, ["magic"], quick=False)
 
 
 def test_what_is_removed_is_what_was_used():
@@ -289,9 +289,9 @@ def test_a_setup_tells_what_it_changes():
 # One way of running
 
 
-def ran(stage, setup, numbers=(3, 5)):
+def ran(inputs, setup, numbers=(3, 5)):
     """What was called in these steps, after the first frame, and the last shot."""
-    made = Runner(setup, stage)
+    made = Runner(setup, inputs)
     WORK[1].clear()
     for number in numbers:
         made.step(number)
@@ -300,17 +300,17 @@ def ran(stage, setup, numbers=(3, 5)):
     return shot, calls
 
 
-def test_the_original_looks_at_the_portrait_with_every_frame(stage):
-    assert ran(stage, ORIGINAL)[1] == {"appearance": 2, "motion": 4, "draw": 2}
-    assert ran(stage, replace(ORIGINAL, caches_source=True))[1] == {"motion": 2, "draw": 2}
+def test_the_original_looks_at_the_portrait_with_every_frame(inputs):
+    assert ran(inputs, ORIGINAL)[1] == {"appearance": 2, "motion": 4, "draw": 2}
+    assert ran(inputs, replace(ORIGINAL, caches_source=True))[1] == {"motion": 2, "draw": 2}
 
 
-def test_a_batch_is_one_call(stage):
-    assert ran(stage, replace(ORIGINAL, batch=4, caches_source=True))[1] == {"motion": 2, "draw": 2}
+def test_a_batch_is_one_call(inputs):
+    assert ran(inputs, replace(ORIGINAL, batch=4, caches_source=True))[1] == {"motion": 2, "draw": 2}
 
 
-def test_a_still_driver_is_drawn_once(stage):
-    assert ran(stage, replace(ORIGINAL, reuses_motion=True, caches_source=True))[1] == {"motion": 2, "draw": 2}
+def test_a_still_driver_is_drawn_once(inputs):
+    assert ran(inputs, replace(ORIGINAL, reuses_motion=True, caches_source=True))[1] == {"motion": 2, "draw": 2}
 
 
 @pytest.mark.parametrize(
@@ -327,13 +327,13 @@ def test_a_still_driver_is_drawn_once(stage):
     ],
     ids=str,
 )
-def test_what_may_not_change_the_picture_does_not(stage, change):
-    reference, _ = ran(stage, ORIGINAL, [4])
-    shot, _ = ran(stage, replace(ORIGINAL, **change), [4])
+def test_what_may_not_change_the_picture_does_not(inputs, change):
+    reference, _ = ran(inputs, ORIGINAL, [4])
+    shot, _ = ran(inputs, replace(ORIGINAL, **change), [4])
     assert (shot.crop == reference.crop).all() and (shot.keypoints == reference.keypoints).all()
 
 
-def test_one_thread_is_taken_back(stage):
+def test_one_thread_is_taken_back(inputs):
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     with replace(ORIGINAL, threads=1).applied():
@@ -342,31 +342,31 @@ def test_one_thread_is_taken_back(stage):
     torch.set_num_threads(threads)
 
 
-def test_numbers_that_hold_no_picture_are_told(stage):
-    broken = replace(stage, load=lambda folded: tiny_networks(broken=[torch.bfloat16]))
+def test_numbers_that_hold_no_picture_are_told(inputs):
+    broken = replace(inputs, load=lambda folded: tiny_networks(broken=[torch.bfloat16]))
     with pytest.raises(ArithmeticError, match="bf16 gives pictures without numbers"):
         Runner(replace(ORIGINAL, precision="bf16"), broken)
 
 
-def test_loading_is_part_of_every_frame(stage, monkeypatch):
+def test_loading_is_part_of_every_frame(inputs, monkeypatch):
     class Late(KnownFootage):
         def frames(self, reduced):
             WORK[0].now += 3.2
             return super().frames(reduced)
 
-    late = replace(stage, footage=Late())
+    late = replace(inputs, footage=Late())
     loaded, streamed = Runner(ORIGINAL, late), Runner(replace(ORIGINAL, streams=True), late)
     assert loaded.step(0) == pytest.approx(0.1 + 3.2 / 32)
     assert streamed.step(0) == pytest.approx(0.1)  # it went back to the first frame before the step
 
 
-def test_what_a_frame_needs_is_weighed(stage):
+def test_what_a_frame_needs_is_weighed(inputs):
     class Hungry(KnownFootage):
         def frames(self, reduced):
             for frame in super().frames(reduced):
                 yield replace(frame, picture=np.concatenate([frame.picture] * 4))
 
-    hungry = Runner(ORIGINAL, replace(stage, footage=Hungry()))
+    hungry = Runner(ORIGINAL, replace(inputs, footage=Hungry()))
     hungry.weighed_step(1)
     if hungry.memory.host is None:
         pytest.skip("the system does not tell")
@@ -467,6 +467,6 @@ def test_files_need_the_packages_that_read_them(weights, monkeypatch, capsys):
     assert "--source and --driving need the packages av and ai_edge_litert" in capsys.readouterr().err
 
 
-def test_the_bench_spreads_its_frames(stage):
-    numbers = Bench(stage, Effort(frames=3, together=2), nothing)._numbers
-    assert len(set(numbers)) == 3 and max(numbers) + 8 < stage.footage.count
+def test_the_bench_spreads_its_frames(inputs):
+    numbers = Bench(inputs, Effort(frames=3, together=2), nothing)._numbers
+    assert len(set(numbers)) == 3 and max(numbers) + 8 < inputs.footage.count

@@ -1,4 +1,4 @@
-"""How far a picture is from another one: PSNR, and SSIM (Wang et al., "Image quality assessment", 2004)."""
+"""How far a picture is from another one: PSNR, SSIM and the distance of landmarks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from pipeline.core.animator import Picture
 from pipeline.face.face import Face
@@ -16,14 +16,17 @@ C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 OUTER_CORNERS = (33, 263)  # of the eyes, in the face mesh
 
 
-def psnr(picture: Picture, reference: Picture) -> float | None:
-    """dB; None where no bit differs."""
-    error = float(np.square(picture.astype(np.float64) - reference).mean())
-    return 10 * math.log10(255**2 / error) if error else None
+def psnr(found: ArrayLike, reference: ArrayLike, peak: float = 255) -> float | None:
+    """Return the peak signal-to-noise ratio in dB of pictures whose values reach `peak`; None if they are equal."""
+    error = float(np.square(np.asarray(found, np.float64) - np.asarray(reference, np.float64)).mean())
+    return 10 * math.log10(peak**2 / error) if error else None
 
 
 def ssim(picture: Picture, reference: Picture) -> float:
-    """-1..1, the mean over all pixels whose window is inside, and over the channels; 1: no difference."""
+    """Return the structural similarity in -1..1, 1 if equal (Wang et al., "Image quality assessment", 2004).
+
+    It is the mean over the channels, and over all pixels whose window lies inside.
+    """
     x, y = picture.astype(np.float64), reference.astype(np.float64)
     mean_x, mean_y = _blurred(x), _blurred(y)
     variances = _blurred(x * x) - mean_x**2 + _blurred(y * y) - mean_y**2
@@ -34,7 +37,7 @@ def ssim(picture: Picture, reference: Picture) -> float:
 
 
 def landmark_error(seen: Face, reference: Face) -> float:
-    """Mean distance in percent of that between the eyes' outer corners (as in 300-W; Sagonas et al., 2016)."""
+    """Return the mean distance in percent of that between the eyes' outer corners (300-W; Sagonas et al., 2016)."""
     left, right = (reference.landmarks[corner, :2] for corner in OUTER_CORNERS)
     offsets = np.linalg.norm(seen.landmarks[:, :2] - reference.landmarks[:, :2], axis=1)
     return float(100 * offsets.mean() / np.linalg.norm(left - right))

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.bench.image_quality import C1, C2, SIGMA, landmark_error, psnr, ssim
 from pipeline.face.face import Face
+from pipeline.imaging.image_quality import C1, C2, SIGMA, landmark_error, psnr, ssim
 
 
 def flat(level):

@@ -21,6 +21,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from tests.support.waiting import PATIENCE
+
 ROOT = Path(__file__).parents[2]
 RATE = 30
 
@@ -37,12 +39,16 @@ def streaming(url: str, clip: Path, folder: Path, **options: str) -> Iterator[su
         yield process
     finally:
         process.send_signal(signal.SIGINT)
-        process.wait(20)
-        process.stdout.close()
+        try:
+            process.wait(PATIENCE)
+        finally:
+            process.kill()
+            process.wait()
+            process.stdout.close()
 
 
 def certificate(folder: Path) -> dict[str, str]:
-    """Return FFmpeg's options for a certificate that aiortc accepts; FFmpeg itself makes one of another kind."""
+    """Return FFmpeg's options: patience, and a certificate that aiortc accepts (FFmpeg's own is of another kind)."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "puppet test")])
     now, day = datetime.datetime.now(datetime.UTC), datetime.timedelta(1)
@@ -51,7 +57,7 @@ def certificate(folder: Path) -> dict[str, str]:
     files["cert_file"].write_bytes(builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM))
     plain = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
     files["key_file"].write_bytes(plain)
-    return {option: str(path) for option, path in files.items()}
+    return {option: str(path) for option, path in files.items()} | {"handshake_timeout": f"{PATIENCE * 1000:.0f}"}
 
 
 def stream(url: str, clip: Path, options: dict[str, str]) -> None:

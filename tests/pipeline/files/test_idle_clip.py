@@ -8,6 +8,7 @@ from pipeline.files import idle_clip
 from pipeline.files.idle_clip import RATE, SECONDS, TooSlow, cue_at, write_idle_loop
 from pipeline.files.video import VideoReader
 from tests.support.fakes import FakeAnimator, portrait
+from tests.support.waiting import PATIENCE
 
 
 def test_it_begins_and_ends_at_rest_and_moves_between():
@@ -19,7 +20,8 @@ def test_it_begins_and_ends_at_rest_and_moves_between():
     assert np.abs(steps).max() < 0.12  # no jump, nor where it begins again: it ends at 0
 
 
-def test_the_file(tmp_path):
+def test_the_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(idle_clip, "SLOWEST", PATIENCE)
     path = tmp_path / "idle.mp4"
     write_idle_loop(path, FakeAnimator(), portrait())
     with VideoReader(path) as video:

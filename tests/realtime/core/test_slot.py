@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 from realtime.core.slot import LatestSlot
+from tests.support.waiting import PATIENCE
 
 
 def test_the_newest_wins_and_the_others_are_counted() -> None:
@@ -30,7 +31,7 @@ def test_a_falsy_item_counts_as_one() -> None:
 def test_put_wakes_who_waits() -> None:
     slot: LatestSlot[int] = LatestSlot()
     taken: list[int | None] = []
-    thread = threading.Thread(target=lambda: taken.append(slot.take(10)))
+    thread = threading.Thread(target=lambda: taken.append(slot.take(PATIENCE)))
     thread.start()
     slot.put(7)
     thread.join()
@@ -40,7 +41,7 @@ def test_put_wakes_who_waits() -> None:
 def test_close_wakes_who_waits_and_forgets() -> None:
     slot: LatestSlot[int] = LatestSlot()
     taken: list[int | None] = []
-    thread = threading.Thread(target=lambda: taken.append(slot.take(10)))
+    thread = threading.Thread(target=lambda: taken.append(slot.take(PATIENCE)))
     thread.start()
     slot.close()
     thread.join()

@@ -20,6 +20,7 @@ from realtime.endpoints.virtual_camera import NoVirtualCamera, VirtualCamera, Vi
 from tests.support.clips import gradient
 from tests.support.fakes import SIZE, number_of, numbered
 from tests.support.virtual_cameras import Recording, installed
+from tests.support.waiting import PATIENCE
 
 SQUARE = Framing(SIZE, SIZE)
 LOOPBACKS = [device for device in Path("/sys/class/video4linux").glob("*") if "virtual" in device.resolve().parts]
@@ -97,10 +98,11 @@ def test_nothing_is_sent_before_the_first_picture_and_then_it_is_repeated(camera
 
 
 def test_the_newest_picture_wins(camera, recording):
-    camera.show(shown(numbered(1)))
+    first, *others = [shown(numbered(number)) for number in range(1, 200)]
+    camera.show(first)
     recording.wait(len)
-    for number in range(2, 200):
-        camera.show(shown(numbered(number)))
+    for each in others:
+        camera.show(each)
     recording.wait(lambda sent: number_of(as_picture(sent[-1])) == 199)
     assert len({number_of(as_picture(sent)) for sent in recording.pictures}) < 100
 
@@ -163,7 +165,7 @@ def test_a_device_that_vanishes_ends_it_and_is_free(camera, recording, caplog):
     recording.wait(len)
     with caplog.at_level(logging.ERROR):
         recording.unplugged = True
-        camera._thread.join(10)
+        camera._thread.join(PATIENCE)
     assert camera.report() is None and "is gone; switch it on again" in caplog.text
     camera.show(shown(numbered(2)))
     recording.unplugged = False

@@ -14,6 +14,7 @@ from pipeline.core.options import AnimateOptions
 from realtime.gpu.batching import MOST
 from realtime.gpu.worker import HOST, DeviceMemory, Worker, WorkerClosed
 from tests.support.faces import make_face
+from tests.support.waiting import PATIENCE
 
 FACE = make_face()
 SECOND = 2.0**-14  # the fake's time per request: short and exact in binary
@@ -99,12 +100,12 @@ def working(fake=None, **settings):
 def held(worker, requests):
     """The worker is busy, until this many requests wait."""
     begun, go = threading.Event(), threading.Event()
-    holder = threading.Thread(target=worker.run, args=(lambda: begun.set() or go.wait(10),))
+    holder = threading.Thread(target=worker.run, args=(lambda: begun.set() or go.wait(PATIENCE),))
     holder.start()
-    assert begun.wait(10)
+    assert begun.wait(PATIENCE)
     yield
     with worker._changed:
-        assert worker._changed.wait_for(lambda: len(worker._waiting) == requests, 10)
+        assert worker._changed.wait_for(lambda: len(worker._waiting) == requests, PATIENCE)
     go.set()
     holder.join()
 
@@ -127,7 +128,7 @@ def each(function, *arguments):
 
 def join(threads):
     for thread in threads:
-        thread.join(30)
+        thread.join(PATIENCE)
         assert not thread.is_alive()
 
 
@@ -277,17 +278,17 @@ def test_errors_of_calls_are_the_callers():
 def test_close_delivers_what_was_begun_and_refuses_the_rest():
     threads = threading.active_count()
     begun, go = threading.Event(), threading.Event()
-    fake = Fake(wait=lambda jobs: begun.set() or go.wait(10))
+    fake = Fake(wait=lambda jobs: begun.set() or go.wait(PATIENCE))
     worker = Worker(fake, clock=fake.clock)
     first, pictures = each(lambda number: worker.animate([cue(number)]), 1)
-    assert begun.wait(10)
+    assert begun.wait(PATIENCE)
     rest, refused = each(lambda number: worker.animate([cue(number)]), 2, 3)
     with worker._changed:
-        assert worker._changed.wait_for(lambda: len(worker._waiting) == 2, 10)
+        assert worker._changed.wait_for(lambda: len(worker._waiting) == 2, PATIENCE)
     closer = threading.Thread(target=worker.close)
     closer.start()
     with worker._changed:
-        assert worker._changed.wait_for(lambda: worker._closing, 10)
+        assert worker._changed.wait_for(lambda: worker._closing, PATIENCE)
     go.set()
     join([*first, *rest, closer])
     assert drawn(pictures[1][0])[0] == 1

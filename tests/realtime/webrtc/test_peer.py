@@ -28,6 +28,7 @@ from realtime.webrtc.peer import Listener, Peer, ice_transports
 from realtime.webrtc.sdp import BadOffer, video_section
 from realtime.webrtc.settings import MediaSettings
 from tests.support.fakes import LOOPBACK, FakePeer, offer_of
+from tests.support.waiting import reached
 
 QUIET = Listener(lambda video: None, lambda message: "", lambda: None)
 
@@ -187,9 +188,7 @@ def test_a_client_whose_checks_have_no_priority_connects() -> None:
         for transport in ice_transports(client.connection):
             connection = transport.iceGatherer._connection
             connection.build_request = partial(without_priority, connection.build_request)
-        async with asyncio.timeout(5):
-            while not peer.connected:
-                await asyncio.sleep(0.02)
+        await reached(lambda: peer.connected)
         await client.close()
 
     def without_priority(build: Callable[..., Any], pair: Any, nominate: bool) -> Any:

@@ -1,10 +1,13 @@
 import asyncio
 import json
 import sys
-import time
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
+from tests.support import waiting
+from tests.support.waiting import PATIENCE, reached
 from tests.support.web_app import client
 from web.services import job_queue
 from web.services.job_queue import Job, Jobs, JobsFull, UnknownJob
@@ -25,22 +28,30 @@ def queued(queue: Jobs, code: str) -> Job:
 
 
 async def until(job: Job, *states: str) -> None:
-    async with asyncio.timeout(20):
-        while job.state not in states:
-            await asyncio.sleep(0.02)
+    await reached(lambda: job.state in states)
+
+
+def play(scene: Callable[[Jobs], Awaitable[Any]]) -> Any:
+    """Let `scene` happen with a queue of jobs, and close it."""
+
+    async def run() -> Any:
+        queue = Jobs()
+        try:
+            return await scene(queue)
+        finally:
+            await queue.close()
+
+    return asyncio.run(run())
 
 
 def test_one_after_the_other_with_progress(commands):
     bar = r"sys.stderr.write('\rAnimating:  25%|##  | 3/12 [00:01<00:03]'); sys.stderr.flush()"
     hold = "import os, time, pathlib\nwhile not os.path.exists(sys.argv[0] + '.go'): time.sleep(0.01)"
 
-    async def run() -> None:
-        queue = Jobs()
+    async def scene(queue: Jobs) -> None:
         first = queued(queue, f"{bar}\n{hold}\nprint('made it')")
         second = queued(queue, "print('two')")
-        async with asyncio.timeout(20):
-            while not first.total:
-                await asyncio.sleep(0.02)
+        await reached(lambda: first.total)
         assert (first.state, first.step, first.done, first.total) == ("running", "Animating", 3, 12)
         assert second.state == "waiting" and second.report()["url"] is None
         (job_queue.ROOT / "run.py.go").touch()
@@ -50,28 +61,23 @@ def test_one_after_the_other_with_progress(commands):
         await queue.close()
         assert not first.folder.exists() and not second.folder.exists()
 
-    asyncio.run(run())
+    play(scene)
 
 
 def test_a_failure_is_the_commands_last_sentence(commands):
-    async def run() -> None:
-        queue = Jobs()
+    async def scene(queue: Jobs) -> None:
         job = queued(queue, r"sys.stderr.write('Loading 1/1 [\r\nNo face was found.\n'); sys.exit(1)")
         after = queued(queue, "print('still')")
         await until(after, "done")
         assert (job.state, job.detail) == ("failed", "No face was found.")
-        await queue.close()
 
-    asyncio.run(run())
+    play(scene)
 
 
 def test_cancel_ends_the_process_and_removes_its_files(commands):
-    async def run() -> None:
-        queue = Jobs()
+    async def scene(queue: Jobs) -> None:
         running, waiting = queued(queue, "import time; time.sleep(60)"), queued(queue, "print('never')")
-        async with asyncio.timeout(20):
-            while running.process is None:
-                await asyncio.sleep(0.02)
+        await reached(lambda: running.process)
         await queue.remove(waiting.id)
         await queue.remove(running.id)
         assert running.process.returncode is not None
@@ -81,42 +87,43 @@ def test_cancel_ends_the_process_and_removes_its_files(commands):
         last = queued(queue, "print('after')")
         await until(last, "done")
         assert waiting.process is None
-        await queue.close()
 
-    asyncio.run(run())
+    play(scene)
 
 
 def test_the_end_leaves_no_process(commands):
-    async def run() -> Job:
-        queue = Jobs()
+    async def scene(queue: Jobs) -> Job:
         job = queued(queue, "import time; time.sleep(60)")
-        async with asyncio.timeout(20):
-            while job.process is None:
-                await asyncio.sleep(0.02)
+        await reached(lambda: job.process)
         await queue.close()
         return job
 
-    job = asyncio.run(run())
+    job = play(scene)
     assert job.process is not None and job.process.returncode is not None and not job.folder.exists()
+
+
+PATIENT = f"""
+import os, time
+end = time.monotonic() + {PATIENCE}
+while os.getpriority(os.PRIO_PROCESS, 0) < {job_queue.NICENESS} and time.monotonic() < end:
+    time.sleep(0.01)
+"""
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="priorities are told otherwise there")
 def test_a_job_gives_way(commands):
-    async def run() -> str:
-        queue = Jobs()
-        job = queued(queue, "import os, time; time.sleep(0.3); print(os.getpriority(os.PRIO_PROCESS, 0))")
+    async def scene(queue: Jobs) -> str:
+        job = queued(queue, PATIENT + "print(os.getpriority(os.PRIO_PROCESS, 0))")
         await until(job, "done")
-        await queue.close()
         return job.detail
 
-    assert int(asyncio.run(run())) >= job_queue.NICENESS
+    assert int(play(scene)) >= job_queue.NICENESS
 
 
 def test_full_and_forgetting(commands, monkeypatch):
     monkeypatch.setattr(job_queue, "MOST", 2)
 
-    async def run() -> None:
-        queue = Jobs()
+    async def scene(queue: Jobs) -> None:
         first = queued(queue, "print(1)")
         await until(first, "done")
         hold = queued(queue, "import time; time.sleep(60)")
@@ -124,9 +131,8 @@ def test_full_and_forgetting(commands, monkeypatch):
         assert not first.folder.exists() and hold.folder.exists()
         with pytest.raises(JobsFull, match="2 jobs are waiting already"), queue.folder():
             pass
-        await queue.close()
 
-    asyncio.run(run())
+    play(scene)
 
 
 def test_a_folder_goes_where_its_files_do_not_come():
@@ -145,13 +151,11 @@ def web(commands):
 
 
 def done(web, id: str) -> dict:
-    end = time.monotonic() + 20
-    while time.monotonic() < end:
-        report = web.get(f"/jobs/{id}").json()
-        if report["state"] not in ("waiting", "running"):
-            return report
-        time.sleep(0.02)
-    pytest.fail("the job never ended")
+    def report() -> dict | None:
+        told = web.get(f"/jobs/{id}").json()
+        return told if told["state"] not in ("waiting", "running") else None
+
+    return waiting.until(report)
 
 
 def test_animate_is_the_command_that_a_user_would_type(web):

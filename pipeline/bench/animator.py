@@ -104,7 +104,7 @@ def _samples(player: Player, viewer: FaceTracker, driving: Path, watch: Stopwatc
             seen = viewer.track(played.picture, played.frame.time, smoothing=0.0)  # the result as it is, without lag
             if seen and played.motion and isinstance(player.portrait, MeshPortrait):
                 target = aim(player.portrait.rest, played.cue)
-                yield QualitySample(played.motion.face, target.landmarks(), target.pose, seen)
+                yield QualitySample(played.motion.face, target.landmarks, target.pose, seen)
             else:
                 yield None
 

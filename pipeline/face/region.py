@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -34,11 +35,7 @@ class Region:
         shrink = min(int(self.side / size / 2), *picture.shape[:2])
         if shrink >= 2:  # bilinear alone would alias: average first
             return self.scaled(1 / shrink).crop(_averaged(picture, shrink), size)
-        matrix = self.to_picture(size)
-        matrix[:, 2] += matrix[:, :2].sum(1) / 2 - 0.5  # OpenCV's pixel i has its centre at i, ours at i + 0.5
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        crop = cv2.warpAffine(picture, matrix, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-        return crop.astype(np.uint8, copy=False)
+        return resample(picture, self.to_picture(size), size, size)
 
     def moved(self, x: float, y: float) -> Region:
         """The same square in a picture that has `x` columns and `y` rows before this one's."""
@@ -47,6 +44,15 @@ class Region:
     def scaled(self, factor: float) -> Region:
         """The same square in a picture of `factor` times the size."""
         return Region(self.x * factor, self.y * factor, self.side * factor, self.angle)
+
+
+def resample(picture: NDArray[np.uint8], to_picture: NDArray[Any], width: int, height: int) -> NDArray[np.uint8]:
+    """Cut out (height, width, 3), bilinear, border repeated; `to_picture` (2, 3) maps its pixels to the picture."""
+    matrix = to_picture.copy()
+    matrix[:, 2] += matrix[:, :2].sum(1) / 2 - 0.5  # OpenCV's pixel i has its centre at i, ours at i + 0.5
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    crop = cv2.warpAffine(picture, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return crop.astype(np.uint8, copy=False)
 
 
 def _averaged(picture: NDArray[np.uint8], shrink: int) -> NDArray[np.uint8]:

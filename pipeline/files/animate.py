@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -73,15 +75,13 @@ class Player:
         Raise VideoError if the video shows no face.
         """
         motions: list[Motion] = []
-        begin = 0.0
-        self.tracker.reset()
+        end = math.inf
         with VideoReader(driving) as video:
-            for frame in video:
-                if motions and frame.time > begin + WINDOW_SECONDS:
-                    break
-                motion = self._motion(frame, motions[-1] if motions else None)
-                begin = begin if motions else frame.time
-                motions += [motion] if motion else []
+            frames = itertools.takewhile(lambda frame: frame.time <= end, video)
+            for frame, motion in read_motions(self.animator, self.tracker, self.options, frames):
+                if motion:
+                    end = min(end, frame.time + WINDOW_SECONDS)
+                    motions.append(motion)
         if not motions:
             raise VideoError(f"No face was found in {driving}; choose a video that shows one from the front.")
         return DriverState.rehearsed(motions)
@@ -104,9 +104,18 @@ class Player:
             (picture,) = self.animator.animate([cue])
         return AnimatedFrame(frame, motion, cue, picture)
 
-    def _motion(self, frame: VideoFrame, previous: Motion | None) -> Motion | None:
-        face = self.tracker.track(frame.picture, frame.time, self.options.smoothing)
-        return self.animator.read_motion([DrivingFrame(frame.picture, face, frame.time, previous)])[0]
+
+def read_motions(
+    animator: Animator, tracker: FaceTracker, options: AnimateOptions, frames: Iterable[VideoFrame]
+) -> Iterator[tuple[VideoFrame, Motion | None]]:
+    """Yield each frame of a driving video with its motion, None if it shows no face."""
+    previous: Motion | None = None
+    tracker.reset()
+    for frame in frames:
+        face = tracker.track(frame.picture, frame.time, options.smoothing)
+        [motion] = animator.read_motion([DrivingFrame(frame.picture, face, frame.time, previous)])
+        previous = motion or previous
+        yield frame, motion
 
 
 def is_video(path: Path) -> bool:

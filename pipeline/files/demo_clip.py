@@ -22,6 +22,7 @@ from pipeline.face.face import Face
 from pipeline.face.pose import HeadPose, rotation_from_euler
 from pipeline.imaging.source_picture import default_portrait, read_picture
 from pipeline.meshwarp.animator import MeshWarp
+from pipeline.meshwarp.curves import smoothstep
 from pipeline.meshwarp.lips import INNER, open_lips
 from pipeline.meshwarp.motion_transfer import Rest, with_lids
 from pipeline.models.face_models import face_models
@@ -129,8 +130,7 @@ def spread(shape: Array, opening: float) -> None:
 
 
 def _ease(low: float, high: float, time: float) -> float:
-    t = min(1.0, max(0.0, (time - low) / (high - low)))
-    return t * t * (3 - 2 * t)
+    return float(smoothstep(low, high, time))
 
 
 def _during(start: float, end: float, time: float, ease: float = 0.35) -> float:

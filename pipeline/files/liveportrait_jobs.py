@@ -143,7 +143,7 @@ def _from_picture(player: Player, driving: Path, request: AnimateRequest, progre
 
 def to_template(motions: Sequence[Motion | None], driving: Path, fps: float) -> MotionTemplate:
     """Join the motions of the frames of `driving` into a template. Raise VideoError if no frame shows a face."""
-    known = fill_gaps([motion if isinstance(motion, DriverMotion) else None for motion in motions], driving)
+    known = fill_gaps(motions, driving)
     joined = join([reframed(motion, known[0].box) for motion in known])
     ratios = [motion.ratios for motion in known if motion.ratios]
     return MotionTemplate(

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import torch
 
-from pipeline.core.animator import DrivingFrame, Motion, Picture
+from pipeline.core.animator import Motion, Picture
 from pipeline.core.options import AnimateOptions
 from pipeline.face.face import Face
 from pipeline.face.tracker import FaceTracker
+from pipeline.files.animate import read_motions
 from pipeline.files.video import VideoError, VideoReader
 from pipeline.liveportrait.animator import LivePortrait
 from pipeline.liveportrait.corrections import correct
@@ -44,15 +45,8 @@ class SourceVideo:
 
     def driving_motions(self, driving: Path) -> list[DriverMotion]:
         """Return the driver's motion frame by frame. Raise VideoError if it shows no face."""
-        found: list[DriverMotion | None] = []
-        previous: Motion | None = None
-        self.tracker.reset()
         with VideoReader(driving) as video:
-            for frame in video:
-                face = self.tracker.track(frame.picture, frame.time, self.options.smoothing)
-                [motion] = self.animator.read_motion([DrivingFrame(frame.picture, face, frame.time, previous)])
-                previous = motion or previous
-                found.append(motion if isinstance(motion, DriverMotion) else None)
+            found = [motion for _, motion in read_motions(self.animator, self.tracker, self.options, video)]
         return fill_gaps(found, driving)
 
     def pictures(
@@ -93,13 +87,13 @@ class SourceVideo:
         return edit(driven, edits(options))
 
 
-def fill_gaps(motions: Sequence[DriverMotion | None], path: Path) -> list[DriverMotion]:
+def fill_gaps(motions: Sequence[Motion | None], path: Path) -> list[DriverMotion]:
     """Replace each missing motion by the one before (at the start, the first). Raise VideoError if all are missing."""
-    last = next((motion for motion in motions if motion), None)
+    last = next((motion for motion in motions if isinstance(motion, DriverMotion)), None)
     if last is None:
         raise VideoError(f"No face was found in {path}; choose a video that shows one from the front.")
     filled = []
     for motion in motions:
-        last = motion or last
+        last = motion if isinstance(motion, DriverMotion) else last
         filled.append(last)
     return filled

@@ -21,7 +21,7 @@ from pipeline.imaging.i420 import laid_out
 from pipeline.imaging.source_picture import choose_face
 from pipeline.meshwarp import light, mesh, mouth
 from pipeline.meshwarp.background import fill_behind, own_colours, plain
-from pipeline.meshwarp.canvas import Crop, crop_around, texture
+from pipeline.meshwarp.canvas import Crop, crop_around, sample, texture
 from pipeline.meshwarp.matte import Segmenter, refine
 from pipeline.meshwarp.motion_transfer import Rest, Target, aim
 from pipeline.meshwarp.render import Backdrop, MeshPortrait, render, still_map, vertex_values
@@ -94,7 +94,7 @@ class MeshWarp:
         start, end = crop.to_texture(np.array([[0, 0], [self.size, self.size]], np.float32))[:, 0] + 0.5
         steps = start - 0.5 + (np.arange(self.size, dtype=np.float32) + 0.5) * (end - start) / self.size
         places = np.stack(np.meshgrid(steps, steps), -1)
-        shown = cv2.remap(behind, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        shown = sample(behind, places)
         return np.round(layer).astype(np.uint8), cv2.cvtColor(shown, cv2.COLOR_RGB2RGBA), whole
 
     def read_motion(self, frames: Sequence[DrivingFrame]) -> list[Motion | None]:

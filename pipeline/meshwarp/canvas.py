@@ -90,3 +90,8 @@ def texture(picture: Picture, crop: Crop) -> Picture:
     n = crop.texture_size
     how = cv2.INTER_AREA if n < side else cv2.INTER_CUBIC
     return np.asarray(cv2.resize(region, (n, n), interpolation=how), np.uint8)
+
+
+def sample(picture: NDArray[np.uint8], places: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return the colours (h, w, n) at pixel indices `places` (h, w, 2), bilinear, with the border repeated."""
+    return cv2.remap(picture, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

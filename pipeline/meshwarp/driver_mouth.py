@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.animator import DrivingFrame, Picture
+from pipeline.face.region import resample
+from pipeline.meshwarp.canvas import sample
 from pipeline.meshwarp.rasterizer import Window
 
 Array = NDArray[np.float32]
@@ -26,10 +27,9 @@ def inside(driver: DrivingFrame, ring: tuple[int, ...], place: Array, window: Wi
         return None
     own = driver.face.landmarks[:, :2]
     matrix = fit_affine(place - (window.left, window.top), own[list(ring)])
-    matrix[:, 2] += matrix[:, :2].sum(1) * 0.5 - 0.5  # pixel centres are at one half
-    size, flags = (window.width, window.height), cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    pixels = cv2.warpAffine(driver.picture, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    return pixels.astype(np.float32) * gain(skin_colour(driver.picture, own[list(CHEEKS)]), skin)
+    return resample(driver.picture, matrix, window.width, window.height) * gain(
+        skin_colour(driver.picture, own[list(CHEEKS)]), skin
+    )
 
 
 def fit_affine(source: Array, target: Array) -> Array:
@@ -40,12 +40,7 @@ def fit_affine(source: Array, target: Array) -> Array:
 
 def skin_colour(picture: Picture, points: Array) -> Array:
     """Return the mean colour (3,) at (n, 2) points in pixels."""
-    places = np.asarray(points - 0.5, np.float32)[None]
-    return (
-        cv2.remap(picture, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
-        .astype(np.float32)
-        .mean(0)
-    )
+    return sample(picture, np.asarray(points - 0.5, np.float32)[None])[0].astype(np.float32).mean(0)
 
 
 def gain(driver: Array, portrait: Array) -> Array:

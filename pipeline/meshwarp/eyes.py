@@ -48,8 +48,7 @@ def _lash_line(picture: Picture, lid: Array, strength: float) -> None:
     thickness = max(1.0, LASH_WIDTH * width)
     window = around(lid, picture.shape[0], 2 * thickness + 2)
     line = np.zeros((window.height, window.width), np.uint8)
-    local = (lid - (window.left, window.top) - 0.5) * 16
-    cv2.polylines(line, [np.round(local).astype(np.int32)], False, 255, round(thickness), cv2.LINE_AA, 4)
+    cv2.polylines(line, [window.fixed_point(lid - 0.5)], False, 255, round(thickness), cv2.LINE_AA, 4)
     soft = cv2.GaussianBlur(line, (0, 0), 0.35 * thickness + 0.3).astype(np.float32)
     region = picture[window.slices]
     region[...] = (region * (1 - soft * (strength / 255))[..., None]).astype(np.uint8)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pipeline.core.animator import Picture
 from pipeline.face import groups
 from pipeline.face.canonical import TRIANGLES, VERTICES
+from pipeline.meshwarp.canvas import sample
 from pipeline.meshwarp.curves import smoothstep
 from pipeline.meshwarp.motion_transfer import LIPS, Rest, Target
 
@@ -38,7 +39,7 @@ class Light:
 def estimate(texture: Picture, uv: Array, rest: Rest) -> Light:
     """Fit the light of a source whose landmarks have texture coordinates `uv` (468, 2) by least squares."""
     smooth = cv2.GaussianBlur(texture, (0, 0), texture.shape[0] / 120)
-    colours = cv2.remap(smooth, uv[None], None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
+    colours = sample(smooth, uv[None])[0]
     brightness = colours.mean(1)
     facing = normals(rest.shape) @ rest.pose.rotation.T
     weight = SKIN * smoothstep(0.0, 0.6, -facing[:, 2])

@@ -78,12 +78,11 @@ LIPS = list(groups.LIPS)
 
 
 @dataclass(frozen=True, eq=False)
-class Rest:
-    """The portrait's face at rest on its canvas."""
+class PosedShape:
+    """A face on the portrait's canvas."""
 
     shape: Array  # (478, 3) cm
     pose: HeadPose
-    headroom: float = TRAVEL_LIMITS[1]  # cm that the head may move down before the picture's cut above it shows
 
     @cached_property
     def landmarks(self) -> Array:
@@ -96,6 +95,13 @@ class Rest:
         return float(self.shape[14, 1] - self.shape[13, 1])
 
 
+@dataclass(frozen=True, eq=False)
+class Rest(PosedShape):
+    """The portrait's face at rest."""
+
+    headroom: float = TRAVEL_LIMITS[1]  # cm that the head may move down before the picture's cut above it shows
+
+
 def lift(pixels: Array, depth: Array, pose: HeadPose) -> Array:
     """Return the points (n, 3) of the head frame at (n,) depths, in cm, that `pose` projects to (n, 2) pixels."""
     turn = pose.rotation
@@ -104,18 +110,12 @@ def lift(pixels: Array, depth: Array, pose: HeadPose) -> Array:
 
 
 @dataclass(frozen=True, eq=False)
-class Target:
-    """The new shape and pose of the portrait's face."""
+class Target(PosedShape):
+    """The portrait's face in its new shape and pose."""
 
-    shape: Array  # (478, 3) cm
-    pose: HeadPose  # in the portrait's canvas
     openness: tuple[float, float]  # right, left eye of the subject: 0 closed, 1 as in the source, up to 1.4
     eyeballs: Array  # (478, 3) cm: the shape whose lid contours bound the eyeballs
     breath: float  # -1 out .. 1 in
-
-    def landmarks(self) -> Array:
-        """Return the landmarks (478, 3) in canvas pixels."""
-        return self.pose.to_picture(self.shape)
 
 
 def aim(rest: Rest, cue: Cue) -> Target:

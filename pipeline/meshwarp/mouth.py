@@ -93,7 +93,7 @@ def _light(skin: Array) -> Array:
 def draw(picture: Picture, mouth: Mouth, target: Target, driver: DrivingFrame | None) -> None:
     """Draw the inside of the mouth into `picture` (size, size, 3) in place; with `driver`, the driver's own."""
     size = picture.shape[0]
-    ring = target.landmarks()[list(RING), :2]
+    ring = target.landmarks[list(RING), :2]
     window = around(ring, size, 4)
     inside, show = _opening(ring, window, FEATHER * size)
     show *= _difference(mouth, target.shape)
@@ -109,9 +109,7 @@ def draw(picture: Picture, mouth: Mouth, target: Target, driver: DrivingFrame | 
 
 def _opening(ring: Array, window: Window, feather: float) -> tuple[Array, float]:
     """Return the mask between the lips, 0..1, and how visible the inside is at this opening, 0..1."""
-    mask = np.zeros((window.height, window.width), np.uint8)
-    local = (ring - (window.left, window.top) - 0.5) * 16
-    cv2.fillPoly(mask, [np.round(local).astype(np.int32)], 255, cv2.LINE_AA, 4)
+    mask = window.polygon(ring - 0.5)
     inside = cv2.GaussianBlur(mask.astype(np.float32) / 255, (0, 0), feather)
     width = float(np.linalg.norm(ring[0] - ring[10]))
     area = float(mask.sum(dtype=np.float64)) / 255
@@ -238,8 +236,7 @@ def _own_teeth(texture: Picture, crop: Crop, rest: Rest, centre: Array) -> Sprit
     ring = crop.to_texture(rest.landmarks[list(RING), :2])
     window = around(ring, texture.shape[0], 3)
     region = texture[window.slices].astype(np.float32)
-    mask = np.zeros(region.shape[:2], np.uint8)
-    cv2.fillPoly(mask, [np.round((ring - (window.left, window.top)) * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+    mask = window.polygon(ring)
     high, low = region.max(2), region.min(2)
     bright = smoothstep(70, 120, high) * (1 - smoothstep(0.3, 0.5, (high - low) / np.maximum(high, 1)))
     if float((bright * (mask > 128)).sum()) < 0.25 * float((mask > 128).sum()):

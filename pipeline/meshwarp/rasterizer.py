@@ -35,6 +35,16 @@ class Window:
         """Return the window's rows and columns."""
         return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
 
+    def fixed_point(self, points: Array) -> NDArray[np.int32]:
+        """Convert pixel indices (n, 2) of the picture to 1/16 pixels of the window, as OpenCV draws with `shift` 4."""
+        return np.round((points - (self.left, self.top)) * 16).astype(np.int32)
+
+    def polygon(self, points: Array) -> NDArray[np.uint8]:
+        """Fill the polygon of pixel indices (n, 2) in a mask of the window, 0..255, with smooth edges."""
+        mask = np.zeros((self.height, self.width), np.uint8)
+        cv2.fillPoly(mask, [self.fixed_point(points)], 255, cv2.LINE_AA, 4)
+        return mask
+
 
 def around(points: Array, size: int, border: float = 0.0) -> Window:
     """Return the window of a (size, size) picture around (n, 2) points and a border; at least one pixel."""

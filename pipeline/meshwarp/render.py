@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pipeline.core.animator import DrivingFrame, Picture, Portrait
 from pipeline.meshwarp import eyes, mouth
 from pipeline.meshwarp.background import blurred
-from pipeline.meshwarp.canvas import Crop
+from pipeline.meshwarp.canvas import Crop, sample
 from pipeline.meshwarp.light import Light
 from pipeline.meshwarp.lips import INNER, RINGS
 from pipeline.meshwarp.mesh import FACE, LEFT_LIDS, RIGHT_LIDS, Mesh
@@ -62,10 +62,10 @@ def render(
 
     `driver` puts the driver's own mouth between the lips; `behind` replaces the portrait's own background.
     """
-    landmarks = target.landmarks()
+    landmarks = target.landmarks
     places, window, marks = _texture_map(portrait, _points(portrait, target), _values(portrait, target))
     _move_irises(portrait, target, landmarks, places, window, marks)
-    layer = cv2.remap(portrait.texture, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    layer = sample(portrait.texture, places)
     picture = _over(layer, portrait.background if behind is None else behind)
     _shade(picture[window.slices], marks)
     _soften_edges(picture[window.slices], places[window.slices], EDGE * portrait.crop.texels)
@@ -91,8 +91,7 @@ def _values(portrait: MeshPortrait, target: Target) -> Array:
     eyes.lid_texture(values[:, :2], target.openness)
     gap = portrait.mouth.gap
     if gap > 0.25:
-        now = float(target.shape[14, 1] - target.shape[13, 1])
-        closing = LIP_SHIFT * float(np.clip(1 - now / gap, 0, 1))
+        closing = LIP_SHIFT * float(np.clip(1 - target.lip_gap / gap, 0, 1))
         for inner, outer in zip(INNER, RINGS[1][:2], strict=True):
             values[inner, :2] += closing * (values[outer, :2] - values[inner, :2])
     return values

@@ -192,9 +192,9 @@ class FakePeer:
                 self.pictures.put_nowait(frame.to_ndarray(format="rgb24"))
 
 
-async def offer_of(codec: str = "H264") -> str:
+async def offer_of(codec: str = "H264", role: Role = PUPPETEER) -> str:
     """Return an offer of a peer that no longer exists."""
-    peer = FakePeer(codec=codec)
+    peer = FakePeer(codec=codec, role=role)
     try:
         return await peer.offer()
     finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import av
 import numpy as np
 
+from pipeline.core.animator import Planes
 from pipeline.imaging.i420 import to_planes
 from realtime.endpoints.output import ShownPicture
 from realtime.endpoints.recorder import MOST_WAITING, Heard, Recorder
@@ -29,20 +30,25 @@ def piece(level: float, samples: int = FRAME, layout: str = "stereo", rate: int 
     return frame
 
 
+def gray(level: int, side: int = SIDE) -> Planes:
+    return to_planes(np.full((side, side, 3), level, np.uint8))
+
+
 def shown(level: int, at: float, side: int = SIDE, driver: av.VideoFrame | None = None) -> ShownPicture:
     """Return a gray picture shown `at` seconds."""
-    return ShownPicture(to_planes(np.full((side, side, 3), level, np.uint8)), 100 + at, driver)
+    return ShownPicture(gray(level, side), 100 + at, driver)
 
 
 def heard(level: float, at: float) -> Heard:
     return Heard(piece(level), 100 + at)
 
 
-def performance(seconds: int) -> Iterator[ShownPicture | Heard]:
+def performance(seconds: int, pictures: Sequence[Planes] = (gray(40),)) -> Iterator[ShownPicture | Heard]:
     """Yield 30 pictures and 50 audio frames per second; each second starts with a flash and a click of 20 ms."""
+    flash = gray(230, pictures[0].shape[1])
     for n in range(seconds * 150):
         if n % 5 == 0:
-            yield shown(230 if n % 150 == 0 else 40, n / 150)
+            yield ShownPicture(flash if n % 150 == 0 else pictures[n // 5 % len(pictures)], 100 + n / 150, None)
         if n % 3 == 0:
             yield heard(0.5 if n % 150 == 0 else 0.0, n / 150)
 

@@ -14,8 +14,7 @@ from pipeline.core.animator import Picture, Portrait
 from pipeline.core.options import AnimateOptions
 from pipeline.imaging.source_picture import Unsuitable
 from pipeline.load import Loaded
-from realtime.webrtc.settings import MediaSettings
-from tests.support.fakes import FakeAnimator, FakeTracker
+from tests.support.fakes import LOOPBACK, FakeAnimator, FakeTracker
 from web.app import create_app
 from web.core.settings import Settings
 from web.routes.sessions import MAX_TEXT
@@ -23,7 +22,6 @@ from web.services.engine import Engine
 from web.services.portraits import Portraits
 
 URL = "http://127.0.0.1:7860"
-LOOPBACK = MediaSettings(strict=True)
 SDP = {"content-type": "application/sdp"}
 BAD_OFFERS = [
     ("", SDP, 400),

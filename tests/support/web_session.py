@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx
 
-from tests.support.fakes import FakePeer
-from tests.support.web_app import LOOPBACK, URL
+from tests.support.fakes import LOOPBACK, FakePeer
+from tests.support.web_app import URL
 from web.app import create_app
 from web.core.settings import Settings
 from web.services.engine import Engine

@@ -22,8 +22,8 @@ from playwright.sync_api import Playwright, sync_playwright
 from pipeline.core.animator import Cue, Picture
 from realtime.webrtc.codec import CODECS
 from tests.support.browser import chromium, opened, wait_for
-from tests.support.fakes import SIZE, FakeAnimator
-from tests.support.web_app import LOOPBACK, make_engine
+from tests.support.fakes import LOOPBACK, SIZE, FakeAnimator
+from tests.support.web_app import make_engine
 from web.app import create_app
 from web.cli.latency_measure import _served
 from web.core.settings import Settings

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,27 +16,15 @@ import numpy as np
 from pipeline.core.animator import Planes
 from pipeline.imaging.i420 import to_planes
 from pipeline.imaging.source_picture import default_portrait, read_picture
-from realtime.endpoints.output import ShownPicture
-from tests.support.films import Heard, piece, record
+from tests.support.films import performance, record
 
 SWAYS = 90  # different pictures
-SECOND = 150  # ticks per second: a picture every 5 ticks, audio every 3
 
 
 def swaying() -> list[Planes]:
     portrait = read_picture(default_portrait())
     turns = np.sin(np.arange(SWAYS) * (2 * np.pi / SWAYS))
     return [to_planes(np.roll(portrait, (round(6 * turn), round(12 * turn)), (0, 1))) for turn in turns]
-
-
-def performance(seconds: int) -> Iterator[ShownPicture | Heard]:
-    pictures, quiet, click = swaying(), piece(0.0), piece(0.5)
-    flash = np.full_like(pictures[0], 235)
-    for n in range(seconds * SECOND):
-        if n % 5 == 0:
-            yield ShownPicture(flash if n % SECOND == 0 else pictures[n // 5 % SWAYS], n / SECOND, None)
-        if n % 3 == 0:
-            yield Heard(click if n % SECOND == 0 else quiet, n / SECOND)
 
 
 def offsets(path: Path) -> list[float]:
@@ -59,7 +46,7 @@ def main(minutes: int) -> None:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "r.mp4"
         began, spent = time.perf_counter(), time.process_time()
-        report = record(path, performance(minutes * 60), audio=True)
+        report = record(path, performance(minutes * 60, swaying()), audio=True)
         began, spent = time.perf_counter() - began, time.process_time() - spent
         found = offsets(path)
     pictures = round(report["seconds"] * 30)

@@ -32,13 +32,12 @@ from realtime.bench.timecode import CodeCarrier
 from realtime.webrtc import aiortc_patches
 from realtime.webrtc.ice import AddressRule
 from realtime.webrtc.peer import ice_transports
-from realtime.webrtc.settings import MediaSettings
+from tests.support.fakes import LOOPBACK
 from web.app import STATIC
 from web.cli.latency_measure import Event, Plan, driver_pictures, observe, routes
 from web.core.settings import Settings
 from web.services.engine import Engine, load_engine
 
-LOOPBACK = MediaSettings(strict=True)
 FIGURES = ("p50", "p95", "p99")
 ROOT = Path(__file__).parents[2]
 

@@ -161,7 +161,7 @@ def test_the_drivers_mouth_only_on_request(animator, portrait):
     greenish = (picture[..., 1] > picture[..., 0] + 40) & (picture[..., 1] > picture[..., 2] + 40)
     assert 300 < greenish.sum() < 8000
     rows, columns = np.nonzero(greenish)
-    mouth = animator.target(Cue(portrait, own, Motion(face), demo_clip.reference(portrait.rest), 1.0)).landmarks()
+    mouth = animator.target(Cue(portrait, own, Motion(face), demo_clip.reference(portrait.rest), 1.0)).landmarks
     assert mouth[78, 0] - 2 < columns.min() < columns.max() < mouth[308, 0] + 2
     lips = mouth[list(mesh.INNER_LIPS), 1]
     assert lips.min() - 3 < rows.min() < rows.max() < lips.max() + 3
@@ -170,7 +170,7 @@ def test_the_drivers_mouth_only_on_request(animator, portrait):
 @pytest.mark.parametrize("time", np.arange(1.5, 12, 2.1))
 def test_landmarks_land_where_they_were_aimed(animator, portrait, models, time):
     cue = Cue(portrait, PLAIN, demo_clip.script(portrait.rest, float(time)), demo_clip.reference(portrait.rest), 1.0)
-    intended = animator.target(cue).landmarks()[:, :2]
+    intended = animator.target(cue).landmarks[:, :2]
     found = seen(animator.animate([cue])[0], models).landmarks[:, :2]
     between_eyes = np.linalg.norm(intended[33] - intended[263])
     assert np.linalg.norm(found - intended, axis=1).mean() / between_eyes < 0.035

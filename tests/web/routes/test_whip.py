@@ -17,10 +17,10 @@ from realtime.webrtc import viewers as viewers_module
 from realtime.webrtc.sdp import DRIVER, PUPPETEER, VIEWER, Role
 from realtime.webrtc.settings import MediaSettings
 from tests.support.clips import write_clip
-from tests.support.fakes import FakePeer, numbered
+from tests.support.fakes import LOOPBACK, FakePeer, numbered, offer_of
 from tests.support.streams import streaming
 from tests.support.waiting import PATIENCE
-from tests.support.web_app import BAD_OFFERS, LOOPBACK, SDP, URL, client, make_engine
+from tests.support.web_app import BAD_OFFERS, SDP, URL, client, make_engine
 from web.app import create_app
 from web.core.settings import Settings
 from web.routes.sessions import MAX_TEXT
@@ -32,25 +32,18 @@ RESTART = f"a=ice-ufrag:anew\r\na=ice-pwd:{'x' * 24}\r\n{CANDIDATE}"
 ELSEWHERE = "https://elsewhere.example"
 
 
-def offer_of(role: Role, codec: str = "H264") -> str:
-    async def make() -> str:
-        peer = FakePeer(codec=codec, role=role)
-        try:
-            return await peer.offer()
-        finally:
-            await peer.close()
-
-    return asyncio.run(make())
+def offer(role: Role, codec: str = "H264") -> str:
+    return asyncio.run(offer_of(codec, role))
 
 
 @pytest.fixture(scope="module")
 def driver() -> str:
-    return offer_of(DRIVER)
+    return offer(DRIVER)
 
 
 @pytest.fixture(scope="module")
 def viewer() -> str:
-    return offer_of(VIEWER)
+    return offer(VIEWER)
 
 
 @pytest.fixture(scope="module")
@@ -146,9 +139,9 @@ def test_offers_of_the_wrong_direction(web: TestClient, stream: httpx.Response, 
 
 
 def test_a_codec_that_does_not_fit_is_not_acceptable(web: TestClient, stream: httpx.Response) -> None:
-    response = web.post("/whep/whip", content=offer_of(VIEWER, "VP8"), headers=SDP)
+    response = web.post("/whep/whip", content=offer(VIEWER, "VP8"), headers=SDP)
     assert response.status_code == 406 and "H264" in sentence(response)
-    strange = offer_of(DRIVER).replace("H264/", "H265/")
+    strange = offer(DRIVER).replace("H264/", "H265/")
     response = web.post("/whip", content=strange, headers=SDP)
     assert response.status_code == 406 and "H264" in sentence(response)
 
@@ -168,7 +161,7 @@ def test_no_place_is_free(
 
 
 def test_a_browsers_session_is_no_whip_resource(web: TestClient, viewer: str) -> None:
-    id = web.post("/session", content=offer_of(PUPPETEER), headers=SDP).headers["location"].removeprefix("/session/")
+    id = web.post("/session", content=offer(PUPPETEER), headers=SDP).headers["location"].removeprefix("/session/")
     assert web.delete(f"/whip/{id}").status_code == 404
     assert web.post("/whep/whip", content=viewer, headers=SDP).status_code == 409  # it is not the newest stream
     assert web.post(f"/whep/{id}", content=viewer, headers=SDP).status_code == 201  # but may be watched

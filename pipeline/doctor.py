@@ -1,4 +1,4 @@
-"""What this machine can do, what is missing, and how to get it. Imports what may be missing only where it is asked."""
+"""Check what this machine can do, what is missing and how to get it. Packages are imported by the checks only."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Literal
 OLDEST_PYTHON = (3, 11)
 REQUIREMENTS = Path(__file__).parent.parent / "requirements.txt"
 INSTALL = "python -m pip install -r requirements.txt"
-SYSTEM_LIBRARIES = "sudo apt-get install libgl1 libglib2.0-0"  # what opencv-python takes from the system
+SYSTEM_LIBRARIES = "sudo apt-get install libgl1 libglib2.0-0"  # which opencv-python needs
 MODULES = {
     "opencv-python": "cv2",
     "huggingface-hub": "huggingface_hub",
@@ -26,22 +26,21 @@ MODULES = {
     "ai-edge-litert": "ai_edge_litert.interpreter",
     "cuda-python": "cuda.bindings",
 }
-"""Import names that differ from the package's."""
-OPTIONAL_PACKAGES = ("torch", "cuda-python", "uvloop", "pyvirtualcam", "psutil")  # the mesh-warp animator lives without
+"""Import names that differ from the package names."""
+OPTIONAL_PACKAGES = ("torch", "cuda-python", "uvloop", "pyvirtualcam", "psutil")  # mesh-warp runs without them
 V4L2 = Path("/sys/class/video4linux")
 VIRTUAL_CAMERA_REMEDY = {
     "linux": "sudo apt-get install v4l2loopback-dkms && sudo modprobe v4l2loopback exclusive_caps=1 card_label=Puppet",
     "darwin": "Install OBS Studio 30 or newer (macOS 13 or newer), start its virtual camera once, stop it: "
     "brew install --cask obs",
-    "win32": "Install OBS Studio, whose virtual camera comes with it (winget install OBSProject.OBSStudio), or "
-    "UnityCapture.",
+    "win32": "Install OBS Studio, which has a virtual camera (winget install OBSProject.OBSStudio), or UnityCapture.",
 }
-CAMERA_FORMATS = {"darwin": "avfoundation", "win32": "dshow"}  # FFmpeg's names of what lists cameras
+CAMERA_FORMATS = {"darwin": "avfoundation", "win32": "dshow"}  # FFmpeg input formats that list cameras
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report. `blocks`: without it the default mode (mesh-warp in the browser) cannot work."""
+    """One line of the report. `blocks`: the default mode (mesh-warp in the browser) cannot run without it."""
 
     subject: str
     state: Literal["ok", "note", "missing"]
@@ -51,7 +50,7 @@ class Finding:
 
 
 def examine(host: str, port: int) -> Iterator[Finding]:
-    """Every finding about this machine; `host` and `port` are where the page would be served."""
+    """Run every check; `host` and `port` are where the page would be served."""
     checks: Sequence[tuple[str, Callable[[], Iterator[Finding]]]] = (
         ("Python", python),
         ("Packages", packages),
@@ -71,7 +70,7 @@ def examine(host: str, port: int) -> Iterator[Finding]:
 
 
 def python(version: tuple[int, ...] = sys.version_info[:3]) -> Iterator[Finding]:
-    """Whether the interpreter is new enough."""
+    """Check the version of the interpreter."""
     text, oldest = ".".join(map(str, version)), ".".join(map(str, OLDEST_PYTHON))
     if version >= OLDEST_PYTHON:
         yield Finding("Python", "ok", text)
@@ -80,7 +79,7 @@ def python(version: tuple[int, ...] = sys.version_info[:3]) -> Iterator[Finding]
 
 
 def packages(requirements: Path = REQUIREMENTS) -> Iterator[Finding]:
-    """Whether each pinned package is installed in its version, and can be imported."""
+    """Check that each pinned package is installed in its version and can be imported."""
     pins = dict(_pins(requirements.read_text()))
     findings = [finding for name, pin in pins.items() for finding in _package(name, pin)]
     yield from findings
@@ -92,7 +91,7 @@ def _pins(text: str) -> Iterator[tuple[str, str]]:
     for line in text.splitlines():
         requirement, _, marker = line.partition(";")
         name, _, version = requirement.strip().partition("==")
-        if version and f'"{sys.platform}"' not in marker:  # the markers here only exclude systems
+        if version and f'"{sys.platform}"' not in marker:  # our markers only exclude systems
             yield name, version
 
 
@@ -112,7 +111,7 @@ def _package(name: str, pin: str) -> Iterator[Finding]:
 
 
 def model_files() -> Iterator[Finding]:
-    """Whether the face models are in the cache, undamaged."""
+    """Check the face models in the cache."""
     from pipeline.models import face_models
     from pipeline.models.store import cache_folder
 
@@ -124,47 +123,47 @@ def model_files() -> Iterator[Finding]:
 
 
 def liveportrait() -> Iterator[Finding]:
-    """Whether LivePortrait's checkpoints are where they are fetched to."""
+    """Check that LivePortrait's checkpoints are in the cache folder."""
     from pipeline.models.liveportrait_hub import is_complete, weights_folder
 
     if is_complete(weights_folder()):
-        yield Finding("LivePortrait", "ok", f"its weights are in {weights_folder()}")
+        yield Finding("LivePortrait", "ok", f"weights in {weights_folder()}")
     else:
-        remedy = "python run.py weights fetch liveportrait (520 MB), or name their folder with --weights"
-        yield Finding("LivePortrait", "missing", "its weights are not here; mesh-warp needs none", remedy)
+        remedy = "python run.py weights fetch liveportrait (520 MB), or pass their folder with --weights"
+        yield Finding("LivePortrait", "missing", "its weights are not downloaded; mesh-warp needs none", remedy)
 
 
 def cuda_device() -> Iterator[Finding]:
-    """Which GPU the LivePortrait animator would use."""
+    """Find the GPU that the LivePortrait animator would use."""
     import torch
 
     if torch.cuda.is_available():
         gpu = torch.cuda.get_device_properties(0)
         yield Finding("CUDA device", "ok", f"{gpu.name}, {gpu.total_memory / 2**30:.0f} GiB, torch {torch.__version__}")
     elif torch.version.cuda is None:
-        remedy = "With an NVIDIA GPU, install PyTorch's CUDA build; without one the mesh-warp animator is used."
+        remedy = "With an NVIDIA GPU, install PyTorch's CUDA build; without one, mesh-warp is used."
         yield Finding("CUDA device", "missing", f"torch {torch.__version__} is built without CUDA", remedy)
     else:
-        remedy = "With an NVIDIA GPU, install its driver; without one the mesh-warp animator is used."
-        yield Finding("CUDA device", "missing", f"torch {torch.__version__} sees none", remedy)
+        remedy = "With an NVIDIA GPU, install its driver; without one, mesh-warp is used."
+        yield Finding("CUDA device", "missing", f"torch {torch.__version__} finds none", remedy)
 
 
 def encoders() -> Iterator[Finding]:
-    """Whether video can be encoded, and whether the GPU would do it."""
+    """Check that video can be encoded, and whether the GPU can do it."""
     if reason := _cannot_encode("libx264"):
         remedy = "python -m pip install --force-reinstall --only-binary=av av"
         yield Finding("H264 encoder", "missing", f"PyAV has no libx264 ({reason})", remedy, blocks=True)
     else:
         yield Finding("H264 encoder", "ok", "libx264")
     if reason := _cannot_encode("h264_nvenc"):
-        remedy = "It needs an NVIDIA GPU with its driver; libx264 is used instead."
+        remedy = "NVENC needs an NVIDIA GPU with its driver; libx264 is used instead."
         yield Finding("NVENC", "missing", f"h264_nvenc does not open ({reason})", remedy)
     else:
         yield Finding("NVENC", "ok", "h264_nvenc")
 
 
 def _cannot_encode(codec: str) -> str:
-    """Why a small picture cannot be encoded; empty where it can."""
+    """Return why the codec cannot be opened, or an empty text if it can."""
     import av
 
     try:
@@ -178,12 +177,12 @@ def _cannot_encode(codec: str) -> str:
 
 
 def cameras(devices: Path = V4L2, folder: Path = Path("/dev"), platform: str = sys.platform) -> Iterator[Finding]:
-    """The cameras that the system shows, by the names that `run.py camera --camera` takes; browsers see these, too."""
+    """List the system's cameras by the names that `run.py camera --camera` takes."""
     found = list(_cameras_on_linux(devices, folder) if platform == "linux" else _cameras_elsewhere(platform))
     yield from found
     if not found:
-        remedy = "Plug a webcam in (into a virtual machine: pass it through), or use the demo driver (--camera demo)."
-        yield Finding("Cameras", "missing", "none is connected", remedy)
+        remedy = "Connect a webcam (in a virtual machine, pass it through), or use the demo driver (--camera demo)."
+        yield Finding("Cameras", "missing", "no camera found", remedy)
 
 
 def _cameras_on_linux(devices: Path, folder: Path) -> Iterator[Finding]:
@@ -195,7 +194,7 @@ def _cameras_on_linux(devices: Path, folder: Path) -> Iterator[Finding]:
             yield Finding("Camera", "ok", f"{path}: {name}")
         else:
             yield Finding(
-                "Camera", "missing", f"{path}: {name}: no permission", "sudo usermod -aG video $USER, log in again"
+                "Camera", "missing", f"{path}: {name}: no permission", "sudo usermod -aG video $USER, then log in again"
             )
 
 
@@ -208,13 +207,13 @@ def _cameras_elsewhere(platform: str) -> Iterator[Finding]:
 
 
 def virtual_camera(devices: Path = V4L2, platform: str = sys.platform) -> Iterator[Finding]:
-    """Whether other programs could take the puppet as their camera."""
+    """Check whether other programs can use the puppet as their camera."""
     remedy = VIRTUAL_CAMERA_REMEDY.get(platform, "")
     virtual = [device for device in _v4l2(devices) if _is_virtual(device)]
     for device in virtual:
         yield Finding("Virtual camera", "ok", f"/dev/{device.name}: {(device / 'name').read_text().strip()}")
     if platform != "linux":
-        yield Finding("Virtual camera", "note", "made by OBS Studio on this system", remedy)
+        yield Finding("Virtual camera", "note", "OBS Studio provides it on this system", remedy)
     elif not virtual:
         yield Finding("Virtual camera", "missing", "no v4l2loopback device", remedy)
 
@@ -228,17 +227,17 @@ def _is_virtual(device: Path) -> bool:
 
 
 def network(host: str, port: int) -> Iterator[Finding]:
-    """Whether media can flow on the loopback, and the page's port is free."""
+    """Check that media can use the loopback device and that the page's port is free."""
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as media:
             media.bind(("127.0.0.1", 0))
         yield Finding("Media", "ok", "UDP on 127.0.0.1")
     except OSError as error:
-        remedy = "Let programs open UDP sockets on the loopback device, or start with --media-address."
+        remedy = "Allow UDP sockets on the loopback device, or choose another address with --media-address."
         yield Finding("Media", "missing", f"no UDP on 127.0.0.1 ({error.strerror})", remedy, blocks=True)
     try:
         with socket.create_server((host, port)):
             yield Finding("Port", "ok", f"{host}:{port} is free")
     except OSError as error:
-        remedy = "End what uses it, or start with another --port."
+        remedy = "Stop the program that uses it, or choose another --port."
         yield Finding("Port", "note", f"{host}:{port} cannot be opened ({error.strerror})", remedy)

@@ -15,7 +15,7 @@ TRIANGLES = _DATA["triangles"].astype(np.int32)
 """(898, 3) int32 vertex indices: one disc, bounded by the face oval; the mouth and the eyes are filled."""
 
 RIGID_IDS = _DATA["procrustes_ids"].astype(np.intp)
-"""(33,) the landmarks that expressions hardly move, for finding the pose."""
+"""(33,) landmarks that expressions hardly move; the pose is computed from them."""
 
 RIGID_WEIGHTS = _DATA["procrustes_weights"] / _DATA["procrustes_weights"].sum()
-"""(33,) float32 their weights; they sum to 1."""
+"""(33,) float32 weights of these landmarks; they sum to 1."""

@@ -1,4 +1,4 @@
-"""BlazeFace: where in a picture are faces. Bazarevsky et al. 2019, arXiv:1907.05047."""
+"""BlazeFace finds the faces in a picture. Bazarevsky et al. 2019, arXiv:1907.05047."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.face.litert import Network
+from pipeline.face.litert import LiteRtModel
 from pipeline.face.region import MARGIN, Region
 from pipeline.models.face_models import FaceModels
 
@@ -29,12 +29,12 @@ class Detection:
 
     @property
     def area(self) -> float:
-        """Pixels squared."""
+        """Return the area of the box in square pixels."""
         return float((self.box[2] - self.box[0]) * (self.box[3] - self.box[1]))
 
     @property
     def region(self) -> Region:
-        """The square for the landmark network, upright along the line between the eyes."""
+        """Return the square for the landmark network, rotated with the line between the eyes."""
         left, top, right, bottom = map(float, self.box)
         dx, dy = self.points[1] - self.points[0]
         side = MARGIN * max(right - left, bottom - top)
@@ -42,17 +42,17 @@ class Detection:
 
 
 class FaceDetector:
-    """Finds faces: near ones in 1.4 ms, or (`far`) small ones too, down to some 20 pixels in a 640x480 picture."""
+    """Finds near faces in 1.4 ms; with `far` also small ones, down to about 20 pixels in a 640x480 picture."""
 
     def __init__(self, models: FaceModels, far: bool = False) -> None:
-        self._network = Network(models.full_range if far else models.short_range)
+        self._network = LiteRtModel(models.full_range if far else models.short_range)
         self._size = 192 if far else 128
         self._input = "input_1" if far else "input"
         self._outputs = ("Identity", "Identity_1") if far else ("regressors", "classificators")
         self._anchors = _anchors(48, 1) if far else np.concatenate([_anchors(16, 2), _anchors(8, 6)])
 
     def detect(self, picture: NDArray[np.uint8]) -> list[Detection]:
-        """The faces in an RGB picture, the biggest first."""
+        """Return the faces in an RGB picture (height, width, 3), the biggest first."""
         height, width = picture.shape[:2]
         side = max(height, width)
         corner = np.array([(side - width) / 2, (side - height) / 2], np.float32)
@@ -66,14 +66,14 @@ class FaceDetector:
 
 
 def _anchors(cells: int, repeat: int) -> Array:
-    """(cells * cells * repeat, 2): centres in 0..1, row by row."""
+    """Return the centres of the cells, row by row: (cells * cells * repeat, 2) in 0..1."""
     centres = (np.arange(cells, dtype=np.float32) + 0.5) / cells
     y, x = np.meshgrid(centres, centres, indexing="ij")
     return np.repeat(np.stack([x, y], -1).reshape(-1, 2), repeat, axis=0)
 
 
 def _letterbox(picture: NDArray[np.uint8], size: int) -> Array:
-    """(1, size, size, 3) float32 in -1..1: the whole picture in the middle of a square, padded with 0."""
+    """Fit the whole picture into the middle of a square: (1, size, size, 3) float32 in -1..1, padded with 0."""
     height, width = picture.shape[:2]
     scale = size / max(height, width)
     small_width, small_height = max(1, round(width * scale)), max(1, round(height * scale))
@@ -85,14 +85,14 @@ def _letterbox(picture: NDArray[np.uint8], size: int) -> Array:
 
 
 def decode(raw: Array, anchors: Array) -> tuple[Array, Array]:
-    """Regressors (n, 16) and anchors (n, 2) -> boxes (n, 4) xyxy and points (n, 6, 2); 0..1 is the square."""
+    """Convert regressors (n, 16) and anchors (n, 2) to boxes (n, 4) xyxy and points (n, 6, 2); 0..1 is the square."""
     centre, size = raw[:, :2] + anchors, raw[:, 2:4]
     boxes = np.concatenate([centre - size / 2, centre + size / 2], 1)
     return boxes, raw[:, 4:].reshape(-1, 6, 2) + anchors[:, None]
 
 
 def merge(boxes: Array, points: Array, scores: Array) -> list[Detection]:
-    """Weighted non-maximum suppression: each group of overlapping boxes becomes their mean, weighted by score."""
+    """Replace each group of overlapping boxes by its mean, weighted by score (weighted non-maximum suppression)."""
     found: list[Detection] = []
     left = np.argsort(-scores)
     while len(left):
@@ -106,7 +106,7 @@ def merge(boxes: Array, points: Array, scores: Array) -> list[Detection]:
 
 
 def overlaps(box: Array, boxes: Array) -> Array:
-    """Intersection over union of (4,) `box` with each of (n, 4) `boxes`, xyxy -> (n,) 0..1."""
+    """Return the intersection over union (n,) in 0..1 of `box` (4,) with each of `boxes` (n, 4), xyxy."""
     low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
     shared = np.clip(high - low, 0, None).prod(1)
     area = (boxes[:, 2:] - boxes[:, :2]).prod(1) + (box[2:] - box[:2]).prod()

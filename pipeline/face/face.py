@@ -1,4 +1,4 @@
-"""A face in a picture: landmarks, and what follows from them alone (pose, shape, eye and lip ratios)."""
+"""A face in a picture: its landmarks, and the pose, shape and ratios computed from them."""
 
 from __future__ import annotations
 
@@ -27,48 +27,48 @@ class Face:
 
     @cached_property
     def pose(self) -> HeadPose:
-        """Where the head is, from the landmarks that expressions hardly move."""
+        """Compute the head pose from the landmarks that expressions hardly move."""
         return head_pose(self.landmarks)
 
     @cached_property
     def shape(self) -> NDArray[np.float32]:
-        """(478, 3) cm: the landmarks in the head's own frame, free of pose."""
+        """Return the landmarks in the head's frame, without pose: (478, 3) cm."""
         return self.pose.to_head(self.landmarks)
 
     @property
     def misfit(self) -> float:
-        """cm, root mean square: how far the landmarks that expressions hardly move lie from a mean head's."""
+        """Return the RMS distance in cm of the rigid landmarks from those of a mean head."""
         return float(np.sqrt(RIGID_WEIGHTS @ ((self.shape[RIGID_IDS] - VERTICES[RIGID_IDS]) ** 2).sum(1)))
 
     @cached_property
     def eye_ratio(self) -> tuple[float, float]:
-        """How open the subject's (right, left) eye is: lid distance over eye width, about 0.05 closed, 0.3 open."""
+        """Return lid distance over eye width of the subject's (right, left) eye: about 0.05 closed, 0.3 open."""
         right = _lid_ratio(self.shape, groups.RIGHT_EYE_UPPER, groups.RIGHT_EYE_LOWER)
         return right, _lid_ratio(self.shape, groups.LEFT_EYE_UPPER, groups.LEFT_EYE_LOWER)
 
     @property
     def lip_gap(self) -> float:
-        """cm between the inner lips in the middle; closed lips are near 0, and may overlap a little (negative)."""
+        """Return the cm between the inner lips in the middle; near 0 if closed, slightly negative if pressed."""
         return float(self.shape[14, 1] - self.shape[13, 1])
 
     @property
     def lip_width(self) -> float:
-        """cm between the outer lip corners."""
+        """Return the distance in cm between the outer lip corners."""
         return float(np.linalg.norm(self.shape[61] - self.shape[291]))
 
     @property
     def brow_height(self) -> float:
-        """cm of the brows above the head's origin: against the lids, it would move with each blink."""
+        """Return the cm of the brows above the head's origin; measured from the lids, each blink would change it."""
         return -float(self.shape[list(groups.RIGHT_BROW + groups.LEFT_BROW), 1].mean())
 
     @property
     def width(self) -> float:
-        """Pixels from the subject's right side of the face to the left, whatever the pose."""
+        """Return the pixels from the right side of the face to the left; depth counts, so the pose does not matter."""
         return float(np.linalg.norm(self.landmarks[groups.RIGHT_SIDE] - self.landmarks[groups.LEFT_SIDE]))
 
     @property
     def height(self) -> float:
-        """Pixels from the top of the face to the chin, whatever the pose."""
+        """Return the pixels from the top of the face to the chin; depth counts, so the pose does not matter."""
         return float(np.linalg.norm(self.landmarks[groups.FOREHEAD] - self.landmarks[groups.CHIN]))
 
 

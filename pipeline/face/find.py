@@ -1,4 +1,4 @@
-"""The faces of a still picture, small ones too."""
+"""Find the faces in a still picture, including small ones."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from pipeline.face.landmarks import FaceMesh
 from pipeline.face.region import Region
 from pipeline.models.face_models import FaceModels
 
-ZOOMS = (1, 2, 4)  # the detectors see faces down to a tenth of the side of the picture, or of a tile
-SMALLEST_WIDTH = 24  # pixels: below, the landmarks mean little
+ZOOMS = (1, 2, 4)  # the detectors see faces down to a tenth of the side of the picture or tile
+SMALLEST_WIDTH = 24  # pixels; smaller faces give unreliable landmarks
 
 
 def find_faces(picture: NDArray[np.uint8], models: FaceModels) -> list[Face]:
-    """The faces of a still RGB picture, the biggest first; empty where there is none.
+    """Return the faces in a still RGB picture (height, width, 3), the biggest first.
 
-    Small ones, down to a fortieth of the picture's side, are looked for only where nobody bigger is.
+    Small ones, down to a fortieth of the picture's side, are searched for only if there are no bigger ones.
     """
     detectors, mesh = (FaceDetector(models), FaceDetector(models, far=True)), FaceMesh(models)
     for zoom in ZOOMS:
@@ -39,18 +39,18 @@ def _regions(picture: NDArray[np.uint8], detector: FaceDetector, zoom: int) -> I
 
 
 def tiles(width: int, height: int, zoom: int) -> list[tuple[int, int, int]]:
-    """(left, top, side) of squares that cover a picture, each `zoom` times smaller than it, half overlapping."""
+    """Return (left, top, side) of half overlapping squares that cover a picture, `zoom` times smaller than it."""
     side = -(-max(width, height) // zoom)
     return [(left, top, side) for top in _starts(height, side) for left in _starts(width, side)]
 
 
 def _starts(length: int, side: int) -> list[int]:
-    steps = max(0, -(-2 * (length - side) // side))  # the least number of steps of at most half a side
+    steps = max(0, -(-2 * (length - side) // side))  # as few as possible, each at most half a side
     return [round(i * (length - side) / steps) for i in range(steps + 1)] if steps else [0]
 
 
 def distinct(faces: list[Face]) -> list[Face]:
-    """One of each face, the biggest first: of those whose nose tips lie within half a face's width, the first."""
+    """Drop faces whose nose tip is within half a width of an earlier one's; return the rest, the biggest first."""
     kept: list[Face] = []
     for face in faces:
         noses = [np.linalg.norm(face.landmarks[groups.NOSE_TIP] - other.landmarks[groups.NOSE_TIP]) for other in kept]

@@ -1,11 +1,11 @@
-"""Landmark indices by part of the face. Right and left are the subject's; rows of a pair run the same way."""
+"""Landmark indices by part of the face. Right and left are the subject's; both rows of a pair run the same way."""
 
 OVAL = (
     *(10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377),
     *(152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109),
 )
 
-# Lips from the subject's right to the left, four rings from the contact line outwards; the corners are apart.
+# Lips from the subject's right to the left, four rings from the contact line outwards, without the corners.
 OUTER_CORNERS = (61, 291)
 INNER_CORNERS = (78, 308)
 LIPS_INNER_UPPER = (191, 80, 81, 82, 13, 312, 311, 310, 415)

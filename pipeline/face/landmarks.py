@@ -1,7 +1,7 @@
 """The attention mesh: 478 landmarks of the face in a region. Grishchenko et al. 2020, arXiv:2006.10962.
 
-Three steps: the mesh network, the glue (what MediaPipe's custom operators do: look at lips and eyes more closely, where
-the mesh says they are), and the refinement network.
+Three steps: the mesh network; the sampling of its features around lips and eyes, which in MediaPipe is the work of
+custom operators; and the refinement network.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.face.face import Face
 from pipeline.face.groups import NOSE_TIP
-from pipeline.face.litert import Network
+from pipeline.face.litert import LiteRtModel
 from pipeline.face.region import Region, around_landmarks
 from pipeline.models.attention_mesh import REGIONS
 from pipeline.models.face_models import FaceModels
@@ -25,19 +25,19 @@ SIZE = 192  # side of the mesh network's picture
 FEATURES = 48  # side of its feature map
 WINDOW = 16  # side of a window onto the feature map
 WINDOW_MARGIN = 1.5  # side of a window over the box of its landmarks
-SCORE_THRESHOLD = 0.5  # the network's own flag: below it there is no face
-OUTSIDE_LIMIT = 0.25  # share of landmarks outside the picture: beyond it they are made up
+SCORE_THRESHOLD = 0.5  # of the network's face flag; below it there is no face
+OUTSIDE_LIMIT = 0.25  # share of landmarks outside the picture; above it the network only guesses
 MISFIT_LIMIT = 0.75  # cm: people, painted and sculpted ones too, measure 0.35 to 0.6, cats and patterns 0.78 to 0.97
 ROUNDS = 3
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """A part of the face that the refinement network looks at: its landmarks in the network's order."""
+    """A part of the face for the refinement network, with its landmarks in the network's order."""
 
     output: str
     landmarks: NDArray[np.intp]
-    corners: tuple[int, int]  # the window is upright along the line between them
+    corners: tuple[int, int]  # the window is rotated with the line between them
 
 
 LIPS = Part(
@@ -53,7 +53,7 @@ LIPS = Part(
     (61, 291),
 )
 RIGHT_EYE = Part(
-    "conv_left_eye",  # the network's names are the viewer's
+    "conv_left_eye",  # the network names sides as the viewer sees them
     np.array(
         [
             *(33, 7, 163, 144, 145, 153, 154, 155, 133, 246, 161, 160, 159, 158, 157, 173),  # the lids' contour
@@ -84,13 +84,13 @@ class FaceMesh:
     """Reads landmarks from a region of a picture. Belongs to one thread."""
 
     def __init__(self, models: FaceModels) -> None:
-        self._mesh = Network(models.mesh)
-        self._refinement = Network(models.refinement)
+        self._mesh = LiteRtModel(models.mesh)
+        self._refinement = LiteRtModel(models.refinement)
 
     def acquire(self, picture: NDArray[np.uint8], region: Region) -> Face | None:
-        """The face where a detector found one, or None where it was mistaken.
+        """Return the face that a detector found in `region`, or None if there is none.
 
-        Looks again at the square that the landmarks themselves span, until it hardly moves.
+        Read it several times, each time in the square around the landmarks of the last reading.
         """
         face = None
         for _ in range(ROUNDS):
@@ -101,7 +101,7 @@ class FaceMesh:
         return face if face and face.misfit <= MISFIT_LIMIT else None
 
     def read(self, picture: NDArray[np.uint8], region: Region) -> Face | None:
-        """The face in `region` of an RGB picture, or None where there is none."""
+        """Return the face in `region` of an RGB picture, or None."""
         face = self._look(picture, region)
         return face if is_visible(face, picture) else None
 
@@ -119,7 +119,7 @@ class FaceMesh:
 
 
 def is_visible(face: Face, picture: NDArray[np.uint8]) -> bool:
-    """Whether there is a face, and enough of it inside the picture for its landmarks to be seen and not made up."""
+    """Return whether there is a face, with enough of it inside the picture that its landmarks are not guesses."""
     height, width = picture.shape[:2]
     x, y = face.landmarks[:, 0], face.landmarks[:, 1]
     inside = (x >= 0) & (x <= width) & (y >= 0) & (y <= height)
@@ -127,7 +127,7 @@ def is_visible(face: Face, picture: NDArray[np.uint8]) -> bool:
 
 
 def window(points: Array, part: Part) -> Array:
-    """(2, 3): maps a window's cells to cells of the feature map, for mesh points (468, 3) in pixels of the crop."""
+    """Return the (2, 3) map from window cells to feature map cells, for mesh points (468, 3) in crop pixels."""
     cells = points[:, :2] * np.float32(FEATURES / SIZE)
     dx, dy = cells[part.corners[1]] - cells[part.corners[0]]
     length = math.hypot(dx, dy) or 1.0
@@ -146,7 +146,7 @@ _STRIDE = FEATURES + 3  # a row of the feature map with a cell of zeros before a
 
 
 def sample(features: Array, windows: list[Array]) -> list[Array]:
-    """Bilinear samples (1, 16, 16, 32) of the (48, 48, 32) feature map at each window's cells; zero outside."""
+    """Sample the (48, 48, 32) feature map at each window's cells, bilinear, zero outside: (1, 16, 16, 32) each."""
     x, y = np.concatenate([window @ _CENTRES for window in windows], 1) + np.float32(0.5)
     x, y = np.clip(x, 0, FEATURES + 1), np.clip(y, 0, FEATURES + 1)
     padded = np.zeros((_STRIDE, _STRIDE, features.shape[2]), np.float32)
@@ -162,7 +162,7 @@ def sample(features: Array, windows: list[Array]) -> list[Array]:
 
 
 def refine(points: Array, refined: dict[str, Array], windows: list[Array]) -> Array:
-    """(478, 3): the mesh (468, 3) with lips and eyes as refined (their depth kept), and the irises."""
+    """Return (478, 3): the mesh (468, 3) with refined lips and eyes, which keep their depth, and the irises."""
     result = np.empty((478, 3), np.float32)
     result[:468] = points
     for part, matrix in zip(PARTS, windows, strict=True):
@@ -174,6 +174,6 @@ def refine(points: Array, refined: dict[str, Array], windows: list[Array]) -> Ar
 
 
 def _to_crop(values: Array, matrix: Array) -> Array:
-    """Refined points come in quarters of a window's cell; the crop has 4 pixels to a cell of the feature map."""
+    # Refined points are in quarters of a window cell; a cell of the feature map is 4 pixels of the crop.
     placed: Array = values.reshape(-1, 2) @ matrix[:, :2].T + matrix[:, 2] * np.float32(SIZE / FEATURES)
     return placed

@@ -1,4 +1,4 @@
-"""A LiteRT model with its tensors by name."""
+"""LiteRT models whose tensors are passed by name."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-class Network:
-    """One model file, ready to run on one thread (more of them spin, and lose under load). Belongs to one thread."""
+class LiteRtModel:
+    """A model file, loaded to run on one CPU thread: more threads spin, and are slower under load. Not thread-safe."""
 
     def __init__(self, path: Path) -> None:
         from ai_edge_litert.interpreter import Interpreter
@@ -20,7 +20,7 @@ class Network:
         self._outputs = {str(tensor["name"]): int(tensor["index"]) for tensor in self._interpreter.get_output_details()}
 
     def __call__(self, **inputs: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        """All outputs by name, each a copy. The inputs have the model's shapes, float32."""
+        """Run the model and return copies of all outputs by name. Inputs are float32 in the model's shapes."""
         for name, value in inputs.items():
             self._interpreter.set_tensor(self._inputs[name], value)
         self._interpreter.invoke()

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
 
-LONGEST_GAP = 0.5  # seconds: what lies further back says nothing about now
+LONGEST_GAP = 0.5  # seconds; older values are ignored
 
 
 class OneEuroFilter:
@@ -25,16 +25,16 @@ class OneEuroFilter:
         self.reset()
 
     def reset(self) -> None:
-        """Forget: the next value passes as it is."""
+        """Forget all values: the next one passes unchanged."""
         self._time = -math.inf
         self._value: Array | None = None
         self._speed: Array | None = None
 
     def __call__(self, value: Array, time: float, unit: float, gain: float) -> Array:
-        """The filtered value at `time` (seconds). Speeds are measured in `unit` (of the values) per second.
+        """Return the filtered value at `time` (seconds). Speeds are in multiples of `unit` per second.
 
-        `gain` scales the cutoff: above 1 quicker, below 1 steadier. Starts anew where time stands still, goes backwards
-        or jumps.
+        `gain` scales the cutoff: above 1 is quicker, below 1 steadier. The filter starts again if time stands still,
+        goes back, or jumps by more than LONGEST_GAP.
         """
         elapsed = time - self._time
         if self._value is None or self._speed is None or not 0 < elapsed <= LONGEST_GAP:
@@ -49,7 +49,7 @@ class OneEuroFilter:
 
 
 def smoothing_factor(elapsed: float, cutoff: Array | np.float32) -> Array:
-    """How much of the newest value an exponential filter takes, 0..1, for cutoff frequencies in Hz."""
+    """Return the weight 0..1 of the newest value in an exponential filter with these cutoff frequencies (Hz)."""
     turn = np.asarray(cutoff * np.float32(2 * math.pi * elapsed))
     factor: Array = turn / (turn + 1)
     return factor

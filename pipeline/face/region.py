@@ -1,4 +1,4 @@
-"""The square of a picture that a face network looks at: its geometry and its pixels."""
+"""The square of a picture that a face network reads: its geometry and its pixels."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Region:
     angle: float  # radians, clockwise in the picture
 
     def to_picture(self, size: int) -> NDArray[np.float32]:
-        """(2, 3): maps coordinates in a crop of `size` pixels to coordinates in the picture."""
+        """Return the (2, 3) map from coordinates in a crop of `size` pixels to those in the picture."""
         scale = self.side / size
         cos, sin = scale * math.cos(self.angle), scale * math.sin(self.angle)
         half = size / 2
@@ -31,18 +31,18 @@ class Region:
         return np.array([[cos, -sin, x], [sin, cos, y]], np.float32)
 
     def crop(self, picture: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-        """(size, size, 3) uint8: what the square shows, bilinear, the border replicated."""
+        """Cut the square out of a picture: (size, size, 3) uint8, bilinear, the border replicated."""
         shrink = min(int(self.side / size / 2), *picture.shape[:2])
         if shrink >= 2:  # bilinear alone would alias: average first
             return self.scaled(1 / shrink).crop(_averaged(picture, shrink), size)
         return resample(picture, self.to_picture(size), size, size)
 
     def moved(self, x: float, y: float) -> Region:
-        """The same square in a picture that has `x` columns and `y` rows before this one's."""
+        """Return the square `x` pixels further right and `y` further down."""
         return Region(self.x + x, self.y + y, self.side, self.angle)
 
     def scaled(self, factor: float) -> Region:
-        """The same square in a picture of `factor` times the size."""
+        """Return the same square in a picture of `factor` times the size."""
         return Region(self.x * factor, self.y * factor, self.side * factor, self.angle)
 
 
@@ -56,14 +56,14 @@ def resample(picture: NDArray[np.uint8], to_picture: NDArray[Any], width: int, h
 
 
 def _averaged(picture: NDArray[np.uint8], shrink: int) -> NDArray[np.uint8]:
-    """The means of squares of `shrink` pixels; those at the right and the bottom that fill no square are left out."""
+    """Average squares of `shrink` pixels; incomplete ones at the right and bottom are left out."""
     height, width = (length // shrink for length in picture.shape[:2])
     whole = picture[: height * shrink, : width * shrink]
     return cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
 
 
 def around_landmarks(landmarks: NDArray[np.float32]) -> Region:
-    """The square around (468 or more, 3) landmarks, upright along the line between the outer eye corners."""
+    """Return the square around (468 or more, 3) landmarks, rotated with the line between the outer eye corners."""
     points = landmarks[:468, :2]
     dx, dy = points[263] - points[33]
     angle = math.atan2(dy, dx)

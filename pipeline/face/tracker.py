@@ -1,4 +1,4 @@
-"""One driver's face over time."""
+"""Follow one driver's face over time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COUNT_SECONDS = 2.0  # between counts of the faces in the picture: each takes 1.
 
 
 class FaceTracker:
-    """Holds one driver's face. The detectors run only while there is no face to hold. Belongs to one thread."""
+    """Follows one driver's face. The detectors run only while no face is followed. Not thread-safe."""
 
     def __init__(self, models: FaceModels) -> None:
         self._detectors = (FaceDetector(models), FaceDetector(models, far=True))
@@ -26,18 +26,18 @@ class FaceTracker:
         self._filter = OneEuroFilter(min_cutoff=2.0, beta=40.0, speed_cutoff=1.0)
         self._region: Region | None = None
         self._counted = -COUNT_SECONDS
-        self.detections = 0  # how many pictures were searched
-        self.faces = 0  # near ones in the picture, when they were last counted
+        self.detections = 0  # pictures that the detectors searched
+        self.faces = 0  # near faces in the picture at the last count
 
     def reset(self) -> None:
-        """Let go of the face: the next picture is searched for the biggest one."""
+        """Forget the face: the next picture is searched for the biggest one."""
         self._region = None
         self._filter.reset()
 
     def track(self, picture: NDArray[np.uint8], time: float, smoothing: float = 0.5) -> Face | None:
-        """The driver's face in an RGB picture taken at `time` (seconds), or None where there is none.
+        """Return the driver's face in an RGB picture taken at `time` (seconds), or None.
 
-        `smoothing` 0 gives the raw landmarks, 1 the steadiest (and latest).
+        `smoothing` 0 gives the raw landmarks, 1 the steadiest, which lag most.
         """
         if time - self._counted >= COUNT_SECONDS:
             self._counted, self.faces = time, len(self._detectors[0].detect(picture))
@@ -63,5 +63,5 @@ class FaceTracker:
         if smoothing == 0:
             self._filter.reset()
             return face
-        gain = (0.5 / smoothing) ** 2  # 1 in the middle; grows without bound towards 0, so there is no step there
+        gain = (0.5 / smoothing) ** 2  # 1 in the middle; unbounded towards 0, so that 0 is no step
         return dataclasses.replace(face, landmarks=self._filter(face.landmarks, time, face.height, gain))

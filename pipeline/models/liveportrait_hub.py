@@ -29,7 +29,7 @@ REVISION: Final = "main"  # the sha256 of each file pins what is accepted
 
 @dataclass(frozen=True)
 class HubFile:
-    """A file of the repository. The animals' hashes and sizes are known to the hub only: None."""
+    """A file of the repository. Hash and size are None where only the hub knows them."""
 
     path: str
     sha256: str | None = None
@@ -42,22 +42,22 @@ class HubFile:
 
 @dataclass(frozen=True)
 class WeightSet:
-    """Checkpoints that belong together. MIT licence, as the model."""
+    """Checkpoints that belong together, under the MIT licence."""
 
     name: str  # as in `run.py weights fetch NAME`
     title: str
     files: tuple[HubFile, ...]
 
     def rows(self) -> list[WeightsRow]:
-        """Every file with its state; reads and hashes what is there."""
+        """Return every file with its state; files that exist are read and hashed."""
         return [self._row(file) for file in self.files]
 
     def is_begun(self) -> bool:
-        """Whether any of the files is there; the last, for stitching, is of both sets."""
+        """Return whether any of the files is there, except the last: both sets share it."""
         return any((weights_folder() / file.path).is_file() for file in self.files[:-1])
 
     def verify(self) -> list[WeightsRow]:
-        """The rows, all present. WeightsError where a file is missing or not what it should be."""
+        """Return the rows. Raise WeightsError if a file is missing or damaged."""
         rows = self.rows()
         for row in rows:
             if row.state != "present":
@@ -65,9 +65,9 @@ class WeightSet:
         return rows
 
     def fetch(self, progress: DownloadProgress | None = None) -> list[WeightsRow]:
-        """Download what is missing or damaged, going on where an earlier attempt ended, and verify it.
+        """Download and verify what is missing or damaged; continue where an earlier attempt stopped.
 
-        Raises WeightsError: no network, not on the hub, no room, no permission, another content than expected.
+        Raise WeightsError if the hub cannot be reached, the disk cannot be written or a file has the wrong content.
         """
         todo = [file for file in self.files if self._row(file).state != "present"]
         meter = _Meter(sum(file.size or 0 for file in todo), progress or (lambda done, total: None))
@@ -125,7 +125,7 @@ ANIMALS = WeightSet(
         HUMAN.files[-1],
     ),
 )
-FOLDERS: Final = (  # below the one that the user names: of a copy of the repository, of a set in it, or all flat
+FOLDERS: Final = (  # inside the user's folder: a copy of the repository, one set of it, or all files side by side
     "liveportrait/base_models",
     "liveportrait/retargeting_models",
     "base_models",
@@ -138,12 +138,12 @@ ENDINGS: Final = (".pth", ".safetensors")
 
 
 def weights_folder() -> Path:
-    """Where fetched files are kept, laid out as in the repository."""
+    """Return the folder of the downloaded files, which has the layout of the repository."""
     return cache_folder() / "LivePortrait"
 
 
 def find(folder: Path, name: str) -> Path:
-    """The checkpoint `name` below `folder`, in the official layout or flat. WeightsError where there is none."""
+    """Return the path of the checkpoint `name` in `folder`, in any of FOLDERS. Raise WeightsError if there is none."""
     for inner in FOLDERS:
         for ending in ENDINGS:
             path = folder / inner / f"{name}{ending}"
@@ -151,12 +151,12 @@ def find(folder: Path, name: str) -> Path:
                 return path
     raise WeightsError(
         f"There is no {name}.pth or {name}.safetensors in {folder}; run `python run.py weights fetch liveportrait`, "
-        "or name with --weights a folder that has LivePortrait's files, as in its repository or all side by side."
+        "or pass with --weights a folder with LivePortrait's files, in the layout of its repository or side by side."
     )
 
 
 def is_complete(folder: Path) -> bool:
-    """Whether every checkpoint that LivePortrait needs is there, whatever is in it."""
+    """Return whether every checkpoint that LivePortrait needs exists; the content is not checked."""
     try:
         return all(find(folder, file.name) for file in HUMAN.files)
     except WeightsError:
@@ -164,7 +164,7 @@ def is_complete(folder: Path) -> bool:
 
 
 def unknown_checkpoints(digests: Mapping[str, str]) -> list[str]:
-    """The names of the checkpoints, given with their sha256, that are not the official ones."""
+    """Return the names of those checkpoints whose sha256 is not the official one."""
     official = {file.name: file.sha256 for file in HUMAN.files}
     return [name for name, sha256 in digests.items() if official.get(name) != sha256]
 
@@ -176,7 +176,7 @@ def _check_room(files: list[HubFile]) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise WeightsError(
-            f"LivePortrait's weights need {needed / 1e6:.0f} MB more, and {folder} has {free / 1e6:.0f} MB left; "
+            f"LivePortrait's weights need {needed / 1e6:.0f} MB more, but {folder} has {free / 1e6:.0f} MB left; "
             "make room there, or name another folder in the environment variable PUPPET_CACHE."
         )
 
@@ -228,7 +228,7 @@ def _fetch(file: HubFile, path: Path, meter: _Meter) -> None:
 
 
 def _download(file: HubFile, part: Path, meter: _Meter) -> str | None:
-    """Complete `part` and return the sha256 that it should have, None if unknown."""
+    """Download the rest of `part` and return the sha256 that it should have, or None if nobody states it."""
     from huggingface_hub import constants, try_to_load_from_cache
     from huggingface_hub.errors import HTTPError
 
@@ -247,7 +247,7 @@ def _download(file: HubFile, part: Path, meter: _Meter) -> str | None:
 
 
 def _receive(file: HubFile, part: Path, meter: _Meter) -> str | None:
-    """Append the rest of a file to `part` and return the sha256 that the hub states, None if it does not.
+    """Append the rest of a file to `part` and return the sha256 that the hub states, or None.
 
     `hf_hub_download` would throw away what has arrived when the program ends; `http_get` below it can continue.
     """

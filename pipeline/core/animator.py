@@ -25,6 +25,15 @@ Planes = NDArray[np.uint8]
 Layout = Literal["rgb", "i420"]
 """How a finished picture lies in memory: as a Picture or as Planes."""
 
+Capability = Literal["batched", "gpu", "motion_files", "video_source", "picture_driver"]
+"""What an animator can do beyond a video that drives a picture.
+
+batched: it is a `core/batched.py` BatchedAnimator, and only one thread may use it for many sessions. gpu: it is fast
+enough for live video on an NVIDIA GPU only. motion_files: its motion is saved to files and read from them;
+video_source: a video can be the source; picture_driver: a picture can be the driver. The last three need
+LivePortrait's kind of motion (files/liveportrait_jobs.py).
+"""
+
 Progress = Callable[[int, int | None], None]
 """Called with (done, in all)."""
 
@@ -98,6 +107,7 @@ class Animator(Protocol):
 
     name: str
     supports: frozenset[str]  # the AnimateOptions that have an effect here
+    capabilities: frozenset[Capability]
 
     def warm_up(self, progress: Progress) -> float | None:
         """Do once, before the first call, what would make it slow; the seconds of a frame, where this measures them."""

@@ -7,44 +7,36 @@ import logging
 import time
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar, cast
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.core.animator import Cue, DrivingFrame, Layout, Motion, Picture, Planes, Progress
+from pipeline.core.animator import Capability, Cue, DrivingFrame, Layout, Motion, Picture, Planes, Progress
+from pipeline.core.batched import HOST, CallerThread, DeviceMemory, Executor
 from pipeline.core.options import AnimateOptions
 from pipeline.face.face import Face
 from pipeline.face.find import find_faces
 from pipeline.imaging.source_picture import choose_face
 from pipeline.liveportrait.backend import Backend, PreparedSource
-from pipeline.liveportrait.checkpoint import Networks
-from pipeline.liveportrait.corrections import Correctors, Perceptrons
+from pipeline.liveportrait.corrections import Correctors
 from pipeline.liveportrait.crop import CROP_SIZE, DRIVING, SOURCE, Box, face_box, fitted, follow
 from pipeline.liveportrait.driven_keypoints import Drawing, DriverMotion, SourcePortrait, driven_keypoints, ratios_of
 from pipeline.liveportrait.keypoint_motion import KeypointMotion, decode
 from pipeline.liveportrait.landmarks import mesh_outline
 from pipeline.liveportrait.networks.motion_extractor import RawMotion
 from pipeline.liveportrait.paste import Paster
-from pipeline.liveportrait.pixels import CropRequest, Finish, HostPixels, NotANumber, Pixels
+from pipeline.liveportrait.pixels import CropRequest, Finish, NotANumber, Pixels
 from pipeline.models.face_models import FaceModels
 
-Result = TypeVar("Result")
-
 logger = logging.getLogger(__name__)
-
-
-def at_once(function: Callable[[], Result]) -> Result:
-    """Call it here and now."""
-    return function()
 
 
 class LivePortrait:
     """Keeps nothing between calls but the networks and what they made of portraits that are still in use.
 
-    What touches the device runs through `execute`, so that one thread can do it for all (realtime/gpu/worker.py). What
-    is left, `drive` and finding faces, may run in several threads at once.
+    What touches the device runs in the executor's thread; `drive` and finding faces may run in several threads at once.
     """
 
     name = "liveportrait"
@@ -53,31 +45,41 @@ class LivePortrait:
         *("yaw", "pitch", "roll", "background", "background_colour"),
     }
 
+    capabilities: frozenset[Capability] = frozenset(
+        {"batched", "gpu", "motion_files", "video_source", "picture_driver"}
+    )
+
     def __init__(
         self,
         models: FaceModels,
-        load: Callable[[], Networks],
-        build: Callable[[Networks, torch.dtype], Backend],
-        dtype: torch.dtype = torch.float32,
+        correctors: Correctors,
+        backend: Backend,
+        pixels: Pixels,
+        *,
+        executor: Executor | None = None,
         size: int = CROP_SIZE,
+        fallback: Callable[[], Backend] | None = None,
     ) -> None:
-        """`load` gives the networks in float32, `build` the backend that draws in `dtype`.
+        """Take a backend and pixels of one device, both made in the executor's thread (None: the caller's).
 
-        `size` is that of the crop alone.
+        `size` is the side of the crop alone, in pixels. `fallback` makes the float32 backend that takes over if
+        `backend` draws NaN.
         """
-        self._models, self._load, self._build, self._dtype, self.size = models, load, build, dtype, size
-        networks = load()
-        self.digests = networks.digests
-        self.correctors: Correctors = Perceptrons(networks.stitching, networks.lip, networks.eye)
-        self.backend = build(networks, dtype)
-        self.pixels: Pixels = HostPixels(self.backend.device)
-        self.execute: Callable[[Callable[[], Any]], Any] = at_once
+        self._models, self.correctors, self.backend, self.pixels = models, correctors, backend, pixels
+        self._executor, self.size, self._fallback = executor or CallerThread(), size, fallback
         self._sources: weakref.WeakKeyDictionary[SourcePortrait, PreparedSource] = weakref.WeakKeyDictionary()
+
+    @property
+    def memory(self) -> DeviceMemory:
+        device = self.backend.device
+        if device.type != "cuda":
+            return HOST
+        return DeviceMemory(lambda: torch.cuda.mem_get_info(device)[0], torch.OutOfMemoryError)
 
     def warm_up(self, progress: Progress) -> float:
         """Compile, capture, or load what the first frame would wait for; the seconds that a frame takes then."""
-        self.execute(lambda: self.backend.warm_up(progress))
-        return min(self.execute(self._blank_frame) for _ in range(2))
+        self._executor.run(lambda: self.backend.warm_up(progress))
+        return min(self._executor.run(self._blank_frame) for _ in range(2))
 
     def prepare(self, picture: Picture) -> SourcePortrait:
         """Crop, appearance and motion of a source, at most 1280 pixels long. PortraitError where there is no face."""
@@ -88,7 +90,7 @@ class LivePortrait:
     def portrait(self, picture: Picture, face: Face, warnings: tuple[str, ...] = ()) -> SourcePortrait:
         """As `prepare`, where the face of a picture of this size is known already."""
         box = face_box(mesh_outline(face), SOURCE)
-        feature, motion = self.execute(lambda: self._look(CropRequest(picture, None, box.matrix())))
+        feature, motion = self._executor.run(lambda: self._look(CropRequest(picture, None, box.matrix())))
         return SourcePortrait(
             key=hashlib.sha256(picture.tobytes() + f"liveportrait {self.size} {picture.shape}".encode()).hexdigest(),
             picture=picture,
@@ -138,9 +140,9 @@ class LivePortrait:
             try:
                 return pictures()
             except NotANumber:
-                if backend.dtype == torch.float32:
+                if backend.dtype == torch.float32 or not self._fallback:
                     raise
-                self._use_float32(backend)
+                self._fall_back(backend, self._fallback)
                 return self.start_pictures(drawings, layout)()
 
         return finished
@@ -169,14 +171,14 @@ class LivePortrait:
         paster = drawing.portrait.paster if options.paste_back else None
         return Finish(paster, self.size, options.mirror, options.badge)
 
-    def _use_float32(self, failed: Backend) -> None:
+    def _fall_back(self, failed: Backend, build: Callable[[], Backend]) -> None:
         if self.backend is failed:
             logger.warning(
                 "%s gives pictures without numbers (NaN) on this device; float32 is used from here on. "
                 "--precision fp32 chooses it from the start.",
                 str(failed.dtype).removeprefix("torch."),
             )
-            self.backend = self._build(self._load(), torch.float32)
+            self.backend = build()
             self._sources.clear()
 
     @torch.inference_mode()

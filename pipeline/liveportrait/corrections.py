@@ -33,11 +33,15 @@ class Correctors(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Perceptrons:
-    """The three alone, so that whoever keeps them does not keep the large networks beside them."""
+    """The three networks alone, so that whoever keeps them does not keep the large ones in memory."""
 
     stitching: Perceptron
     lip: Perceptron
     eye: Perceptron
+
+    @classmethod
+    def of(cls, networks: Correctors) -> Perceptrons:
+        return cls(networks.stitching, networks.lip, networks.eye)
 
 
 @dataclass(frozen=True, eq=False)

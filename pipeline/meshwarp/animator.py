@@ -11,8 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.animator import Cue, DrivingFrame, Layout, Motion, Picture, Progress
+from pipeline.core.animator import Capability, Cue, DrivingFrame, Layout, Motion, Picture, Progress
 from pipeline.core.options import KEY_COLOUR, AnimateOptions
+from pipeline.core.registry import AnimatorSettings, Loaded
 from pipeline.face import groups
 from pipeline.face.face import Face
 from pipeline.face.find import find_faces
@@ -46,6 +47,8 @@ class MeshWarp:
             *("mirror", "badge", "background", "background_colour", "driver_mouth"),
         }
     )
+
+    capabilities: frozenset[Capability] = frozenset()
 
     def __init__(self, models: FaceModels, size: int = 512) -> None:
         self._models = models
@@ -118,6 +121,11 @@ class MeshWarp:
         if cue.options.badge:
             badge.draw(picture)
         return picture
+
+
+def load(settings: AnimatorSettings) -> Loaded:
+    """Load mesh-warp, which runs everywhere."""
+    return Loaded(MeshWarp(settings.models, settings.size))
 
 
 def _behind(portrait: MeshPortrait, options: AnimateOptions) -> Backdrop:

@@ -16,24 +16,29 @@ import torch
 
 from pipeline.bench.baselines import Baseline, baselines, our_backend
 from pipeline.bench.host import machine
-from pipeline.bench.known_driver import LOOP, DrivenPortrait, driven_portrait, driving_frames, picture_and_face
+from pipeline.bench.known_driver import (
+    LOOP,
+    NO_MODELS,
+    DrivenPortrait,
+    driven_portrait,
+    driving_frames,
+    picture_and_face,
+)
 from pipeline.bench.networks import Step, network_inputs, side_by_side
 from pipeline.bench.roofline import measure_roofline
 from pipeline.bench.stages import batches, memory_mb, stages, warm_rounds
 from pipeline.core.animator import Progress
 from pipeline.core.choices import BackendName, Device, Precision
+from pipeline.core.registry import AnimatorError
 from pipeline.liveportrait.animator import LivePortrait
 from pipeline.liveportrait.backends.registry import Build, builder
 from pipeline.liveportrait.checkpoint import Networks
 from pipeline.liveportrait.driven_keypoints import Drawing
-from pipeline.load import AnimatorError, about_weights, best_device, choose_dtype, load_liveportrait
-from pipeline.models.face_models import FaceModels
+from pipeline.liveportrait.load import about_weights, assemble, best_device, choose_dtype, load_liveportrait
 from realtime.bench.device_report import DeviceReport
 from realtime.bench.throughput import Throughput, throughput
-from realtime.gpu.start import own_thread
+from realtime.gpu.gpu_thread import GpuThread
 from realtime.gpu.worker import Worker
-
-NO_MODELS = FaceModels(*[Path()] * 5)  # the faces are known
 
 
 @dataclass(frozen=True)
@@ -88,19 +93,25 @@ def measure(
     What touches the device runs in the worker's thread, as it does for sessions.
     """
     start, device = time.perf_counter(), candidate.device
-    animator = LivePortrait(NO_MODELS, candidate.load, candidate.build, candidate.dtype)
-    with closing(own_thread(animator)) as worker:
+    with closing(GpuThread()) as thread:
+        animator, weights = _animator(candidate, thread)
+        worker = Worker(animator, thread)
         worker.warm_up(warming)
         bench = _Bench(animator, worker, effort, progress)
         seconds = bench.first_picture() - start
         backend = f"{animator.backend.name} in {str(animator.backend.dtype).removeprefix('torch.')}"
-        report = DeviceReport(
-            _machine(device), about_weights(animator.digests), backend, effort.frames, round(seconds, 2)
-        )
+        report = DeviceReport(_machine(device), weights, backend, effort.frames, round(seconds, 2))
         everyone = [*baselines(candidate.load, device), our_backend(animator.backend, seconds)]
         for part in bench.parts(everyone):
             report = replace(report, **part)
             yield report
+
+
+def _animator(contestant: Candidate, thread: GpuThread) -> tuple[LivePortrait, str]:
+    """Return the animator, and what its weights are in words."""
+    networks, build = contestant.load(), contestant.build
+    animator = assemble(NO_MODELS, networks, build, contestant.dtype, executor=thread, reload=contestant.load)
+    return animator, about_weights(networks.digests)
 
 
 class _Bench:
@@ -124,7 +135,7 @@ class _Bench:
 
     def parts(self, everyone: Sequence[Baseline]) -> Iterator[dict[str, Any]]:
         """What each part adds to the report."""
-        run, animator, rounds, step = self._worker.run, self._animator, self._effort.frames, self._step
+        run, animator, rounds, step = self._worker.thread.run, self._animator, self._effort.frames, self._step
         [mine] = self._invite(1)
         yield {"stages_ms": run(lambda: stages(animator, mine, self._frames, rounds, step))}
         apart = LOOP // self._effort.pictures

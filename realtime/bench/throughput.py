@@ -11,7 +11,8 @@ from typing import Any
 from pipeline.bench.known_driver import DrivenPortrait
 from pipeline.core.animator import Animator, DrivingFrame
 from pipeline.core.timing import Stopwatch
-from realtime.gpu.worker import Worker, WorkerStats
+from realtime.gpu.gpu_thread import WorkerStats
+from realtime.gpu.worker import Worker
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,9 @@ def throughput(
             list(threads.map(session, puppets))
 
         together(lambda puppet: _play(worker, puppet, frames, warm, Stopwatch()))
-        before, start = worker.stats(), time.perf_counter()
+        before, start = worker.thread.stats(), time.perf_counter()
         together(lambda puppet: _play(worker, puppet, frames, rounds, watch))
-        seconds, stats = time.perf_counter() - start, worker.stats().since(before)
+        seconds, stats = time.perf_counter() - start, worker.thread.stats().since(before)
     return Throughput(
         sessions=len(puppets),
         fps=len(puppets) * rounds / seconds,

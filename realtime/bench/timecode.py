@@ -78,7 +78,7 @@ class CodeCarrier:
     def __init__(self, animator: Animator) -> None:
         self._animator = animator
         self._numbers: WeakKeyDictionary[Motion, int] = WeakKeyDictionary()
-        self.name, self.supports = animator.name, animator.supports
+        self.name, self.supports, self.capabilities = animator.name, animator.supports, animator.capabilities
         self.seen: dict[float, int | None] = {}  # by the frame's time, the number that it carried
 
     def warm_up(self, progress: Progress) -> float | None:

@@ -1,277 +1,35 @@
-"""The one GPU thread: an animator for many sessions around one that batches. See `Worker._step` first.
-
-CUDA graphs belong to the thread that captured them, and pictures that are drawn together cost less. So every session
-asks from its own thread and blocks; one thread gathers what they wait for, and alone touches the device.
-"""
+"""An animator for many sessions around one that batches: what touches the device goes to the GPU thread."""
 
 from __future__ import annotations
 
-import threading
-import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, replace
-from typing import Any, Generic, Protocol, TypeVar
+from collections.abc import Sequence
+from functools import partial
+from typing import Generic
 
 from pipeline.core.animator import Cue, DrivingFrame, Layout, Motion, Picture, Portrait, Progress
-from realtime.gpu.batching import (
-    ACTIVE_SECONDS,
-    BatchState,
-    Deliver,
-    Flight,
-    Kind,
-    Knowledge,
-    LastServed,
-    Request,
-    Start,
-    Wait,
-    next_step,
-)
-
-Job = TypeVar("Job")
-Result = TypeVar("Result")
-
-
-class WorkerClosed(RuntimeError):
-    """The GPU thread ended, and with it what was still waiting."""
-
-    def __init__(self) -> None:
-        super().__init__("The animator was closed; nothing more is drawn until the server starts again.")
-
-
-class Batched(Protocol[Job]):
-    """An animator whose work can be begun without waiting for it. `drive` may be called from any thread.
-
-    What `start_motion` and `start_pictures` return gives the results, in order, when called, and waits for them; at
-    most two of these are open at once and they are called in the order in which they were begun.
-    """
-
-    name: str
-    supports: frozenset[str]
-    execute: Callable[[Callable[[], Any]], Any]  # how `warm_up` and `prepare` call what touches the device
-
-    def warm_up(self, progress: Progress) -> float | None:
-        """As Animator."""
-
-    def prepare(self, picture: Picture) -> Portrait:
-        """As Animator."""
-
-    def drive(self, cue: Cue) -> Job:
-        """What `start_pictures` needs of a cue; host only."""
-
-    def start_motion(self, frames: Sequence[DrivingFrame]) -> Callable[[], list[Motion | None]]:
-        """Begin Animator.read_motion."""
-
-    def start_pictures(self, jobs: Sequence[Job], layout: Layout) -> Callable[[], list[Picture]]:
-        """Begin Animator.animate."""
-
-
-@dataclass(frozen=True)
-class DeviceMemory:
-    """What is known of a device's memory."""
-
-    free: Callable[[], int]  # bytes
-    exhausted: type[Exception]  # raised where it does not suffice
-
-
-HOST = DeviceMemory(lambda: 0, MemoryError)  # nothing is known: its size does not limit batches
-
-
-@dataclass(frozen=True)
-class WorkerStats:
-    """Totals since the worker was made."""
-
-    seconds: float
-    busy_seconds: float  # with at least one batch begun and not delivered
-    waited_seconds: float  # sum over requests, from asked to begun
-    batches: Mapping[tuple[Kind, int], int]  # how many of each kind and size
-
-    def since(self, earlier: WorkerStats) -> WorkerStats:
-        """What came after `earlier`."""
-        return WorkerStats(
-            self.seconds - earlier.seconds,
-            self.busy_seconds - earlier.busy_seconds,
-            self.waited_seconds - earlier.waited_seconds,
-            Counter(self.batches) - Counter(earlier.batches),
-        )
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class _Pending(Request):
-    payload: Any
-    answer: Future[Any]
-
-
-@dataclass(frozen=True, eq=False)
-class _InFlight(Flight[_Pending]):
-    finish: Callable[[], list[Any]]
+from pipeline.core.batched import BatchedAnimator, Job
+from realtime.gpu.gpu_thread import GpuThread
 
 
 class Worker(Generic[Job]):
-    """An Animator for any number of threads. Its own thread begins with it and ends with `close`."""
+    """An Animator for any number of threads, whose requests are drawn together."""
 
-    def __init__(
-        self, animator: Batched[Job], memory: DeviceMemory = HOST, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        """From now on, and until `close`, what `animator` executes runs in the worker's thread."""
-        self.name, self.supports = animator.name, animator.supports
-        self._animator, self._memory, self._clock = animator, memory, clock
-        self._changed = threading.Condition()
-        self._closing = False
-        self._waiting: list[_Pending] = []
-        self._flights: list[_InFlight] = []
-        self._served: dict[int, LastServed] = {}
-        self._known: defaultdict[Kind, Knowledge] = defaultdict(Knowledge)
-        self._made = self._delivered = clock()
-        self._busy = self._waited = 0.0
-        self._batches: Counter[tuple[Kind, int]] = Counter()
-        self._direct, animator.execute = animator.execute, self.run
-        # A daemon, so that a start that fails elsewhere does not leave a process that never ends.
-        self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
-        self._thread.start()
+    def __init__(self, animator: BatchedAnimator[Job], thread: GpuThread) -> None:
+        """Take an animator that was made with `thread` as its executor; the thread is for this one alone."""
+        self.name, self.supports, self.capabilities = animator.name, animator.supports, animator.capabilities
+        self._animator, self.thread = animator, thread
 
     def warm_up(self, progress: Progress) -> float | None:
-        """As Animator."""
         return self._animator.warm_up(progress)
 
     def prepare(self, picture: Picture) -> Portrait:
-        """As Animator."""
         return self._animator.prepare(picture)
 
     def read_motion(self, frames: Sequence[DrivingFrame]) -> list[Motion | None]:
-        """As Animator, with what other threads ask for. WorkerClosed."""
-        found = iter(self._ask("motion", [frame for frame in frames if frame.face]))
+        animator, seen = self._animator, [frame for frame in frames if frame.face]
+        found = iter(self.thread.ask("motion", seen, animator.start_motion, animator.memory))
         return [next(found) if frame.face else None for frame in frames]
 
     def animate(self, cues: Sequence[Cue], layout: Layout = "rgb") -> list[Picture]:
-        """As Animator, with what other threads ask for. WorkerClosed."""
-        return self._ask(layout, [self._animator.drive(cue) for cue in cues])
-
-    def run(self, function: Callable[[], Result]) -> Result:
-        """Call it in the worker's thread, between batches. WorkerClosed."""
-        if threading.current_thread() is self._thread:
-            return function()
-        result: Result = self._ask("call", [function])[0]
-        return result
-
-    def stats(self) -> WorkerStats:
-        """The totals now."""
-        with self._changed:
-            seconds = self._clock() - self._made
-            return WorkerStats(seconds, self._busy, self._waited, dict(self._batches))
-
-    def close(self) -> None:
-        """End the thread. What was begun is delivered, all else fails with WorkerClosed. May be called again."""
-        with self._changed:
-            self._closing = True
-            self._changed.notify_all()
-        self._thread.join()
-        self._animator.execute = self._direct
-
-    def _ask(self, kind: Kind, payloads: Sequence[Any]) -> list[Any]:
-        caller, now = threading.get_ident(), self._clock()
-        asked = [_Pending(kind, caller, now, payload=payload, answer=Future()) for payload in payloads]
-        with self._changed:
-            if self._closing:
-                raise WorkerClosed
-            self._waiting += asked
-            self._changed.notify_all()
-        return [request.answer.result() for request in asked]
-
-    # From here on: the worker's thread.
-
-    def _run(self) -> None:
-        try:
-            while self._step():
-                pass
-            while self._flights:
-                self._deliver()
-        finally:
-            with self._changed:
-                self._closing = True
-                left, self._waiting = [*self._waiting, *(r for f in self._flights for r in f.requests)], []
-            for request in left:
-                request.answer.set_exception(WorkerClosed())
-
-    def _step(self) -> bool:
-        """Do the next thing, once there is one; False where there will be nothing more."""
-        step = self._next_step()
-        if isinstance(step, Start):
-            self._start(step.batch)
-        elif step:
-            self._deliver()
-        return step is not None
-
-    def _next_step(self) -> Start[_Pending] | Deliver | None:
-        """Wait for something to do; None where there will be nothing more."""
-        with self._changed:
-            while not self._closing:
-                now = self._clock()
-                step = next_step(
-                    BatchState(now, self._waiting, self._flights, self._served, self._known, self._delivered)
-                )
-                if not isinstance(step, Wait):
-                    if isinstance(step, Start):
-                        self._take(step.batch, now)
-                    return step
-                self._changed.wait(step.seconds)
-        return None
-
-    def _take(self, batch: tuple[_Pending, ...], now: float) -> None:
-        self._waiting = [request for request in self._waiting if request not in batch]
-        for request in batch:
-            self._served.pop(request.caller, None)  # so that he comes last
-            self._served[request.caller] = LastServed(request.kind, now)
-        self._served = {caller: last for caller, last in self._served.items() if now - last.time < ACTIVE_SECONDS}
-        self._waited += sum(now - request.asked for request in batch)
-
-    def _start(self, batch: tuple[_Pending, ...]) -> None:
-        started = self._clock()
-        try:
-            finish = self._begin(batch[0].kind, [request.payload for request in batch])
-        except Exception as error:
-            self._fail(batch, error)
-        else:
-            self._flights.append(_InFlight(batch, started, self._clock(), finish))
-
-    def _begin(self, kind: Kind, payloads: list[Any]) -> Callable[[], list[Any]]:
-        if kind == "call":
-            results = [function() for function in payloads]
-            return lambda: results
-        if kind == "motion":
-            return self._animator.start_motion(payloads)
-        return self._animator.start_pictures(payloads, kind)
-
-    def _deliver(self) -> None:
-        flight = self._flights.pop(0)
-        try:
-            answers = list(zip(flight.requests, flight.finish(), strict=True))
-        except Exception as error:
-            self._fail(flight.requests, error)
-            return
-        self._learn(flight)
-        for request, result in answers:
-            request.answer.set_result(result)
-
-    def _learn(self, flight: _InFlight) -> None:
-        """From a batch that is there: how long it kept the device busy, and that memory sufficed."""
-        now, kind, size = self._clock(), flight.kind, len(flight.requests)
-        busy = now - max(flight.started, self._delivered)
-        self._delivered = now
-        with self._changed:
-            self._busy += busy
-            self._batches[kind, size] += 1
-        if kind != "call":  # no two of which are alike
-            self._known[kind] = self._known[kind].delivered(size, busy, now, self._memory.free)
-
-    def _fail(self, batch: tuple[_Pending, ...], error: Exception) -> None:
-        """Try the requests of a batch one by one, so that one that fails does not fail the others."""
-        kind, size = batch[0].kind, len(batch)
-        if isinstance(error, self._memory.exhausted):
-            self._known[kind] = self._known[kind].exhausted(size, self._clock())
-        if size == 1:
-            batch[0].answer.set_exception(error)
-            return
-        with self._changed:
-            self._waiting += [replace(request, alone=True) for request in batch]
+        animator, jobs = self._animator, [self._animator.drive(cue) for cue in cues]
+        return self.thread.ask(layout, jobs, partial(animator.start_pictures, layout=layout), animator.memory)

@@ -6,9 +6,10 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="LivePortrait needs PyTorch")
 
-from pipeline import load  # noqa: E402
-from pipeline.liveportrait import checkpoint  # noqa: E402
-from pipeline.load import AnimatorError, choose_dtype, load_animator  # noqa: E402
+from pipeline.core.registry import AnimatorError, AnimatorSettings  # noqa: E402
+from pipeline.liveportrait import load  # noqa: E402
+from pipeline.liveportrait.load import choose_dtype  # noqa: E402
+from pipeline.load import load_animator  # noqa: E402
 from pipeline.models.liveportrait_hub import HUMAN  # noqa: E402
 from tests.support.tiny_liveportrait import tiny_networks  # noqa: E402
 
@@ -16,26 +17,27 @@ from tests.support.tiny_liveportrait import tiny_networks  # noqa: E402
 @pytest.fixture
 def weights(tmp_path, monkeypatch):
     """A folder with all files, which become the tiny networks."""
-    monkeypatch.setattr(checkpoint, "load_networks", lambda folder, cache: tiny_networks())
+    monkeypatch.setattr(load, "load_networks", lambda folder, cache: tiny_networks())
     for file in HUMAN.files:
         (tmp_path / f"{file.name}.safetensors").touch()
     return tmp_path
 
 
 def test_auto_without_weights_is_the_mesh(models, tmp_path):
-    loaded = load_animator("auto", models, 256, weights=tmp_path)
+    loaded = load_animator("auto", AnimatorSettings(models, 256, weights=tmp_path))
     assert (loaded.animator.name, loaded.device) == ("meshwarp", "cpu")
     assert loaded.reason == "LivePortrait's weights are not on this machine"
 
 
 def test_auto_without_a_cuda_device_is_the_mesh(models, weights, monkeypatch):
     monkeypatch.setattr(load, "best_device", lambda: torch.device("cpu"))
-    loaded = load_animator("auto", models, 256, weights=weights)
+    loaded = load_animator("auto", AnimatorSettings(models, 256, weights=weights))
     assert loaded.animator.name == "meshwarp" and loaded.reason == "there is no CUDA device for LivePortrait"
 
 
 def test_liveportrait_says_its_weights_and_speed(models, weights):
-    loaded = load_animator("liveportrait", models, 256, "bf16", weights, "eager").warmed_up(lambda done, total: None)
+    settings = AnimatorSettings(models, 256, "bf16", weights, "eager")
+    loaded = load_animator("liveportrait", settings).warmed_up(lambda done, total: None)
     assert loaded.animator.name == "liveportrait"
     assert loaded.reason.startswith("you asked for it; stand-in weights: 1 of 1 files are not the official; ")
     assert loaded.reason.endswith(" a frame")
@@ -44,7 +46,7 @@ def test_liveportrait_says_its_weights_and_speed(models, weights):
 
 def test_liveportrait_without_weights_is_an_error_with_the_remedy(models, tmp_path):
     with pytest.raises(AnimatorError, match=r"are not in .*; run `python run\.py weights fetch liveportrait`"):
-        load_animator("liveportrait", models, 256, weights=tmp_path)
+        load_animator("liveportrait", AnimatorSettings(models, 256, weights=tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -73,7 +75,7 @@ def test_half_precision_on_a_cpu_is_refused():
 
 
 def test_torch_is_not_imported_without_weights(models, tmp_path, monkeypatch):
-    for name in [name for name in sys.modules if name.partition(".")[0] == "torch"]:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torch" or ".liveportrait" in name]:
         monkeypatch.delitem(sys.modules, name)
-    load_animator("auto", models, 256, weights=tmp_path)
+    load_animator("auto", AnimatorSettings(models, 256, weights=tmp_path))
     assert "torch" not in sys.modules

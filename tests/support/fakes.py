@@ -14,7 +14,7 @@ import numpy as np
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
-from pipeline.core.animator import Cue, DrivingFrame, Layout, Motion, Picture, Portrait, Progress
+from pipeline.core.animator import Capability, Cue, DrivingFrame, Layout, Motion, Picture, Portrait, Progress
 from pipeline.face.face import Face
 from pipeline.imaging.i420 import laid_out
 from realtime.webrtc import aiortc_patches
@@ -73,6 +73,7 @@ class FakeAnimator:
 
     name = "fake"
     supports: frozenset[str] = frozenset()
+    capabilities: frozenset[Capability] = frozenset()
 
     def __init__(self, work: Callable[[Cue], None] = lambda cue: None) -> None:
         self._work = work

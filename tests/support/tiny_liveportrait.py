@@ -8,7 +8,10 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from pipeline.liveportrait.animator import LivePortrait
+from pipeline.liveportrait.backends.registry import builder
 from pipeline.liveportrait.checkpoint import Networks
+from pipeline.liveportrait.load import assemble
 from pipeline.liveportrait.networks.motion_extractor import KEYPOINTS, POSE_BINS, RawMotion
 from pipeline.liveportrait.networks.stitching import eye_retargeting, lip_retargeting, stitching
 from pipeline.liveportrait.networks.warping import Warped
@@ -71,3 +74,8 @@ def tiny_networks(broken=()):
         eye=constant(eye_retargeting(), EYE_SHIFT),
         digests={"warping_module": "0" * 64},
     )
+
+
+def tiny_animator(models=None, size=512, executor=None) -> LivePortrait:
+    """LivePortrait with these networks, in float32 on the CPU."""
+    return assemble(models, tiny_networks(), builder("eager", torch.device("cpu")), size=size, executor=executor)

@@ -12,8 +12,8 @@ from starlette.testclient import TestClient
 
 from pipeline.core.animator import Picture, Portrait
 from pipeline.core.options import AnimateOptions
+from pipeline.core.registry import Loaded
 from pipeline.imaging.source_picture import Unsuitable
-from pipeline.load import Loaded
 from tests.support.fakes import LOOPBACK, FakeAnimator, FakeTracker
 from web.app import create_app
 from web.core.settings import Settings

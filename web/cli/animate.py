@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, cast
 
-from pipeline.core.animator import Animator, Progress
+from pipeline.core.animator import Animator, Capability, Progress
 from pipeline.core.options import AnimateOptions
+from pipeline.core.registry import require
 from pipeline.face.tracker import FaceTracker
 from pipeline.files.animate import AnimateReport, Player, animate, is_video, read_source
 from pipeline.models.face_models import FaceModels
 from web.cli.console import bar, check_folder, write_json
-from web.cli.loading import load, options, refuse, without_effect
+from web.cli.loading import load, options, without_effect
 
 if TYPE_CHECKING:
     from pipeline.liveportrait.animator import LivePortrait
@@ -43,12 +45,25 @@ def _check_files(parsed: argparse.Namespace) -> None:
 def _perform(
     parsed: argparse.Namespace, models: FaceModels, animator: Animator, options: AnimateOptions, progress: Progress
 ) -> AnimateReport:
-    if animator.name == "liveportrait":
+    special = list(_special(parsed))
+    for asked, capability in special:
+        require(animator, capability, asked)
+    if special:
         from pipeline.files.liveportrait_jobs import AnimateRequest, FileAnimator
 
-        job = AnimateRequest(parsed.source, parsed.output, parsed.driving, parsed.motion, parsed.save_motion)
-        return FileAnimator(cast("LivePortrait", animator), models, options).animate(job, progress)
-    video = is_video(parsed.source)
-    refuse(animator, {"--motion": parsed.motion, "--save-motion": parsed.save_motion, "A video in --source": video})
+        request = AnimateRequest(parsed.source, parsed.output, parsed.driving, parsed.motion, parsed.save_motion)
+        return FileAnimator(cast("LivePortrait", animator), models, options).animate(request, progress)
     player = Player(animator, FaceTracker(models), animator.prepare(read_source(parsed.source)), options)
     return animate(player, parsed.driving, parsed.output, progress)
+
+
+def _special(parsed: argparse.Namespace) -> Iterator[tuple[str, Capability]]:
+    """Yield what is asked beyond a video that drives a picture, and the capability that it needs."""
+    if parsed.motion:
+        yield "--motion", "motion_files"
+    if parsed.save_motion:
+        yield "--save-motion", "motion_files"
+    if is_video(parsed.source):
+        yield "A video in --source", "video_source"
+    if parsed.driving and not is_video(parsed.driving):
+        yield "A picture in --driving", "picture_driver"

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import get_args
 
 from pipeline.core.choices import BackendName, Device, Precision
+from pipeline.core.registry import animator_names
 from realtime.endpoints.framing import FITS, Framing
 from web.core.settings import Driver, Settings
 
-ANIMATORS = ("auto", "liveportrait", "meshwarp")
 MODEL_SETS = ("face", "liveportrait", "animals")
 
 
@@ -220,7 +220,9 @@ def _add_weights(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_animator(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--animator", choices=ANIMATORS, default=Settings.animator, help="what draws the portrait")
+    parser.add_argument(
+        "--animator", choices=animator_names(), default=Settings.animator, help="what draws the portrait"
+    )
     parser.add_argument(
         "--precision", choices=get_args(Precision), default=Settings.precision, help="of LivePortrait's numbers"
     )

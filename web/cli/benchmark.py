@@ -44,7 +44,7 @@ def _device(parsed: argparse.Namespace) -> int:
 def _networks(parsed: argparse.Namespace) -> int:
     from pipeline.bench.network_costs import measure
     from pipeline.imaging.source_picture import default_portrait, read_picture
-    from pipeline.load import about_weights, best_device, load_liveportrait
+    from pipeline.liveportrait.load import about_weights, best_device, load_liveportrait
 
     networks, device = load_liveportrait(parsed.weights), best_device()
     portrait = read_picture(default_portrait())

@@ -10,6 +10,7 @@ from contextlib import closing
 
 from pipeline.core.animator import Picture
 from pipeline.core.options import AnimateOptions
+from pipeline.core.registry import require
 from pipeline.doctor import cameras, virtual_camera
 from pipeline.files.animate import read_source
 from pipeline.imaging.source_picture import BUILTIN
@@ -26,7 +27,7 @@ from realtime.session import SessionContext
 from realtime.webrtc.settings import MediaSettings
 from web.cli.console import bar, log
 from web.cli.doctor import print_findings
-from web.cli.loading import about, options, refuse, settings, use_one_thread, without_effect
+from web.cli.loading import about, options, settings, use_one_thread, without_effect
 from web.routes.demo_clip import DemoClip
 from web.services.engine import Engine, load_engine
 
@@ -45,7 +46,8 @@ def run(parsed: argparse.Namespace) -> int:
         with bar("Warming up", "step") as progress:
             engine = load_engine(settings(parsed, source=sources[0]), progress)
         with closing(engine):
-            refuse(engine.loaded.animator, {"--save-motion": parsed.save_motion})
+            if parsed.save_motion:
+                require(engine.loaded.animator, "motion_files", "--save-motion")
             for note in _notes(parsed, engine):
                 print(f"Note: {note}")
             local = _local_session(engine, pictures[1:], changed, camera)

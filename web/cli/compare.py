@@ -14,7 +14,6 @@ from pipeline.bench.compare.prepare import chosen_device, prepare_inputs, sees_v
 from pipeline.bench.compare.report_html import page
 from pipeline.bench.compare.report_text import table
 from pipeline.bench.compare.setup import served
-from realtime.gpu.start import use_streams
 from web.cli.console import bar, write_json
 from web.cli.loading import fetched_face_models, use_one_thread
 from web.core.settings import Settings
@@ -31,7 +30,7 @@ def run(parsed: argparse.Namespace) -> int:
     models = fetched_face_models() if sees_videos() else None
     with TemporaryDirectory() as folder, bar("Comparing", "frame") as progress:
         files = parsed.source, parsed.driving
-        inputs = prepare_inputs(device, models, files, parsed.weights, Path(folder), use_streams)
+        inputs = prepare_inputs(device, models, files, parsed.weights, Path(folder))
         print(f"LivePortrait with {inputs.weights}, on {device.type}", file=sys.stderr)
         found = compare(inputs, optimized, rows, effort, parsed.line, progress)
     write_json(parsed.json, found.as_json())

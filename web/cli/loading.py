@@ -12,7 +12,8 @@ import cv2
 
 from pipeline.core.animator import Animator
 from pipeline.core.options import AnimateOptions
-from pipeline.load import AnimatorError, Loaded, load_animator
+from pipeline.core.registry import AnimatorSettings, Loaded
+from pipeline.load import load_animator
 from pipeline.models.face_models import FaceModels, face_models
 from web.cli.console import bar
 from web.core.settings import Settings
@@ -32,7 +33,8 @@ def fetched_face_models() -> FaceModels:
 def load(parsed: argparse.Namespace) -> tuple[FaceModels, Loaded]:
     """Load and warm up the animator that the command line names, and print which one it is."""
     models = fetched_face_models()
-    loaded = load_animator(parsed.animator, models, parsed.size, parsed.precision, parsed.weights, parsed.backend)
+    chosen = AnimatorSettings(models, parsed.size, parsed.precision, parsed.weights, parsed.backend)
+    loaded = load_animator(parsed.animator, chosen)
     with bar("Warming up", "step") as progress:
         loaded = loaded.warmed_up(progress)
     print(about(loaded), file=sys.stderr)
@@ -61,13 +63,6 @@ def _value(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text  # the option's own check names what it takes
-
-
-def refuse(animator: Animator, flags: dict[str, Any]) -> None:
-    """Raise AnimatorError if a flag is given that only LivePortrait can follow. `flags`: name -> value."""
-    for flag, value in flags.items():
-        if value and animator.name != "liveportrait":
-            raise AnimatorError(f"{flag} needs --animator liveportrait; this is {animator.name}.")
 
 
 def without_effect(assignments: list[str], animator: Animator) -> Iterator[str]:

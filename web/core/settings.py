@@ -5,14 +5,11 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pipeline.core.choices import BackendName, Precision
+from pipeline.core.registry import AUTO, AnimatorSettings
 from realtime.webrtc.settings import MediaSettings
-
-if TYPE_CHECKING:
-    from pipeline.load import AnimatorName
-
 
 Driver = Literal["browser", "whip"]  # whip: streams, too
 
@@ -23,12 +20,12 @@ class Settings:
 
     host: str = "127.0.0.1"
     port: int = 7860  # 0: any free port
-    animator: AnimatorName = "auto"
+    animator: str = AUTO
     source: Path | None = None
     portraits: Path | None = None  # the folder in which uploads are remembered
-    size: int = 512  # pixels: the animated picture is size x size
-    precision: Precision = "auto"  # of LivePortrait's networks
-    backend: BackendName = "compiled"  # how they run
+    size: int = AnimatorSettings.size  # pixels: the animated picture is size x size
+    precision: Precision = AnimatorSettings.precision  # of LivePortrait's networks
+    backend: BackendName = AnimatorSettings.backend  # how they run
     weights: Path | None = None  # the folder of LivePortrait's checkpoints, where they are not the fetched ones
     max_sessions: int = 4
     recordings: Path | None = None  # the folder that sessions are recorded into; None: in the user's for videos

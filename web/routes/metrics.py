@@ -22,7 +22,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from realtime.gpu.worker import WorkerStats
+from realtime.gpu.gpu_thread import WorkerStats
 from realtime.metrics.counters import BOUNDS, Counters, Histogram
 from realtime.sessions import Sessions
 from web import __version__
@@ -54,8 +54,8 @@ class _Puppet(Collector):
     def collect(self) -> Iterable[Metric]:
         yield from self._about()
         yield from _of_sessions(self._sessions.counters())
-        if self._engine.worker:
-            yield from _of_worker(self._engine.worker.stats())
+        if self._engine.thread:
+            yield from _of_worker(self._engine.thread.stats())
         yield from _gpu_memory()
 
     def _about(self) -> Iterator[Metric]:

@@ -12,6 +12,8 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import FileResponse
 
+from pipeline.core.animator import Animator
+from pipeline.core.registry import AnimatorError, require
 from realtime.endpoints.motion_recorder import MotionRecorder
 from realtime.endpoints.output import Output
 from realtime.endpoints.recorder import NoRoom, Recorder, RecordingError, disk_room
@@ -85,8 +87,9 @@ async def begin(request: Request, id: str) -> dict[str, str]:
     if session.output("recording"):
         raise HTTPException(409, "This session is being recorded already; end that recording first.")
     try:
-        path = _begin(session, request.app.state.recordings, wishes)
-    except RecordingError as error:
+        animator = request.app.state.engine.loaded.animator
+        path = _begin(session, animator, request.app.state.recordings, wishes)
+    except (RecordingError, AnimatorError) as error:
         raise HTTPException(507 if isinstance(error, NoRoom) else 409, str(error)) from error
     return {"name": path.name}
 
@@ -98,10 +101,10 @@ def _checked(wishes: dict[str, Any]) -> dict[str, bool]:
     return wishes
 
 
-def _begin(session: Session, recordings: Recordings, wishes: dict[str, bool]) -> Path:
-    path, animator = recordings.new(), session.stats()["animator"]
-    if wishes.get("motion") and animator != "liveportrait":
-        raise RecordingError(f"Recorded motion needs --animator liveportrait; this is {animator}.")
+def _begin(session: Session, animator: Animator, recordings: Recordings, wishes: dict[str, bool]) -> Path:
+    if wishes.get("motion"):
+        require(animator, "motion_files", "Recorded motion")
+    path = recordings.new()
     beside = wishes.get("side_by_side", False)
     session.add_output(Recorder(path, side_by_side=beside, audio=session.receives_voice, room=recordings.room))
     if wishes.get("motion"):

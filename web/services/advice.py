@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 
-from pipeline.load import Loaded
+from pipeline.core.registry import Loaded
 from pipeline.models.liveportrait_hub import is_complete, weights_folder
 
 FETCH = "python run.py weights fetch liveportrait"
@@ -13,8 +13,9 @@ FETCH = "python run.py weights fetch liveportrait"
 def better(loaded: Loaded) -> str:
     """What is missing for LivePortrait to run live; empty where it does."""
     gpu = shutil.which("nvidia-smi") is not None
-    if loaded.animator.name == "liveportrait":
-        return "" if gpu else "LivePortrait is live on an NVIDIA GPU only, and none was found: mesh-warp is, here."
+    if "gpu" in loaded.animator.capabilities:
+        name = loaded.animator.name
+        return "" if gpu else f"{name} is live only on an NVIDIA GPU, and none was found; meshwarp is live here."
     lacking = [] if gpu else ["an NVIDIA GPU; none was found"]
     if not is_complete(weights_folder()):
         lacking.append(f"its weights (520 MB): {FETCH}")

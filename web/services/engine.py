@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
-from pipeline.core.animator import Animator, Progress
+from pipeline.core.animator import Progress
+from pipeline.core.batched import BatchedAnimator
+from pipeline.core.registry import AnimatorSettings, Loaded
 from pipeline.face.tracker import FaceTracker
 from pipeline.files.animate import read_source
 from pipeline.imaging.source_picture import BUILTIN, PortraitError
-from pipeline.load import Loaded, load_animator
+from pipeline.load import load_animator
 from pipeline.models.face_models import face_models
+from realtime.gpu.gpu_thread import GpuThread
 from realtime.gpu.worker import Worker
 from web.core.settings import Settings
 from web.services.portrait_folder import Shelf
 from web.services.portraits import Portraits
-
-if TYPE_CHECKING:
-    from pipeline.liveportrait.animator import LivePortrait
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,12 +29,12 @@ class Engine:
     loaded: Loaded
     new_tracker: Callable[[], FaceTracker]
     portraits: Portraits
-    worker: Worker[Any] | None = None  # where the animator runs in a thread of its own, which `close` ends
+    thread: GpuThread | None = None  # works for a batched animator, until `close`
 
     def close(self) -> None:
         """After the last session."""
-        if self.worker:
-            self.worker.close()
+        if self.thread:
+            self.thread.close()
 
 
 def load_engine(settings: Settings, progress: Progress) -> Engine:
@@ -43,21 +43,17 @@ def load_engine(settings: Settings, progress: Progress) -> Engine:
     if settings.source:
         read_source(settings.source)  # a mistyped name is told before the models are loaded
     models = face_models()
-    loaded = load_animator(
-        settings.animator, models, settings.size, settings.precision, settings.weights, settings.backend
+    thread = GpuThread()
+    chosen = AnimatorSettings(
+        models, settings.size, settings.precision, settings.weights, settings.backend, executor=thread
     )
-    worker = None
-    if loaded.animator.name == "liveportrait":
-        worker = _own_thread(loaded.animator)
-        loaded = replace(loaded, animator=worker)
+    loaded = load_animator(settings.animator, chosen)
+    batched = "batched" in loaded.animator.capabilities
+    if batched:
+        loaded = replace(loaded, animator=Worker(cast(BatchedAnimator[Any], loaded.animator), thread))
     loaded = loaded.warmed_up(progress)
-    return Engine(loaded, lambda: FaceTracker(models), Portraits(loaded.animator, named, shelf), worker)
-
-
-def _own_thread(animator: Animator) -> Worker[Any]:
-    from realtime.gpu.start import own_thread  # with PyTorch, which the other animator does without
-
-    return own_thread(cast("LivePortrait", animator))
+    portraits = Portraits(loaded.animator, named, shelf)
+    return Engine(loaded, lambda: FaceTracker(models), portraits, thread if batched else None)
 
 
 def _named(source: Path | None) -> dict[str, Path]:

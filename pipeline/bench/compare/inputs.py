@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -19,9 +18,6 @@ from pipeline.liveportrait.backends.registry import builder
 from pipeline.liveportrait.checkpoint import FILES, Networks, folded_file, load_networks, read_networks
 from pipeline.models.liveportrait_hub import find
 
-if TYPE_CHECKING:
-    from pipeline.liveportrait.animator import LivePortrait
-
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
@@ -32,7 +28,6 @@ class Inputs:
     portrait: Picture
     face: Face  # in it
     footage: Footage
-    pin: Callable[[LivePortrait], None]  # lets its pictures travel through pinned memory
     find_face: Callable[[Picture], Face | None]  # the largest in a picture; always None where no models are
     weights: str  # what they are, in words
     disk: tuple[int, int]  # bytes of the networks' files: as published, as they are kept for the next start

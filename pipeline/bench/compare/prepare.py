@@ -17,9 +17,8 @@ from pipeline.core.animator import Picture
 from pipeline.core.choices import Device
 from pipeline.face.face import Face
 from pipeline.imaging.source_picture import choose_face, default_portrait, read_picture
-from pipeline.liveportrait.animator import LivePortrait
 from pipeline.liveportrait.crop import fitted
-from pipeline.load import about_weights, best_device, load_liveportrait
+from pipeline.liveportrait.load import about_weights, best_device, load_liveportrait
 from pipeline.models.face_models import FaceModels
 from pipeline.models.liveportrait_hub import weights_folder
 from pipeline.models.store import cache_folder
@@ -49,7 +48,6 @@ def prepare_inputs(
     files: tuple[Path | None, Path | None],
     weights: Path | None,
     folder: Path,
-    pin: Callable[[LivePortrait], None],
 ) -> Inputs:
     """For the source and the driving video in `files`, or the built-in ones; without `models` with a made driver.
 
@@ -64,7 +62,6 @@ def prepare_inputs(
         portrait=portrait,
         face=face,
         footage=footage,
-        pin=pin,
         find_face=find,
         weights=about_weights(networks.digests),
         disk=disk_sizes(checkpoints, cache, networks.digests),

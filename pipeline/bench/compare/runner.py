@@ -8,10 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import islice
-from pathlib import Path
-from typing import cast
+from typing import NoReturn, cast
 
 import numpy as np
 import torch
@@ -22,22 +20,20 @@ from pipeline.bench.compare.inputs import Inputs
 from pipeline.bench.compare.plain_backend import CapturingBackend
 from pipeline.bench.compare.setup import DTYPES, Setup
 from pipeline.bench.device_timer import synchronize
-from pipeline.bench.known_driver import DrivenPortrait
+from pipeline.bench.known_driver import NO_MODELS, DrivenPortrait
 from pipeline.bench.memory import held, peak, restart_peak, trim
 from pipeline.core.animator import DrivingFrame, Picture, Portrait, Reference
 from pipeline.liveportrait.animator import LivePortrait
-from pipeline.liveportrait.backend import Backend
-from pipeline.liveportrait.checkpoint import Networks
+from pipeline.liveportrait.corrections import Perceptrons
 from pipeline.liveportrait.crop import DRIVING, SOURCE, Box, cut, face_box, halved
+from pipeline.liveportrait.cuda.pixels import overlapping_pixels
 from pipeline.liveportrait.driven_keypoints import SourcePortrait
 from pipeline.liveportrait.keypoint_motion import decode
 from pipeline.liveportrait.landmarks import mesh_outline
 from pipeline.liveportrait.networks.motion_extractor import RawMotion
-from pipeline.liveportrait.pixels import CropRequest
-from pipeline.models.face_models import FaceModels
+from pipeline.liveportrait.pixels import CropRequest, HostPixels
 
 STILL = 1.0  # of 255: by so little the driver's crop may differ in the mean, and the last picture is shown again
-NO_MODELS = FaceModels(*[Path()] * 5)  # the portrait's face is known
 HOST = torch.device("cpu")
 
 
@@ -129,21 +125,23 @@ class Runner:
         self._cursor = Cursor(inputs.footage, setup.streams)
         seconds = time.perf_counter() - start
         self._loading = 0.0 if setup.streams else seconds / inputs.footage.count  # of every frame its share
-        load = partial(inputs.networks, setup)
         with setup.applied():
-            self._animator = LivePortrait(NO_MODELS, load, self._recorded, DTYPES[setup.precision])
-            if setup.pinned:
-                inputs.pin(self._animator)
+            self._animator = self._new_animator()
             self._animator.backend.warm_up(lambda done, total: None)
             self._puppet = self._new_puppet()
         self._write: Write = self._stack.enter_context(inputs.footage.recording())
         self._seen: tuple[Picture, Picture] | None = None  # the driver's crop, and what was drawn of it
 
-    def _recorded(self, networks: Networks, dtype: torch.dtype) -> Backend:
-        if dtype != DTYPES[self.setup.precision]:  # what the animator falls back to
-            raise ArithmeticError(f"{self.setup.precision} gives pictures without numbers (NaN) on this device")
-        self._recorder = CapturingBackend(self._inputs.backend(self.setup, networks, dtype))
-        return self._recorder
+    def _new_animator(self) -> LivePortrait:
+        setup, inputs = self.setup, self._inputs
+        networks = inputs.networks(setup)
+        correctors = Perceptrons.of(networks)
+        self._recorder = CapturingBackend(inputs.backend(setup, networks, DTYPES[setup.precision]))
+        pixels = (overlapping_pixels if setup.pinned else HostPixels)(inputs.device)
+        return LivePortrait(NO_MODELS, correctors, self._recorder, pixels, fallback=self._no_fallback)
+
+    def _no_fallback(self) -> NoReturn:
+        raise ArithmeticError(f"{self.setup.precision} gives pictures without numbers (NaN) on this device")
 
     def _new_puppet(self) -> DrivenPortrait:
         """Its neutral is the first frame's."""

@@ -20,10 +20,10 @@ from torch import Tensor
 from pipeline.core.animator import Layout, Picture, Planes
 from pipeline.imaging import badge
 from pipeline.liveportrait.crop import CROP_SIZE
-from pipeline.liveportrait.cuda.device import BLOCK, Gpu
+from pipeline.liveportrait.cuda.device import BLOCK, CudaGpu, Gpu
 from pipeline.liveportrait.cuda.ring import Buffer, Bytes, Ring
 from pipeline.liveportrait.paste import Paster
-from pipeline.liveportrait.pixels import CropRequest, Finish, no_picture
+from pipeline.liveportrait.pixels import CropRequest, Finish, HostPixels, Pixels, no_picture
 
 KERNELS = Path(__file__).with_name("pixels.cu")
 ALIGNMENT = 16  # bytes, of all that lies in a slot
@@ -40,6 +40,14 @@ FINISH = np.dtype(
         *((name, "<i4") for name in ("mirror", "unused")),
     ]
 )
+
+
+def overlapping_pixels(device: torch.device) -> Pixels:
+    """Return pixels that travel while the device computes, where it can; call this in the thread that uses them.
+
+    Raise MissingPackage on CUDA if cuda-python is not installed.
+    """
+    return CudaPixels(CudaGpu(device, KERNELS)) if device.type == "cuda" else HostPixels(device)
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,12 +13,13 @@ torch = pytest.importorskip("torch", reason="LivePortrait needs PyTorch")
 from pipeline.core.animator import Cue, DrivingFrame, Idle, Reference  # noqa: E402
 from pipeline.core.options import AnimateOptions  # noqa: E402
 from pipeline.imaging.source_picture import Unsuitable  # noqa: E402
-from pipeline.liveportrait.animator import LivePortrait, NotANumber  # noqa: E402
+from pipeline.liveportrait.animator import NotANumber  # noqa: E402
 from pipeline.liveportrait.backends.registry import builder  # noqa: E402
 from pipeline.liveportrait.corrections import stitch  # noqa: E402
+from pipeline.liveportrait.load import assemble  # noqa: E402
 from pipeline.liveportrait.paste import to_pixels  # noqa: E402
 from tests.support.faces import make_face  # noqa: E402
-from tests.support.tiny_liveportrait import EYE_SHIFT, LIP_SHIFT, tiny_networks  # noqa: E402
+from tests.support.tiny_liveportrait import EYE_SHIFT, LIP_SHIFT, tiny_animator, tiny_networks  # noqa: E402
 
 EAGER = builder("eager", torch.device("cpu"))
 CROP = AnimateOptions(badge=False, paste_back=False)
@@ -36,7 +37,7 @@ def frame(level=128, x=0.0, time=0.0, previous=None):
 
 @pytest.fixture(scope="module")
 def animator(models):
-    return LivePortrait(models, tiny_networks, EAGER, size=64)
+    return tiny_animator(models, size=64)
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +172,7 @@ def test_16_bits_without_numbers_fall_back_once(models, astronaut, caplog):
         loads.append(None)
         return tiny_networks((torch.bfloat16,))
 
-    animator = LivePortrait(models, load, EAGER, torch.bfloat16, size=64)
+    animator = assemble(models, load(), EAGER, torch.bfloat16, size=64, reload=load)
     assert animator.backend.dtype == torch.bfloat16
     portrait = animator.prepare(astronaut)
     with caplog.at_level(logging.WARNING):
@@ -182,7 +183,7 @@ def test_16_bits_without_numbers_fall_back_once(models, astronaut, caplog):
 
 
 def test_no_numbers_at_all_is_an_error(models, portrait):
-    animator = LivePortrait(models, lambda: tiny_networks((torch.float32,)), EAGER, size=64)
+    animator = assemble(models, tiny_networks((torch.float32,)), EAGER, size=64)
     with pytest.raises(NotANumber, match="gave no picture"):
         animator.animate([Cue(portrait, CROP)])
 
@@ -210,7 +211,7 @@ def test_the_speed_is_measured(animator):
 
 @torch.inference_mode()
 def test_full_networks_draw_what_they_draw_alone(models, astronaut, stand_in_networks):
-    animator = LivePortrait(models, lambda: stand_in_networks, EAGER)
+    animator = assemble(models, stand_in_networks, EAGER)
     portrait = animator.prepare(astronaut)
     [picture] = animator.animate([Cue(portrait, CROP)])
     driven = stitch(stand_in_networks, portrait.keypoints, portrait.keypoints)

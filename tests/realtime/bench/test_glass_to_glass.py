@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.load import Loaded
+from pipeline.core.registry import Loaded
 from realtime.bench.clock_offset import RESOLUTION, Exchange, estimate_offset
 from realtime.bench.glass_to_glass import (
     STAGES,

@@ -17,15 +17,15 @@ from pipeline.bench.known_driver import driven_portrait, driving_frames, picture
 from pipeline.bench.networks import Measured  # noqa: E402
 from pipeline.bench.roofline import Roofline  # noqa: E402
 from pipeline.bench.stages import Batch  # noqa: E402
-from pipeline.liveportrait.animator import LivePortrait  # noqa: E402
+from pipeline.core.registry import AnimatorError  # noqa: E402
 from pipeline.liveportrait.backends.registry import builder  # noqa: E402
-from pipeline.load import AnimatorError  # noqa: E402
 from realtime.bench import device as device_bench  # noqa: E402
 from realtime.bench.device import Candidate, DeviceEffort, candidate, effort, measure  # noqa: E402
 from realtime.bench.device_report import DeviceReport  # noqa: E402
 from realtime.bench.throughput import Throughput, throughput  # noqa: E402
+from realtime.gpu.gpu_thread import GpuThread  # noqa: E402
 from realtime.gpu.worker import Worker  # noqa: E402
-from tests.support.tiny_liveportrait import tiny_networks  # noqa: E402
+from tests.support.tiny_liveportrait import tiny_animator, tiny_networks  # noqa: E402
 
 CPU = torch.device("cpu")
 TINY = Candidate(tiny_networks, builder("eager", CPU), torch.float32, CPU)
@@ -45,9 +45,20 @@ def percentiles(ms):
     return {"p50": ms, "p95": ms, "p99": ms}
 
 
-@pytest.fixture(scope="module")
-def animator():
-    return LivePortrait(None, tiny_networks, TINY.build)
+@pytest.fixture
+def thread():
+    with closing(GpuThread()) as thread:
+        yield thread
+
+
+@pytest.fixture
+def animator(thread):
+    return tiny_animator(executor=thread)
+
+
+@pytest.fixture
+def worker(animator, thread):
+    return Worker(animator, thread)
 
 
 @pytest.fixture(scope="module")
@@ -55,19 +66,17 @@ def frames():
     return list(driving_frames())
 
 
-def test_every_session_has_all_its_frames_counted(animator, frames):
+def test_every_session_has_all_its_frames_counted(animator, worker, frames, monkeypatch):
+    drawn, draw = [], worker.animate
+
+    def counted(cues, layout="rgb"):
+        drawn.append((threading.get_ident(), cues[0].portrait))
+        return draw(cues, layout)
+
+    monkeypatch.setattr(worker, "animate", counted)
     portraits = [animator.portrait(*picture_and_face()) for _ in range(3)]
-    drawn = []
-
-    class Counting(Worker):
-        def animate(self, cues, layout="rgb"):
-            drawn.append((threading.get_ident(), cues[0].portrait))
-            return super().animate(cues, layout)
-
-    threads = threading.active_count()
-    with closing(Counting(animator)) as worker:
-        puppets = [driven_portrait(worker, portrait) for portrait in portraits]
-        found = throughput(worker, puppets, frames, rounds=4, warm=1)
+    puppets, threads = [driven_portrait(worker, portrait) for portrait in portraits], threading.active_count()
+    found = throughput(worker, puppets, frames, rounds=4, warm=1)
     assert threading.active_count() == threads
     assert len({caller for caller, _ in drawn}) == 3
     assert sorted(portraits.index(each) for _, each in drawn) == [0] * 5 + [1] * 5 + [2] * 5
@@ -76,12 +85,11 @@ def test_every_session_has_all_its_frames_counted(animator, frames):
     assert set(found.batches) == {"motion", "i420"} and all(1 <= size <= 3 for size in found.batches.values())
 
 
-def test_a_session_that_fails_is_told(animator, frames):
-    with closing(Worker(animator)) as worker:
-        mine = driven_portrait(worker, animator.portrait(*picture_and_face()))
-        broken = [replace(frames[0], face=None), frames[0]]  # no face, no motion: at rest
-        assert throughput(worker, [mine], broken, rounds=2, warm=1).fps > 0
-    with closing(Worker(animator)) as worker, pytest.raises(AttributeError):
+def test_a_session_that_fails_is_told(animator, worker, frames):
+    mine = driven_portrait(worker, animator.portrait(*picture_and_face()))
+    broken = [replace(frames[0], face=None), frames[0]]  # no face, no motion: at rest
+    assert throughput(worker, [mine], broken, rounds=2, warm=1).fps > 0
+    with pytest.raises(AttributeError):
         throughput(worker, [mine], [replace(frames[0], face="no face")], rounds=2, warm=1)
 
 

@@ -10,19 +10,17 @@ import pytest
 torch = pytest.importorskip("torch", reason="LivePortrait needs PyTorch")
 
 from pipeline.core.animator import DrivingFrame  # noqa: E402
+from pipeline.core.registry import Loaded  # noqa: E402
 from pipeline.files.liveportrait_jobs import template_motions  # noqa: E402
 from pipeline.imaging.source_picture import BUILTIN  # noqa: E402
-from pipeline.liveportrait.animator import LivePortrait  # noqa: E402
-from pipeline.liveportrait.backends.registry import builder  # noqa: E402
 from pipeline.liveportrait.templates import load_template  # noqa: E402
-from pipeline.load import Loaded  # noqa: E402
 from realtime.endpoints import motion_recorder  # noqa: E402
 from realtime.endpoints.motion_recorder import MotionRecorder  # noqa: E402
 from realtime.endpoints.output import ShownPicture  # noqa: E402
 from realtime.endpoints.recorder import RecordingError  # noqa: E402
 from tests.support.faces import make_face  # noqa: E402
 from tests.support.fakes import FakeTracker  # noqa: E402
-from tests.support.tiny_liveportrait import tiny_networks  # noqa: E402
+from tests.support.tiny_liveportrait import tiny_animator  # noqa: E402
 from tests.support.web_session import connected, recorded  # noqa: E402
 from web.services.engine import Engine  # noqa: E402
 from web.services.portraits import Portraits  # noqa: E402
@@ -33,7 +31,7 @@ PLANES = np.zeros((6, 4), np.uint8)
 
 @pytest.fixture(scope="module")
 def animator(models):
-    return LivePortrait(models, tiny_networks, builder("eager", torch.device("cpu")), size=64)
+    return tiny_animator(models, size=64)
 
 
 def record(path, items, fps=10):

@@ -5,14 +5,17 @@ from __future__ import annotations
 import copy
 import threading
 from contextlib import closing, contextmanager
+from functools import partial
 
 import numpy as np
 import pytest
 
 from pipeline.core.animator import Cue, DrivingFrame, Motion, Portrait, Reference
+from pipeline.core.batched import HOST, DeviceMemory
 from pipeline.core.options import AnimateOptions
 from realtime.gpu.batching import MOST
-from realtime.gpu.worker import HOST, DeviceMemory, Worker, WorkerClosed
+from realtime.gpu.gpu_thread import GpuThread, WorkerClosed
+from realtime.gpu.worker import Worker
 from tests.support.faces import make_face
 from tests.support.waiting import PATIENCE
 
@@ -41,12 +44,12 @@ def drawn(picture):
 class Fake:
     """Records what it is asked for. `busy` begins a batch and `wait` ends it; either may raise or take its time."""
 
-    name, supports = "fake", frozenset({"badge"})
+    name, supports, capabilities = "fake", frozenset({"badge"}), frozenset({"batched"})
 
-    def __init__(self, busy=lambda jobs: None, wait=lambda jobs: None):
-        self.busy, self.wait = busy, wait
+    def __init__(self, busy=lambda jobs: None, wait=lambda jobs: None, memory=HOST):
+        self.busy, self.wait, self.memory = busy, wait, memory
         self.now, self.log, self.threads = 0.0, [], set()
-        self.execute = self.direct = lambda function: function()
+        self.executor = GpuThread(self.clock)
 
     def clock(self):
         return self.now
@@ -57,10 +60,10 @@ class Fake:
 
     def warm_up(self, progress):
         progress(1, 1)
-        return self.execute(threading.get_ident)
+        return self.executor.run(threading.get_ident)
 
     def prepare(self, picture):
-        self.execute(lambda: self.threads.add(threading.get_ident()))
+        self.executor.run(lambda: self.threads.add(threading.get_ident()))
         return portrait(int(picture[0, 0, 0]))
 
     def drive(self, cue):
@@ -90,22 +93,22 @@ class Fake:
 
 
 @contextmanager
-def working(fake=None, **settings):
-    fake = fake or Fake()
-    with closing(Worker(fake, clock=fake.clock, **settings)) as worker:
-        yield fake, worker
+def working(*settings, **others):
+    fake = Fake(*settings, **others)
+    with closing(fake.executor) as thread:
+        yield fake, Worker(fake, thread)
 
 
 @contextmanager
 def held(worker, requests):
     """The worker is busy, until this many requests wait."""
     begun, go = threading.Event(), threading.Event()
-    holder = threading.Thread(target=worker.run, args=(lambda: begun.set() or go.wait(PATIENCE),))
+    holder = threading.Thread(target=worker.thread.run, args=(lambda: begun.set() or go.wait(PATIENCE),))
     holder.start()
     assert begun.wait(PATIENCE)
     yield
-    with worker._changed:
-        assert worker._changed.wait_for(lambda: len(worker._waiting) == requests, PATIENCE)
+    with worker.thread._changed:
+        assert worker.thread._changed.wait_for(lambda: len(worker.thread._waiting) == requests, PATIENCE)
     go.set()
     holder.join()
 
@@ -151,7 +154,7 @@ def test_one_thread_alone_works():
         worker.prepare(np.zeros((1, 1, 3), np.uint8))
         join(each(lambda number: worker.animate([cue(number)]), 1, 2, 3)[0])
         assert fake.threads == {thread} != {threading.get_ident()} and steps == [(1, 1)]
-        assert worker.run(lambda: worker.run(threading.get_ident)) == thread
+        assert worker.thread.run(lambda: worker.thread.run(threading.get_ident)) == thread
 
 
 def test_eight_sessions_get_their_own_pictures():
@@ -198,8 +201,7 @@ def test_the_next_batch_is_begun_before_the_last_one_is_waited_for():
 
 
 def test_on_a_cpu_results_go_out_before_the_next_batch():
-    fake = Fake(busy=lambda jobs: setattr(fake, "now", fake.now + 8.0))
-    with working(fake) as (_, worker):
+    with working(lambda jobs: setattr(fake, "now", fake.now + 8.0)) as (fake, worker):
         worker.animate([cue(1), cue(2), cue(3)])
         assert fake.log == [(begun, "rgb", 1) for begun in (True, False) * 3]
 
@@ -257,7 +259,7 @@ def test_a_single_request_without_memory_is_told():
         raise OutOfMemory("full")
 
     memory = DeviceMemory(lambda: 0, OutOfMemory)
-    with working(Fake(never), memory=memory) as (_, worker), pytest.raises(OutOfMemory, match="full"):
+    with working(never, memory=memory) as (_, worker), pytest.raises(OutOfMemory, match="full"):
         worker.animate([cue(1)])
 
 
@@ -271,42 +273,46 @@ def test_batches_do_not_outgrow_the_memory():
 def test_errors_of_calls_are_the_callers():
     with working() as (_, worker):
         with pytest.raises(ZeroDivisionError):
-            worker.run(lambda: 1 / 0)
-        assert worker.run(lambda: 5) == 5
+            worker.thread.run(lambda: 1 / 0)
+        assert worker.thread.run(lambda: 5) == 5
 
 
 def test_close_delivers_what_was_begun_and_refuses_the_rest():
     threads = threading.active_count()
     begun, go = threading.Event(), threading.Event()
     fake = Fake(wait=lambda jobs: begun.set() or go.wait(PATIENCE))
-    worker = Worker(fake, clock=fake.clock)
+    worker = Worker(fake, fake.executor)
     first, pictures = each(lambda number: worker.animate([cue(number)]), 1)
     assert begun.wait(PATIENCE)
     rest, refused = each(lambda number: worker.animate([cue(number)]), 2, 3)
-    with worker._changed:
-        assert worker._changed.wait_for(lambda: len(worker._waiting) == 2, PATIENCE)
-    closer = threading.Thread(target=worker.close)
+    with worker.thread._changed:
+        assert worker.thread._changed.wait_for(lambda: len(worker.thread._waiting) == 2, PATIENCE)
+    closer = threading.Thread(target=worker.thread.close)
     closer.start()
-    with worker._changed:
-        assert worker._changed.wait_for(lambda: worker._closing, PATIENCE)
+    with worker.thread._changed:
+        assert worker.thread._changed.wait_for(lambda: worker.thread._closing, PATIENCE)
     go.set()
     join([*first, *rest, closer])
     assert drawn(pictures[1][0])[0] == 1
     assert all(isinstance(error, WorkerClosed) for error in refused.values()) and len(refused) == 2
-    worker.close()
-    for late in (lambda: worker.animate([cue(1)]), lambda: worker.read_motion([frame()]), lambda: worker.run(int)):
+    worker.thread.close()
+    for late in (
+        lambda: worker.animate([cue(1)]),
+        lambda: worker.read_motion([frame()]),
+        lambda: worker.thread.run(int),
+    ):
         with pytest.raises(WorkerClosed, match="closed"):
             late()
-    assert fake.execute is fake.direct and threading.active_count() == threads
+    assert threading.active_count() == threads
 
 
 def test_statistics():
     with working() as (_, worker):
-        worker.run(lambda: None)
-        before = worker.stats()
+        worker.thread.run(lambda: None)
+        before = worker.thread.stats()
         worker.animate([cue(0)] * 4)
         worker.read_motion([frame()])
-        stats = worker.stats().since(before)
+        stats = worker.thread.stats().since(before)
         assert stats.batches == {("rgb", 1): 2, ("rgb", 2): 1, ("motion", 1): 1}
         assert stats.seconds == stats.busy_seconds == 5 * SECOND
         assert stats.waited_seconds == (1 + 1) * SECOND  # the pair, for the first; the second was begun with it
@@ -314,13 +320,6 @@ def test_statistics():
 
 
 # LivePortrait itself.
-
-
-def plain(torch, networks, device="cpu"):
-    from pipeline.liveportrait.animator import LivePortrait
-    from pipeline.liveportrait.backends.registry import builder
-
-    return LivePortrait(None, networks, builder("eager", torch.device(device)), size=64)
 
 
 def performance(animator, portrait, step):
@@ -334,12 +333,19 @@ def performance(animator, portrait, step):
     return [animator.animate([Cue(portrait, options, m, reference, 1.0)], "i420")[0] for m in moved]
 
 
-def together_and_alone(animator, pictures, memory):
+def together_and_alone(networks, pictures, device="cpu"):
     """The pictures (session, frame, ...) of four sessions with two portraits, in threads and one after the other."""
-    portraits = [animator.portrait(picture, FACE) for picture in pictures]
-    sessions = [(portraits[number % 2], 15 * (number + 1)) for number in range(4)]
-    alone = [performance(animator, *session) for session in sessions]
-    with closing(Worker(animator, memory)) as worker:
+    import torch
+
+    from pipeline.liveportrait.backends.registry import builder
+    from pipeline.liveportrait.load import assemble
+
+    with closing(GpuThread()) as thread:
+        animator = assemble(None, networks, builder("eager", torch.device(device)), size=64, executor=thread)
+        portraits = [animator.portrait(picture, FACE) for picture in pictures]
+        sessions = [(portraits[number % 2], 15 * (number + 1)) for number in range(4)]
+        alone = [thread.run(partial(performance, animator, *session)) for session in sessions]
+        worker = Worker(animator, thread)
         worker.warm_up(lambda *_: None)
         threads, together = each(lambda number: performance(worker, *sessions[number]), *range(4))
         join(threads)
@@ -347,20 +353,17 @@ def together_and_alone(animator, pictures, memory):
 
 
 def test_liveportrait_draws_together_what_it_draws_alone(astronaut):
-    torch = pytest.importorskip("torch", reason="LivePortrait needs PyTorch")
+    pytest.importorskip("torch", reason="LivePortrait needs PyTorch")
     from tests.support.tiny_liveportrait import tiny_networks
 
-    animator = plain(torch, tiny_networks)
-    together, alone = together_and_alone(animator, (astronaut, astronaut[::-1].copy()), HOST)
+    together, alone = together_and_alone(tiny_networks(), (astronaut, astronaut[::-1].copy()))
     assert np.abs(together - alone).max() <= 1
     assert together.shape == (4, 3, 96, 64) and len({session.tobytes() for session in alone}) == 4
 
 
 @pytest.mark.gpu
 def test_liveportrait_on_a_gpu_draws_together_what_it_draws_alone(astronaut, stand_in_networks):
-    torch = pytest.importorskip("torch", reason="LivePortrait needs PyTorch")
-    memory = DeviceMemory(lambda: torch.cuda.mem_get_info()[0], torch.OutOfMemoryError)
-    animator = plain(torch, lambda: copy.deepcopy(stand_in_networks), "cuda")
-    together, alone = together_and_alone(animator, (astronaut, astronaut[::-1].copy()), memory)
+    networks = copy.deepcopy(stand_in_networks)
+    together, alone = together_and_alone(networks, (astronaut, astronaut[::-1].copy()), "cuda")
     assert np.abs(together - alone).max() <= 2
     assert len({session.tobytes() for session in alone}) == 4

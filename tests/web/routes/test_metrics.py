@@ -15,7 +15,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from realtime.gpu.worker import WorkerStats
+from realtime.gpu.gpu_thread import WorkerStats
 from realtime.metrics.counters import BOUNDS
 from realtime.metrics.page_report import PageReport
 from realtime.sessions import Sessions
@@ -88,7 +88,7 @@ def test_a_session_is_counted_while_it_lives_and_after() -> None:
 def test_the_gpu_thread_and_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     batches: dict[tuple[Any, int], int] = {("motion", 1): 5, ("motion", 3): 2, ("i420", 20): 1}
     stats = WorkerStats(seconds=10.0, busy_seconds=4.0, waited_seconds=0.5, batches=batches)
-    engine = replace(make_engine(), worker=cast(Any, SimpleNamespace(stats=lambda: stats)))
+    engine = replace(make_engine(), thread=cast(Any, SimpleNamespace(stats=lambda: stats)))
     books = {"is_initialized": lambda: True, "memory_allocated": lambda: 7, "memory_reserved": lambda: 9}
     monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=SimpleNamespace(**books)))
 

@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.load import Loaded
+from pipeline.core.registry import Loaded
 from tests.support.fakes import FakeAnimator
 from web.services import advice
 
@@ -8,6 +8,7 @@ from web.services import advice
 def loaded(name: str) -> Loaded:
     animator = FakeAnimator()
     animator.name = name
+    animator.capabilities = frozenset({"gpu"} if name == "liveportrait" else ())
     return Loaded(animator, "a test asked for it", "cpu")
 
 
@@ -18,7 +19,7 @@ def loaded(name: str) -> Loaded:
         ("meshwarp", None, True, "It needs an NVIDIA GPU; none was found."),
         ("meshwarp", "there", False, "It needs its weights (520 MB): python run.py weights fetch liveportrait."),
         ("meshwarp", "there", True, "LivePortrait can run here: start with --animator liveportrait."),
-        ("liveportrait", None, True, "mesh-warp is, here."),
+        ("liveportrait", None, True, "meshwarp is live here."),
         ("liveportrait", "there", True, ""),
     ],
 )

@@ -100,7 +100,6 @@ def small_inputs():
         portrait=picture,
         face=face,
         footage=FOOTAGE,
-        pin=nothing,
         find_face=lambda crop: None,
         weights="tiny weights",
         disk=(200_000_000, 100_000_000),

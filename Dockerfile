@@ -1,13 +1,13 @@
 # Any CPU:      docker build -t puppet .
 # NVIDIA GPU:   docker build -t puppet-cuda --build-arg VARIANT=cuda .
-# One TCP port for the page and one UDP port for all media; see "Remote" in README.md for how to run it.
+# The page uses one TCP port, and all media one UDP port; README.md says how to run it.
 FROM python:3.11-slim
 
 ARG VARIANT=cpu
 WORKDIR /puppet
 COPY requirements.txt .
 
-# OpenCV's libraries; on a GPU also the compiler that Triton calls. Without a GPU, PyTorch (5 GB) is left out.
+# OpenCV needs libgl1 and libglib2.0-0, and Triton a C compiler. Without a GPU, PyTorch (5 GB) is not needed.
 RUN set -e; \
     case "$VARIANT" in \
         cpu) compiler=; sed -i -E '/^(torch|cuda-python)==/d' requirements.txt ;; \
@@ -21,7 +21,7 @@ RUN set -e; \
 
 COPY . .
 ENV PUPPET_CACHE=/cache
-RUN useradd puppet && mkdir /cache && chown puppet /cache
+RUN useradd --create-home puppet && mkdir /cache && chown puppet /cache
 USER puppet
 RUN python run.py weights fetch
 

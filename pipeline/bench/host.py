@@ -1,4 +1,4 @@
-"""What figures were measured on."""
+"""Describe the machine, the software and the command that figures come from."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import platform
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import cv2
 
@@ -18,8 +20,14 @@ PACKAGES = ("numpy", "torch", "triton", "cuda-core", "ai-edge-litert", "av")
 ROOT = Path(__file__).parents[2]
 
 
+def result(command: str, figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the JSON content of a measurement: its command, date (UTC) and machine, then the figures."""
+    date = datetime.now(UTC).isoformat(timespec="minutes")
+    return {"command": command, "date": date, "machine": machine(), **figures}
+
+
 def machine() -> dict[str, str]:
-    """The machine, the software, and where there is a repository its commit."""
+    """Return the machine, the software, and the commit if this is a git checkout."""
     facts = {
         "machine": f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
         "software": f"Python {platform.python_version()}, OpenCV {cv2.__version__}, {', '.join(_versions())}",
@@ -29,7 +37,7 @@ def machine() -> dict[str, str]:
 
 
 def peak_memory() -> float | None:
-    """MB of the whole process; None where the system does not tell."""
+    """Return the most memory in MB that this process has used; None if the system does not report it."""
     try:
         import resource  # not on Windows
     except ImportError:
@@ -45,7 +53,7 @@ def _versions() -> Iterator[str]:
 
 
 def _commit() -> str | None:
-    """With "-dirty" where files were changed since."""
+    """Return the short hash of HEAD, with "-dirty" if files differ from it."""
     command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude=*", "--abbrev=12"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
@@ -54,7 +62,6 @@ def _commit() -> str | None:
 
 
 def _processor() -> str:
-    """Linux hides the name in a file; elsewhere `platform` knows it."""
     info = Path("/proc/cpuinfo")
     names = re.findall(r"^model name\s*:\s*(.+)$", info.read_text(), re.MULTILINE) if info.exists() else []
     return names[0] if names else platform.processor() or platform.machine()

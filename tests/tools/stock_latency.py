@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from queue import Queue
 from typing import Any
@@ -24,6 +26,8 @@ from aiortc.mediastreams import MediaStreamTrack
 from fastapi import FastAPI, Request, Response
 from fastapi.staticfiles import StaticFiles
 
+from pipeline.bench.host import result
+from pipeline.bench.tables import markdown_table
 from pipeline.core.animator import DrivingFrame, Portrait
 from pipeline.core.options import AnimateOptions
 from pipeline.driving.driver_state import DriverState
@@ -101,15 +105,27 @@ def measure_stock(codec: str, seconds: int, output: Path) -> None:
     output.write_text(json.dumps(measured.figures | watch.resources()))
 
 
-def round_of(who: str, codec: str, seconds: int) -> dict[str, Any]:
+def round_of(tuned: bool, codec: str, seconds: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "figures.json"
         options = ["--codec", codec, "--seconds", str(seconds), "--json", str(output)]
-        ours = ["run.py", "latency", "--client", "browser", "--animator", "meshwarp"]
-        command = ours if who == "ours" else ["-m", "tests.tools.stock_latency", "--stock"]
+        latency = ["run.py", "latency", "--client", "browser", "--animator", "meshwarp"]
+        command = latency if tuned else ["-m", "tests.tools.stock_latency", "--stock"]
         subprocess.run([sys.executable, *command, *options], cwd=ROOT, check=True, capture_output=True)
         figures: dict[str, Any] = json.loads(output.read_text())
         return figures
+
+
+def side_by_side(codec: str, seconds: int, rounds: int) -> Iterator[dict[str, Any]]:
+    """The medians of the rounds, of either server."""
+    servers = ("aiortc's example", "this project")
+    measured = [(server, round_of(server == servers[1], codec, seconds)) for _ in range(rounds) for server in servers]
+    for server in servers:
+        of = [figures for name, figures in measured if name == server]
+        ranks = {rank: statistics.median(f["glass_to_glass_ms"][rank] for f in of) for rank in FIGURES}
+        others = {key: statistics.median(f[key] for f in of) for key in ("fps", "freezes")}
+        cores = statistics.median(f["cpu_cores"]["server"] for f in of)
+        yield {"codec": codec, "server": server, **ranks, **others, "cores": cores}
 
 
 def main() -> None:
@@ -118,27 +134,20 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--stock", action="store_true", help=argparse.SUPPRESS)  # one round in this process
     parser.add_argument("--codec", choices=("h264", "vp8"), help=argparse.SUPPRESS)
-    parser.add_argument("--json", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--json", type=Path, help="write the figures there, too")
     chosen = parser.parse_args()
     if chosen.stock:
         sys.setswitchinterval(0.001)
         cv2.setNumThreads(1)
         measure_stock(chosen.codec, chosen.seconds, chosen.json)
         return
-    print(
-        "| codec | who | p50 ms | p95 ms | p99 ms | fps | freezes | server's cores |\n|---|---|---|---|---|---|---|---|"
-    )
-    for codec in ("h264", "vp8"):
-        rounds = [
-            (who, round_of(who, codec, chosen.seconds)) for _ in range(chosen.rounds) for who in ("stock", "ours")
-        ]
-        for who in ("stock", "ours"):
-            of = [figures for name, figures in rounds if name == who]
-            ranks = [statistics.median(f["glass_to_glass_ms"][rank] for f in of) for rank in FIGURES]
-            others = [statistics.median(f[key] for f in of) for key in ("fps", "freezes")]
-            cores = statistics.median(f["cpu_cores"]["server"] for f in of)
-            cells = [f"{value:.0f}" for value in ranks] + [f"{value:.3g}" for value in (*others, cores)]
-            print(f"| {codec} | {who} | {' | '.join(cells)} |", flush=True)
+    found = [row for codec in ("h264", "vp8") for row in side_by_side(codec, chosen.seconds, chosen.rounds)]
+    heads = ("codec", "server", *FIGURES, "fps", "freezes", "cores")
+    rows = ([value if isinstance(value, str) else f"{value:.3g}" for value in row.values()] for row in found)
+    print("\n".join(markdown_table(heads, rows)))
+    if chosen.json:
+        words = shlex.join(["-m", "tests.tools.stock_latency", *sys.argv[1:]])
+        chosen.json.write_text(json.dumps(result(words, {"stock": found}), indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 
 from pipeline.bench.animator import benchmark
+from pipeline.bench.host import result
 from web.cli.console import bar, write_json
 from web.cli.loading import fetched_face_models, load, use_one_thread
 
@@ -19,9 +20,9 @@ def run(parsed: argparse.Namespace) -> int:
     use_one_thread()
     models, loaded = load(parsed)
     with bar("Measuring", "frame") as progress:
-        result = benchmark(loaded.animator, models, parsed.source, parsed.driving, progress)
-    write_json(parsed.json, dataclasses.asdict(result))
-    print(result.table())
+        found = benchmark(loaded.animator, models, parsed.source, parsed.driving, progress)
+    write_json(parsed.json, result(parsed.line, dataclasses.asdict(found)))
+    print(found.table())
     return 0
 
 
@@ -34,7 +35,7 @@ def _device(parsed: argparse.Namespace) -> int:
     try:
         with bar("Warming up", "step") as warming, bar("Measuring", "round") as progress:
             for report in measure(chosen, wanted, warming, progress):
-                write_json(parsed.json, dataclasses.asdict(report))
+                write_json(parsed.json, result(parsed.line, dataclasses.asdict(report)))
     finally:
         if report:
             print(report.table())
@@ -48,7 +49,7 @@ def _networks(parsed: argparse.Namespace) -> int:
 
     networks, device = load_liveportrait(parsed.weights), best_device()
     portrait = read_picture(default_portrait())
-    result = measure(networks.to(device), portrait, fetched_face_models(), device, about_weights(networks.digests))
-    write_json(parsed.json, dataclasses.asdict(result))
-    print(result.table())
+    found = measure(networks.to(device), portrait, fetched_face_models(), device, about_weights(networks.digests))
+    write_json(parsed.json, result(parsed.line, dataclasses.asdict(found)))
+    print(found.table())
     return 0

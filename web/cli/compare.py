@@ -14,6 +14,7 @@ from pipeline.bench.compare.prepare import chosen_device, prepare_inputs, sees_v
 from pipeline.bench.compare.report_html import page
 from pipeline.bench.compare.report_text import table
 from pipeline.bench.compare.setup import served
+from pipeline.bench.host import result
 from web.cli.console import bar, write_json
 from web.cli.loading import fetched_face_models, use_one_thread
 from web.core.settings import Settings
@@ -33,7 +34,7 @@ def run(parsed: argparse.Namespace) -> int:
         inputs = prepare_inputs(device, models, files, parsed.weights, Path(folder))
         print(f"LivePortrait with {inputs.weights}, on {device.type}", file=sys.stderr)
         found = compare(inputs, optimized, rows, effort, parsed.line, progress)
-    write_json(parsed.json, found.as_json())
+    write_json(parsed.json, result(parsed.line, found.as_json()))
     if parsed.report:
         parsed.report.write_text(page(found))
     print(table(found))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from pipeline.bench.host import result
 from realtime.bench.latency_report import page, table
 from realtime.webrtc.impairment import Impairment
 from realtime.webrtc.settings import MediaSettings
@@ -31,7 +32,7 @@ def run(parsed: argparse.Namespace) -> int:
     plan = Plan(client, parsed.seconds, parsed.fps, "H264" if parsed.codec == "h264" else "VP8")
     with bar("Measuring", "s") as progress:
         measured = measure(plan, server, engine, driver_pictures(), progress)
-    write_json(parsed.json, measured.figures)
+    write_json(parsed.json, result(parsed.line, measured.figures))
     if parsed.report:
         parsed.report.write_text(page(measured))
     print(table(measured))

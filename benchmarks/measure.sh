@@ -6,6 +6,7 @@
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 media=${MEDIA:+$(realpath "$MEDIA")}
+git -C "$root" diff --quiet HEAD || { echo "Commit first: each result names the commit that was measured."; exit 1; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" # so that the recorded commands name no folder of this machine

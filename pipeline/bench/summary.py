@@ -21,7 +21,7 @@ random stand-in weights, which take as much time as the official ones. `docs/mea
 NO_GPU = """
 ## NVIDIA GPU
 
-Not run on a GPU. `OUT=FOLDER bash tests/gpu.sh` measures one."""
+Not run on a GPU. `OUT=FOLDER bash tests/tools/gpu.sh` measures one."""
 
 Result = Mapping[str, Any]
 """The JSON content that a measuring command wrote (see `host.result`)."""

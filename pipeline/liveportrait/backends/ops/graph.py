@@ -67,7 +67,7 @@ class Graphs:
 def compiled(function: Function, device: torch.device) -> Function:
     """`function` as PyTorch compiles it for a GPU; what was compiled is kept in the cache folder for the next start.
 
-    On a CPU it stays as it is: there compiling gains nothing in 16 bits (BENCHMARKS.md).
+    On a CPU it stays as it is: there compiling gains nothing in 16 bits.
     """
     if device.type != "cuda":
         return function

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("torch", reason="the reports of LivePortrait need PyTorch")
 
-from pipeline.bench import host, summary  # noqa: E402
+from pipeline.bench import host, summary
 
 RESULTS = summary.read_results()
 LATENCY = {

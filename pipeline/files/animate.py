@@ -21,19 +21,8 @@ from pipeline.imaging.source_picture import PortraitError, read_picture
 COMMENT = "AI-generated: a portrait picture animated by a machine; not a recording of a real person."
 
 VIDEO_SUFFIXES = (
-    ".mp4",
-    ".m4v",
-    ".mov",
-    ".mkv",
-    ".webm",
-    ".avi",
-    ".mpg",
-    ".mpeg",
-    ".ts",
-    ".ogv",
-    ".wmv",
-    ".flv",
-    ".3gp",
+    *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg"),
+    *(".mpeg", ".ts", ".ogv", ".wmv", ".flv", ".3gp"),
 )
 
 
@@ -70,10 +59,7 @@ class Player:
     options: AnimateOptions
 
     def calibrate(self, driving: Path) -> DriverState:
-        """Return a driver whose neutral was chosen from the video's first two seconds with a face.
-
-        Raise VideoError if the video shows no face.
-        """
+        """Return a driver with its neutral from the first two seconds with a face; raise VideoError if none has one."""
         motions: list[Motion] = []
         end = math.inf
         with VideoReader(driving) as video:

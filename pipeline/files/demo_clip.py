@@ -59,10 +59,7 @@ def reference(rest: Rest) -> Reference:
 
 
 def write_demo(path: Path, seconds: float = LOOP_SECONDS, fps: int = 30, size: int = 512) -> None:
-    """Render the scripted driver to a video without the badge.
-
-    `path` ends in .mp4, .webm or .mjpeg (Chromium's fake webcam reads the last); raise ValueError otherwise.
-    """
+    """Render the scripted driver without badge to .mp4, .webm or .mjpeg (for Chromium's fake webcam)."""
     if path.suffix not in CODECS:
         raise ValueError(f"{path} must end in .mp4, .webm or .mjpeg.")
     animator = MeshWarp(face_models(), size)

@@ -52,19 +52,18 @@ class FileAnimator:
 
     def animate(self, request: AnimateRequest, progress: Progress) -> AnimateReport:
         """Write the output. Raise PortraitError, VideoError or TemplateError, each with a sentence for the user."""
-        if request.save_motion and (
-            request.driving is None or not is_video(request.driving) or is_video(request.source)
-        ):
+        driving = request.driving
+        if request.save_motion and (driving is None or not is_video(driving) or is_video(request.source)):
             raise TemplateError("--save-motion needs a video in --driving and a picture in --source; leave it out.")
         if is_video(request.source):
             return self._from_video(request, progress)
         portrait = self.animator.prepare(read_source(request.source))
         player = Player(self.animator, FaceTracker(self.models), portrait, self.options)
-        if request.driving is None:
+        if driving is None:
             return self._from_template(player, request, progress)
-        if not is_video(request.driving):
-            return self._picture(player, request.driving, request.output, progress)
-        return _from_picture(player, request.driving, request, progress)
+        if not is_video(driving):
+            return self._picture(player, driving, request.output, progress)
+        return _from_picture(player, driving, request, progress)
 
     def _from_template(self, player: Player, request: AnimateRequest, progress: Progress) -> AnimateReport:
         template, face = self._template(request), player.portrait.face
@@ -105,13 +104,10 @@ class FileAnimator:
             return _write(pictures, video.expected_frames, writer, (), progress)
 
     def _driving(self, source: SourceVideo, request: AnimateRequest, face: Face) -> Sequence[DriverMotion]:
-        if request.driving is None:
+        driving = request.driving
+        if driving is None:
             return template_motions(self._template(request), face)
-        return (
-            source.driving_motions(request.driving)
-            if is_video(request.driving)
-            else [self._still_motion(request.driving)]
-        )
+        return source.driving_motions(driving) if is_video(driving) else [self._still_motion(driving)]
 
     def _still_motion(self, driving: Path) -> DriverMotion:
         picture = read_source(driving)
@@ -160,10 +156,7 @@ def to_template(motions: Sequence[Motion | None], driving: Path, fps: float) -> 
 
 
 def template_motions(template: MotionTemplate, face: Face) -> list[DriverMotion]:
-    """Return the motion of each frame of a template.
-
-    A template has no landmarks: every motion gets `face`, which LivePortrait does not read.
-    """
+    """Return a template's motions. Templates hold no landmarks: each gets `face`, which LivePortrait does not read."""
     motion = template.motion()
     return [
         DriverMotion(face, motion.frame(i), _ratios(template, i), NOWHERE, i / template.fps)

@@ -54,22 +54,12 @@ class Eye:
 
 EYES = (
     Eye(
-        list(groups.RIGHT_EYE_UPPER),
-        list(groups.RIGHT_EYE_LOWER),
-        list(groups.RIGHT_HALO2_UPPER),
-        list(groups.RIGHT_HALO2_LOWER),
-        list(groups.RIGHT_HALO3_UPPER),
-        list(groups.RIGHT_BROW),
-        list(groups.RIGHT_IRIS),
+        *map(list, (groups.RIGHT_EYE_UPPER, groups.RIGHT_EYE_LOWER, groups.RIGHT_HALO2_UPPER)),
+        *map(list, (groups.RIGHT_HALO2_LOWER, groups.RIGHT_HALO3_UPPER, groups.RIGHT_BROW, groups.RIGHT_IRIS)),
     ),
     Eye(
-        list(groups.LEFT_EYE_UPPER),
-        list(groups.LEFT_EYE_LOWER),
-        list(groups.LEFT_HALO2_UPPER),
-        list(groups.LEFT_HALO2_LOWER),
-        list(groups.LEFT_HALO3_UPPER),
-        list(groups.LEFT_BROW),
-        list(groups.LEFT_IRIS),
+        *map(list, (groups.LEFT_EYE_UPPER, groups.LEFT_EYE_LOWER, groups.LEFT_HALO2_UPPER)),
+        *map(list, (groups.LEFT_HALO2_LOWER, groups.LEFT_HALO3_UPPER, groups.LEFT_BROW, groups.LEFT_IRIS)),
     ),
 )
 """The subject's right eye, then the left."""

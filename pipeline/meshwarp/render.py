@@ -98,10 +98,7 @@ def _values(portrait: MeshPortrait, target: Target) -> Array:
 
 
 def _texture_map(portrait: MeshPortrait, points: Array, values: Array) -> tuple[Array, Window, Array]:
-    """Return each pixel's texture coordinates (size, size, 2), the window around the face and the marks in it.
-
-    The coordinates are exact in the window and interpolated outside it.
-    """
+    """Return texture coordinates (size, size, 2), exact in the window around the face; the window; its marks."""
     size = portrait.crop.size
     border = coarse_border(size)
     coarse = portrait.still_map.copy()

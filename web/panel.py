@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from html import escape
 from pathlib import Path
-from string import Template
 from typing import Any
 from urllib.parse import quote
 
@@ -18,6 +16,7 @@ from fastapi import FastAPI
 from pipeline.core.options import AnimateOptions
 from realtime.session import OPTIONS
 from realtime.webrtc.settings import IceServer
+from web import first_paint
 from web.core.settings import Settings
 from web.services.advice import better
 from web.services.engine import Engine
@@ -49,9 +48,16 @@ PRESETS: dict[str, dict[str, float]] = {
 }
 """What differs from the defaults, by name."""
 
-# Gradio evaluates this in a function of its own, where a relative import would start from Gradio's scripts.
+# Gradio evaluates these in a function of its own, where a relative import would start from Gradio's scripts.
 START = """
 import(new URL("client/{module}.js", document.baseURI).href).then((module) => module.start(element, props.config));
+"""
+
+# The Live tab moves in from the first paint, which then ends; where the browser can, it keeps its focus and its videos.
+MOVE_IN = """
+const [stage, live] = [element.closest("#stage"), document.getElementById("live")];
+stage.moveBefore ? stage.moveBefore(live, null) : stage.append(live);
+document.getElementById("first-paint").remove();
 """
 
 TELL_PAGE = "(page) => { window.page = page; }"
@@ -59,9 +65,11 @@ TELL_PAGE = "(page) => { window.page = page; }"
 
 def mount(app: FastAPI, settings: Settings, engine: Engine) -> None:
     """Put the panel at "/", behind the routes that `app` already has."""
+    head, body = first_paint.parts(_words(engine), _config(settings, engine))
+    app.add_middleware(first_paint.FirstPaint, head=head, body=body)
     gr.mount_gradio_app(
         app,
-        _panel(settings, engine, app.state.pages),
+        _panel(engine, app.state.pages),
         path="/",
         footer_links=[],
         run_history=False,
@@ -74,19 +82,17 @@ def mount(app: FastAPI, settings: Settings, engine: Engine) -> None:
             font=["ui-sans-serif", "system-ui", "sans-serif"],
             font_mono=["ui-monospace", "monospace"],
         ),
-        css_paths=[
-            STATIC / name for name in ("shared/style.css", "live/live.css", "live/controls.css", "jobs/jobs.css")
-        ],
+        css_paths=[STATIC / name for name in STYLES],
     )
 
 
-def _panel(settings: Settings, engine: Engine, pages: Pages) -> gr.Blocks:
+def _panel(engine: Engine, pages: Pages) -> gr.Blocks:
     panel = gr.Blocks(title="Portrait puppet", analytics_enabled=False, fill_width=True)
     with panel:
         gr.HTML("<h1>Portrait puppet</h1>", elem_id="brand", apply_default_css=False)
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Live", render_children=True):
-                _live(settings, engine)
+                _live(engine)
             with gr.Tab("File"):
                 _page("jobs/files", {"motion": "motion_files" in engine.loaded.animator.capabilities})
             with gr.Tab("Compare"):
@@ -106,17 +112,19 @@ def _hash(request: gr.Request) -> str:
     return str(request.session_hash)
 
 
-def _live(settings: Settings, engine: Engine) -> None:
+def _groups(engine: Engine) -> dict[str, list[str]]:
+    """Return the options that the animator or the session supports, by group, in the order of their controls."""
     supported = engine.loaded.animator.supports | OPTIONS
-    groups = {title: [name for name in names if name in supported] for title, names in GROUPS.items()}
-    order = [name for names in groups.values() for name in names]
+    return {title: [name for name in names if name in supported] for title, names in GROUPS.items()}
+
+
+def _live(engine: Engine) -> None:
     with gr.Row(elem_id="page"):
         with gr.Column(elem_id="stage", min_width=0):
-            config = _config(settings, engine, order)
-            gr.HTML(_stage(engine), js_on_load=START.format(module="live/main"), apply_default_css=False, config=config)
+            gr.HTML("<i></i>", js_on_load=MOVE_IN, apply_default_css=False)
         with gr.Column(elem_id="controls", min_width=0):
             gr.HTML(_text("live/presets.html"), apply_default_css=False)
-            controls = [control for title, names in groups.items() for control in _group(title, names)]
+            controls = [control for title, names in _groups(engine).items() for control in _group(title, names)]
             apply = gr.Button("Apply", elem_id="apply", visible="hidden")
             values = "() => window.puppet.values()"
             apply.click(None, None, controls, js=values, show_progress="hidden", queue=False, api_visibility="private")
@@ -132,25 +140,26 @@ def _text(name: str) -> str:
     return (STATIC / name).read_text(encoding="utf-8")
 
 
-def _stage(engine: Engine) -> str:
+def _words(engine: Engine) -> dict[str, str]:
+    """Return what live.html shows of this server."""
     loaded = engine.loaded
-    words = {
+    return {
         "animator": loaded.animator.name,
         "device": loaded.device,
         "reason": loaded.reason,
         "better": better(loaded),
         "portrait": quote(engine.portraits.first.id),
+        "portraits": str(len(engine.portraits.names)),
     }
-    return Template(_text("live/live.html")).substitute({name: escape(word) for name, word in words.items()})
 
 
-def _config(settings: Settings, engine: Engine, order: list[str]) -> dict[str, Any]:
-    """What live/main.js is told."""
+def _config(settings: Settings, engine: Engine) -> dict[str, Any]:
+    """Return what live/main.js reads."""
     return {
         "portraits": engine.portraits.names,
         "iceServers": [dataclasses.asdict(IceServer.parse(text)) for text in settings.media.ice_servers],
         "options": dataclasses.asdict(AnimateOptions()),
-        "controls": order,
+        "controls": [name for names in _groups(engine).values() for name in names],
         "presets": PRESETS,
         "whip": settings.driver == "whip",
     }
@@ -195,7 +204,7 @@ def _control(name: str) -> gr.components.Component:
         step = float(f"{(told['high'] - told['low']) / 40:.1g}")
         unit = {"×": "times", "°": "degrees"}.get(told["unit"], "bare")
         control = gr.Slider(told["low"], told["high"], default, step=step, elem_classes=unit, **words)
-    tell = f"(value) => {{ window.puppet?.set({{ {name}: value }}); }}"
+    tell = f"(value) => {{ (window.puppet ?? window.early).set({{ {name}: value }}); }}"
     control.change(None, [control], None, js=tell, show_progress="hidden", queue=False, api_visibility="private")
     made: gr.components.Component = control
     return made

@@ -94,7 +94,7 @@ def webcam(clip: Path) -> tuple[str, ...]:
 def opened(page: Page, url: str) -> Page:
     """Load the URL and return the page once its script is ready."""
     page.goto(url)
-    page.wait_for_function("window.puppet")
+    page.wait_for_function("window.puppet && !document.getElementById('first-paint')")
     return page
 
 

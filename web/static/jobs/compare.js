@@ -14,6 +14,7 @@ export function start(root) {
       note.textContent = error.message;
     }
   };
+  early.carryOut(root.querySelector(".sheet"));
 }
 
 function report({ url }) {

@@ -1,6 +1,7 @@
 // The File tab: videos, or recorded motion, that move the portrait of the Live tab, one after the other.
 
 import { ask } from "../live/connection.js";
+import { puppet } from "../live/main.js";
 import { JobList } from "./job_list.js";
 
 export function start(root, { motion }) {
@@ -11,7 +12,7 @@ export function start(root, { motion }) {
     for (const file of files) {
       note.textContent = `Sending ${file.name} …`;
       try {
-        const { tray, settings } = window.puppet;
+        const { tray, settings } = puppet;
         const query = new URLSearchParams({ portrait: await tray.chosen(), name: file.name, options: JSON.stringify(settings.changed()) });
         jobs.add(await (await ask(`jobs/animate?${query}`, { method: "POST", body: file })).json());
         note.textContent = "";
@@ -28,6 +29,7 @@ export function start(root, { motion }) {
     drop.classList.remove("over");
     submit([...event.dataTransfer.files]);
   };
+  early.carryOut(root.querySelector(".sheet"));
 }
 
 function preview({ url, name }) {

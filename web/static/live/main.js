@@ -24,10 +24,6 @@ const CAMERA = { open: openCamera, idle: "Press Start: your camera’s picture m
 const STREAM = { open: openStream, idle: "Press Start to see the portrait that the stream moves.", opening: "Connecting …" };
 const DEMO = { open: openDemo, opening: "Preparing the demo driver; the first time takes some seconds." };
 
-export function start(root, config) {
-  window.puppet = new Puppet(root, structuredClone({ ...config }));
-}
-
 class Puppet {
   #driver; // what Start opens
   #performer;
@@ -48,8 +44,15 @@ class Puppet {
     this.#askConsent();
     this.#rest();
     this.#show("idle", this.#driver.idle);
-    this.settings.shown().then(() => (this.presets = new Presets(presets, () => this.settings.changed(), (values) => this.settings.replace(values))));
     listen(root, this.#keys());
+    window.puppet = this;
+    this.set(early.options);
+    this.settings.shown().then(() => {
+      this.presets = new Presets(presets, () => this.settings.changed(), (values) => this.settings.replace(values));
+      this.presets.compare(this.settings.changed());
+      early.carryOut(document.querySelector(".presets"));
+    });
+    early.carryOut(root);
   }
 
   /** Options as the server names them, at once and for every connection to come. */
@@ -188,3 +191,5 @@ class Puppet {
     else this.#rest(id);
   }
 }
+
+export const puppet = new Puppet(document.getElementById("live"), JSON.parse(document.getElementById("config").textContent));

@@ -45,9 +45,7 @@ export class Tray {
     upload.onchange = () => this.#upload([...upload.files]).then(() => (upload.value = ""));
     button.onclick = () => this.#take(camera);
     addEventListener("paste", ({ clipboardData }) => this.#upload([...clipboardData.files]));
-    addEventListener("dragover", (event) => event.preventDefault());
     addEventListener("drop", (event) => {
-      event.preventDefault();
       if (!event.target.closest?.("#drop")) this.#upload([...event.dataTransfer.files]);
     });
   }

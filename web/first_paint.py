@@ -1,0 +1,68 @@
+"""What "/" shows before Gradio has loaded: its document, with a head of ours and the Live tab already in it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Mapping
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+STATIC = Path(__file__).parent / "static"
+
+
+class FirstPaint:
+    """ASGI middleware that adds `head` and `body` to the HTML at "/", and compresses it: it comes before all else."""
+
+    def __init__(self, app: ASGIApp, head: str, body: str) -> None:
+        self._app = app
+        self._parts = {b"</head>": head.encode(), b"<gradio-app": body.encode()}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or (scope["method"], scope["path"]) != ("GET", "/"):
+            return await self._app(scope, receive, send)
+        messages: list[Message] = []
+
+        async def collect(message: Message) -> None:
+            messages.append(message)
+
+        await self._app(scope, receive, collect)
+        start = next(message for message in messages if message["type"] == "http.response.start")
+        body = self._extended(b"".join(message.get("body", b"") for message in messages))
+        headers = MutableHeaders(scope=start)
+        if "gzip" in Headers(scope=scope).get("accept-encoding", ""):
+            body = gzip.compress(body)
+            headers["content-encoding"] = "gzip"
+        headers["content-length"] = str(len(body))
+        await send(start)
+        await send({"type": "http.response.body", "body": body})
+
+    def _extended(self, document: bytes) -> bytes:
+        for mark, part in self._parts.items():
+            document = document.replace(mark, part + mark, 1)
+        return document
+
+
+def parts(words: Mapping[str, str], config: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the head and the body to add: the styles and modules of the Live tab, and the tab itself.
+
+    `words` are what live.html shows of this server, `config` is what live/main.js reads.
+    """
+    style = "".join(_text(name) for name in ("shared/style.css", "live/live.css", "first_paint/first_paint.css"))
+    modules = sorted(path for folder in ("shared", "live") for path in (STATIC / folder).glob("*.js"))
+    preload = [f'<link rel="modulepreload" href="client/{path.relative_to(STATIC).as_posix()}">' for path in modules]
+    body = Template(_text("first_paint/first_paint.html")).substitute(
+        early=_text("first_paint/early.js"),
+        live=Template(_text("live/live.html")).substitute({name: escape(word) for name, word in words.items()}),
+        config=json.dumps(config).replace("<", "\\u003c"),  # nothing in it ends the script
+    )
+    return f"<title>Portrait puppet</title><style>{style}</style>{''.join(preload)}", body
+
+
+def _text(name: str) -> str:
+    return (STATIC / name).read_text(encoding="utf-8")

@@ -98,7 +98,8 @@ def _expected_frames(driving: Path) -> int:
 
 def _samples(player: Player, viewer: FaceTracker, driving: Path, watch: Stopwatch) -> Iterator[QualitySample | None]:
     """One for each frame; None where the driver's face or the portrait's is not seen. `viewer` looks at the result."""
-    driver = player.calibrate(driving)
+    with VideoReader(driving) as video:
+        driver = player.calibrate(video, driving)
     with VideoReader(driving) as video:
         for played in player.play(video, driver, watch):
             seen = viewer.track(played.picture, played.frame.time, smoothing=0.0)  # the result as it is, without lag

@@ -58,18 +58,17 @@ class Player:
     portrait: Portrait
     options: AnimateOptions
 
-    def calibrate(self, driving: Path) -> DriverState:
+    def calibrate(self, frames: Iterable[VideoFrame], name: object) -> DriverState:
         """Return a driver with its neutral from the first two seconds with a face; raise VideoError if none has one."""
         motions: list[Motion] = []
         end = math.inf
-        with VideoReader(driving) as video:
-            frames = itertools.takewhile(lambda frame: frame.time <= end, video)
-            for frame, motion in read_motions(self.animator, self.tracker, self.options, frames):
-                if motion:
-                    end = min(end, frame.time + WINDOW_SECONDS)
-                    motions.append(motion)
+        frames = itertools.takewhile(lambda frame: frame.time <= end, frames)
+        for frame, motion in read_motions(self.animator, self.tracker, self.options, frames):
+            if motion:
+                end = min(end, frame.time + WINDOW_SECONDS)
+                motions.append(motion)
         if not motions:
-            raise VideoError(f"No face was found in {driving}; choose a video that shows one from the front.")
+            raise VideoError(f"No face was found in {name}; choose a video that shows one from the front.")
         return DriverState.rehearsed(motions)
 
     def play(self, frames: Iterable[VideoFrame], driver: DriverState, watch: Stopwatch) -> Iterator[AnimatedFrame]:
@@ -130,7 +129,8 @@ def animate(
     """
     watch, frames, lost = Stopwatch(), 0, 0
     start = time.perf_counter()
-    driver = player.calibrate(driving)
+    with VideoReader(driving) as video:
+        driver = player.calibrate(video, driving)
     with (
         VideoReader(driving) as video,
         VideoWriter(output, video.rate, video.time_base, COMMENT, audio_from=driving) as writer,

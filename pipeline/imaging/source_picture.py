@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from pathlib import Path
 from typing import Final
@@ -111,6 +112,11 @@ def choose_face(picture: Picture, faces: list[Face]) -> tuple[Face, tuple[str, .
     face = faces[0]
     warnings = [_which(picture, face, len(faces))] if len(faces) > 1 else []
     return face, (*warnings, *_doubts(picture, face))
+
+
+def portrait_key(picture: Picture, animator: str, size: int) -> str:
+    """Return the `Portrait.key` of a source picture that this animator draws at this size."""
+    return hashlib.sha256(picture.tobytes() + f"{animator} {size} {picture.shape}".encode()).hexdigest()
 
 
 def _which(picture: Picture, face: Face, count: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 import weakref
@@ -18,7 +17,7 @@ from pipeline.core.batched import HOST, CallerThread, DeviceMemory, Executor
 from pipeline.core.options import AnimateOptions
 from pipeline.face.face import Face
 from pipeline.face.find import find_faces
-from pipeline.imaging.source_picture import choose_face
+from pipeline.imaging.source_picture import choose_face, portrait_key
 from pipeline.liveportrait.backend import Backend, PreparedSource
 from pipeline.liveportrait.corrections import Correctors
 from pipeline.liveportrait.crop import CROP_SIZE, DRIVING, SOURCE, Box, face_box, fitted, follow
@@ -92,7 +91,7 @@ class LivePortrait:
         box = face_box(mesh_outline(face), SOURCE)
         feature, motion = self._executor.run(lambda: self._look(CropRequest(picture, None, box.matrix())))
         return SourcePortrait(
-            key=hashlib.sha256(picture.tobytes() + f"liveportrait {self.size} {picture.shape}".encode()).hexdigest(),
+            key=portrait_key(picture, self.name, self.size),
             picture=picture,
             face=face,
             warnings=warnings,

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from pipeline.core.animator import Layout, Picture, Planes
-from pipeline.imaging import badge
-from pipeline.imaging.i420 import laid_out
+from pipeline.imaging.finish import finish
 from pipeline.liveportrait.crop import CROP_SIZE, Matrix, cut, halved
 from pipeline.liveportrait.paste import Paster, to_input, to_pixels
 
@@ -78,8 +77,8 @@ class HostPixels:
         """As the protocol says."""
         if not crops.isfinite().all():
             return no_picture
-        finished = [_finished(crop, finish) for crop, finish in zip(crops[:, None], finishes, strict=True)]
-        pictures = [laid_out(picture, layout) for picture in finished]
+        drawn = [(_placed(crop, each), each) for crop, each in zip(crops[:, None], finishes, strict=True)]
+        pictures = [finish(picture, each, layout) for picture, each in drawn]
         return lambda: pictures
 
 
@@ -88,14 +87,10 @@ def no_picture() -> NoReturn:
     raise NotANumber("LivePortrait's networks gave no picture; check the files with `run.py weights verify`.")
 
 
-def _finished(crop: Tensor, finish: Finish) -> Picture:
+def _placed(crop: Tensor, finish: Finish) -> Picture:
     paste = finish.paster or to_pixels
     picture = np.asarray(paste(crop)[0].cpu().numpy())
     if not finish.paster and finish.size != CROP_SIZE:
         method = cv2.INTER_AREA if finish.size < CROP_SIZE else cv2.INTER_CUBIC
         picture = np.asarray(cv2.resize(picture, (finish.size, finish.size), interpolation=method), np.uint8)
-    if finish.mirror:
-        picture = np.ascontiguousarray(picture[:, ::-1])
-    if finish.badge:
-        badge.draw(picture)
     return picture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import cast
@@ -17,9 +16,8 @@ from pipeline.core.registry import AnimatorSettings, Loaded
 from pipeline.face import groups
 from pipeline.face.face import Face
 from pipeline.face.find import find_faces
-from pipeline.imaging import badge
-from pipeline.imaging.i420 import laid_out
-from pipeline.imaging.source_picture import choose_face
+from pipeline.imaging.finish import finish
+from pipeline.imaging.source_picture import choose_face, portrait_key
 from pipeline.meshwarp import light, mesh, mouth
 from pipeline.meshwarp.background import fill_behind, own_colours, plain
 from pipeline.meshwarp.canvas import Crop, crop_around, sample, texture
@@ -69,7 +67,7 @@ class MeshWarp:
         form = mesh.build(rest, mesh.inset(rest, layer[..., 3], crop), crop, whole)
         values = vertex_values(form, rest, crop)
         return MeshPortrait(
-            key=hashlib.sha256(picture.tobytes() + f"meshwarp {self.size} {picture.shape}".encode()).hexdigest(),
+            key=portrait_key(picture, self.name, self.size),
             picture=picture,
             face=face,
             warnings=(*warnings, MERGED) if whole else warnings,
@@ -108,19 +106,14 @@ class MeshWarp:
         return aim(cast(MeshPortrait, cue.portrait).rest, cue)
 
     def animate(self, cues: Sequence[Cue], layout: Layout = "rgb") -> list[Picture]:
-        return [laid_out(self._animate(cue), layout) for cue in cues]
+        return [finish(self._animate(cue), cue.options, layout) for cue in cues]
 
     def _animate(self, cue: Cue) -> Picture:
         driver = None
         if cue.options.driver_mouth and cue.motion is not None and cue.driver is not None:
             driver = DrivingFrame(cue.driver, cue.motion.face)
         portrait = cast(MeshPortrait, cue.portrait)
-        picture = render(portrait, self.target(cue), driver, _behind(portrait, cue.options))
-        if cue.options.mirror:
-            picture = np.ascontiguousarray(picture[:, ::-1])
-        if cue.options.badge:
-            badge.draw(picture)
-        return picture
+        return render(portrait, self.target(cue), driver, _behind(portrait, cue.options))
 
 
 def load(settings: AnimatorSettings) -> Loaded:

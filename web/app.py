@@ -19,14 +19,29 @@ from realtime.webrtc.settings import MediaSettings
 from web import panel
 from web.core.guard import Guard
 from web.core.settings import Settings
-from web.routes import demo_clip, jobs, metrics, output_page, recordings, sessions, virtual_camera, whip
+from web.routes import (
+    demo_clip,
+    errors,
+    health,
+    jobs,
+    metrics,
+    output_page,
+    portraits,
+    recordings,
+    sessions,
+    virtual_camera,
+    whip,
+)
+from web.services.demo_clip import DemoClip
 from web.services.engine import Engine
 from web.services.job_queue import Jobs
 from web.services.page_sessions import Pages
+from web.services.recordings import Recordings
 
 logger = logging.getLogger(__name__)
 
 STATIC = Path(__file__).parent / "static"
+ROUTES = (sessions, portraits, whip, metrics, health, demo_clip, recordings, virtual_camera, jobs, output_page)
 
 
 def create_app(settings: Settings, engine: Engine, *routers: APIRouter) -> FastAPI:
@@ -47,16 +62,13 @@ def create_app(settings: Settings, engine: Engine, *routers: APIRouter) -> FastA
     )
     app.state.pages = Pages(app.state.sessions)
     app.state.registry = metrics.registry(app.state.sessions, engine)
-    app.state.demo_clip = demo_clip.DemoClip(cache_folder())
-    app.state.recordings = recordings.Recordings.of(settings)
+    app.state.demo_clip = DemoClip(cache_folder())
+    app.state.recordings = Recordings.of(settings)
     app.state.jobs = Jobs()
     app.add_middleware(Guard, settings=settings)
     _allow_origins(app, settings.origins)
-    sessions.add_refusals(app)
-    jobs.add_refusals(app)
-    whip.add_refusals(app)
-    own = (sessions.router, whip.router, metrics.router, demo_clip.router, recordings.router, virtual_camera.router)
-    for router in (*own, jobs.router, output_page.router, *routers):
+    errors.add_answers(app)
+    for router in (*(module.router for module in ROUTES), *routers):
         app.include_router(router)
     app.mount("/client", StaticFiles(directory=STATIC))
     panel.mount(app, settings, engine)

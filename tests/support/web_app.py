@@ -16,8 +16,8 @@ from pipeline.core.registry import Loaded
 from pipeline.imaging.source_picture import Unsuitable
 from tests.support.fakes import LOOPBACK, FakeAnimator, FakeTracker
 from web.app import create_app
+from web.core.requests import MAX_TEXT
 from web.core.settings import Settings
-from web.routes.sessions import MAX_TEXT
 from web.services.engine import Engine
 from web.services.portraits import Portraits
 

@@ -28,7 +28,7 @@ from realtime.webrtc.settings import MediaSettings
 from web.cli.console import bar, log
 from web.cli.doctor import print_findings
 from web.cli.loading import about, options, settings, use_one_thread, without_effect
-from web.routes.demo_clip import DemoClip
+from web.services.demo_clip import DemoClip
 from web.services.engine import Engine, load_engine
 
 

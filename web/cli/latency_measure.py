@@ -30,8 +30,8 @@ from realtime.webrtc.codec import CodecName
 from realtime.webrtc.impairment import Impairment
 from web.app import create_app
 from web.cli.latency_clients import Client, ClientName, client, resident_megabytes
+from web.core.requests import MAX_TEXT, read_body
 from web.core.settings import Settings
-from web.routes.sessions import MAX_TEXT, read_body
 from web.serve import Server, listen, uvicorn_config
 from web.services.engine import Engine
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate, pairwise
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import (
@@ -26,6 +26,7 @@ from realtime.gpu.gpu_thread import WorkerStats
 from realtime.metrics.counters import BOUNDS, Counters, Histogram
 from realtime.sessions import Sessions
 from web import __version__
+from web.routes.dependencies import RegistryDep
 from web.services.engine import Engine
 
 BATCH_SIZES = (1, 2, 4, 8, 16)
@@ -34,8 +35,8 @@ router = APIRouter()
 
 
 @router.get("/metrics")
-async def metrics(request: Request) -> Response:
-    registry: CollectorRegistry = request.app.state.registry
+async def metrics(registry: RegistryDep) -> Response:
+    """Answer with all figures, in Prometheus's text format."""
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 

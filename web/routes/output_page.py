@@ -14,5 +14,5 @@ router = APIRouter()
 
 @router.get("/view/{session}")
 async def view(session: str) -> FileResponse:
-    """The same page for all; its script reads whom to show from the address."""
+    """Answer with the same page for every session; its script reads from the address which one to show."""
     return FileResponse(PAGE)

@@ -1,211 +1,117 @@
-"""The routes of a session: offers, portraits, options, statistics. Bad input is answered with 4xx and one sentence."""
+"""The routes of the page's session: offer, candidates, portrait, options, statistics, end."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, HTTPException, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from pydantic import JsonValue, RootModel
 
-from pipeline.core.options import OptionError
-from pipeline.imaging.source_picture import MAX_BYTES, NotAPicture, PortraitError, TooLarge
-from realtime.session import Session
-from realtime.sessions import Sessions, SessionsFull, UnknownSession
-from realtime.webrtc.sdp import BadOffer
-from web import __version__
-from web.services.engine import Engine
-from web.services.portraits import Portraits, Prepared, UnknownPortrait
-
-MAX_TEXT = 64_000  # bytes of an SDP or a JSON body
-PICTURE_STATUS = {NotAPicture: 415, TooLarge: 413}  # else 422
+from pipeline.imaging.source_picture import MAX_BYTES
+from web.core.requests import JsonBody, content_type_of, read_body, read_json, read_text
+from web.routes.dependencies import PagesDep, PortraitsDep, SessionDep, SessionsDep
+from web.services.portraits import Portraits, Prepared
 
 router = APIRouter()
 
 
-async def read_body(request: Request, limit: int) -> bytes:
-    """The body; 413 as soon as it is known to be too long, without reading on."""
-    body = bytearray()
-    declared = request.headers.get("content-length", "0")
-    if declared.isdecimal() and int(declared) <= limit:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > limit:
-                break
-        else:
-            return bytes(body)
-    raise HTTPException(413, f"The request is too long; at most {limit} bytes are read here.")
+class PortraitChoice(JsonBody):
+    """A portrait that is ready."""
+
+    id: str
 
 
-async def read_text(request: Request, content_type: str) -> str:
-    """A UTF-8 body of exactly this content type."""
-    if _content_type(request) != content_type:
-        raise HTTPException(415, f"Send this with Content-Type: {content_type}.")
-    try:
-        return (await read_body(request, MAX_TEXT)).decode()
-    except UnicodeDecodeError as error:
-        raise HTTPException(400, "The request is not UTF-8 text.") from error
+class FreezeBody(JsonBody):
+    """Whether the portrait keeps still."""
+
+    on: bool
 
 
-async def read_json(request: Request) -> dict[str, Any]:
-    try:
-        value = json.loads(await read_text(request, "application/json"))
-    except (ValueError, RecursionError) as error:
-        raise HTTPException(400, f"The request is not valid JSON: {error}.") from error
-    if not isinstance(value, dict):
-        raise HTTPException(400, "The request must be a JSON object.")
-    return value
-
-
-def _content_type(request: Request) -> str:
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
-
-
-def _sessions(request: Request) -> Sessions:
-    sessions: Sessions = request.app.state.sessions
-    return sessions
-
-
-def _portraits(request: Request) -> Portraits:
-    portraits: Portraits = request.app.state.engine.portraits
-    return portraits
+class OptionChanges(RootModel[dict[str, JsonValue]]):
+    """Names and values of options; AnimateOptions checks them."""
 
 
 @router.post("/session")
-async def open_session(request: Request, portrait: str | None = None, page: str | None = None) -> Response:
-    """The answer to an SDP offer. `portrait` is the id of the portrait to start with, `page` Gradio's of the page."""
+async def open_session(
+    request: Request,
+    sessions: SessionsDep,
+    portraits: PortraitsDep,
+    pages: PagesDep,
+    portrait: str | None = None,
+    page: str | None = None,
+) -> Response:
+    """Open a session for the SDP offer in the body; answer with the SDP answer, and its path in Location.
+
+    `portrait`: the id of the first portrait. `page`: Gradio's hash of the page, with which the session ends.
+    """
     offer = await read_text(request, "application/sdp")
-    chosen = None if portrait is None else await _portraits(request).get(portrait)
-    opened = await _sessions(request).open(offer, chosen.portrait if chosen else None)
+    chosen = None if portrait is None else await portraits.get(portrait)
+    opened = await sessions.open(offer, chosen.portrait if chosen else None)
     if page is not None:
-        request.app.state.pages.began(page, opened.session.id)
+        pages.began(page, opened.session.id)
     return Response(opened.answer, 201, {"location": f"/session/{opened.session.id}"}, "application/sdp")
 
 
 @router.patch("/session/{id}")
-async def trickle(request: Request, id: str) -> Response:
-    """Candidates that the browser found after its offer (RFC 8840)."""
-    fragment = await read_text(request, "application/trickle-ice-sdpfrag")
-    await _sessions(request).get(id).add_candidates(fragment)
+async def trickle(request: Request, session: SessionDep) -> Response:
+    """Add ICE candidates that the browser found after its offer (RFC 8840); answer 204."""
+    await session.add_candidates(await read_text(request, "application/trickle-ice-sdpfrag"))
     return Response(status_code=204)
 
 
 @router.delete("/session/{id}")
 @router.post("/session/{id}/close")  # navigator.sendBeacon can only POST
-async def close_session(request: Request, id: str) -> dict[str, str]:
-    await _sessions(request).close(id)
+async def close_session(sessions: SessionsDep, id: str) -> dict[str, str]:
+    """End the session; answer when nothing of it is left."""
+    await sessions.close(id)
     return {"state": "closed"}
 
 
 @router.put("/session/{id}/portrait")
-async def set_portrait(request: Request, id: str) -> dict[str, list[str]]:
-    """The body is a picture, or {"id": ...} of one that is ready."""
-    session = _sessions(request).get(id)
-    prepared = await _chosen(request)
+async def set_portrait(request: Request, session: SessionDep, portraits: PortraitsDep) -> dict[str, list[str]]:
+    """Show another portrait, a picture in the body or {"id": ...} of a ready one; answer with its warnings."""
+    prepared = await _chosen(request, portraits)
     session.set_portrait(prepared.portrait)
     return {"warnings": list(prepared.portrait.warnings)}
 
 
-async def _chosen(request: Request) -> Prepared:
-    if _content_type(request) == "application/json":
-        return await _portraits(request).get(str((await read_json(request)).get("id")))
-    return await _portraits(request).add(await read_body(request, MAX_BYTES))
+async def _chosen(request: Request, portraits: Portraits) -> Prepared:
+    if content_type_of(request) == "application/json":
+        return await portraits.get((await read_json(request, PortraitChoice)).id)
+    return await portraits.add(await read_body(request, MAX_BYTES))
 
 
 @router.get("/session/{id}/options")
-async def options(request: Request, id: str) -> dict[str, Any]:
-    return dataclasses.asdict(_sessions(request).get(id).options)
+async def options(session: SessionDep) -> dict[str, Any]:
+    """Answer with all options."""
+    return dataclasses.asdict(session.options)
 
 
 @router.patch("/session/{id}/options")
-async def set_options(request: Request, id: str) -> dict[str, Any]:
-    session: Session = _sessions(request).get(id)
-    return dataclasses.asdict(session.set_options(await read_json(request)))
+async def set_options(request: Request, session: SessionDep) -> dict[str, Any]:
+    """Change the options in the body, all or none of them; answer with all options."""
+    return dataclasses.asdict(session.set_options((await read_json(request, OptionChanges)).root))
 
 
 @router.post("/session/{id}/calibrate")
-async def calibrate(request: Request, id: str) -> dict[str, str]:
-    _sessions(request).get(id).calibrate()
+async def calibrate(session: SessionDep) -> dict[str, str]:
+    """Take the driver's next moments as the neutral face; answer at once."""
+    session.calibrate()
     return {"state": "calibrating"}
 
 
 @router.put("/session/{id}/freeze")
-async def freeze(request: Request, id: str) -> dict[str, bool]:
-    on = (await read_json(request)).get("on")
-    if not isinstance(on, bool):
-        raise HTTPException(422, "'on' must be true or false.")
-    _sessions(request).get(id).freeze(on)
-    return {"on": on}
+async def freeze(request: Request, session: SessionDep) -> dict[str, bool]:
+    """Freeze the portrait, or let it follow again; answer with which."""
+    wanted = await read_json(request, FreezeBody)
+    session.freeze(wanted.on)
+    return {"on": wanted.on}
 
 
 @router.get("/session/{id}/stats")
-async def stats(request: Request, id: str) -> Mapping[str, Any]:
-    return _sessions(request).get(id).stats()
-
-
-@router.post("/portraits", status_code=201)
-async def add_portrait(request: Request, name: str = "") -> dict[str, Any]:
-    """Make a picture ready before it is shown: its id, and what may look wrong. `name` is that of its file."""
-    prepared = await _portraits(request).add(await read_body(request, MAX_BYTES), name)
-    return {"id": prepared.id, "warnings": list(prepared.portrait.warnings)}
-
-
-@router.get("/portraits/{id}")
-async def portrait_at_rest(request: Request, id: str) -> Response:
-    return Response((await _portraits(request).get(id)).rest, media_type="image/jpeg")
-
-
-@router.get("/portraits/{id}/idle.mp4")
-async def idling_portrait(request: Request, id: str) -> Response:
-    """It breathes and blinks; 404 where the animator is too slow to draw that beforehand."""
-    loop = await _portraits(request).idle_loop(id)
-    if loop is None:
-        raise HTTPException(404, "This animator is too slow for an idle loop; show the picture at rest.")
-    return Response(loop, media_type="video/mp4")
-
-
-@router.get("/health")
-async def health(request: Request) -> dict[str, Any]:
-    engine: Engine = request.app.state.engine
-    return {
-        "status": "ok",
-        "version": __version__,
-        "animator": {"name": engine.loaded.animator.name, "reason": engine.loaded.reason},
-        "device": engine.loaded.device,
-        "sessions": len(_sessions(request)),
-        "max_sessions": request.app.state.settings.max_sessions,
-    }
-
-
-def add_refusals(app: FastAPI) -> None:
-    """What the lower layers raise, as answers."""
-
-    @app.exception_handler(PortraitError)
-    async def bad_portrait(request: Request, error: PortraitError) -> Response:
-        return _refuse(PICTURE_STATUS.get(type(error), 422), str(error))
-
-    @app.exception_handler(OptionError)
-    async def bad_option(request: Request, error: OptionError) -> Response:
-        return _refuse(422, str(error))
-
-    @app.exception_handler(BadOffer)
-    async def bad_offer(request: Request, error: BadOffer) -> Response:
-        return _refuse(400, str(error))
-
-    @app.exception_handler(SessionsFull)
-    async def full(request: Request, error: SessionsFull) -> Response:
-        return _refuse(503, str(error), {"retry-after": str(error.retry_after)})
-
-    @app.exception_handler(UnknownSession)
-    async def unknown_session(request: Request, error: UnknownSession) -> Response:
-        return _refuse(404, str(error))
-
-    @app.exception_handler(UnknownPortrait)
-    async def unknown_portrait(request: Request, error: UnknownPortrait) -> Response:
-        return _refuse(404, "There is no such portrait here any more; choose the picture again.")
-
-
-def _refuse(status: int, sentence: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    return JSONResponse({"detail": sentence}, status, headers)
+async def stats(session: SessionDep) -> Mapping[str, Any]:
+    """Answer with the session's state and statistics."""
+    return session.stats()

@@ -1,34 +1,28 @@
-"""A session's pictures to the virtual camera of the machine that runs the server: others see the puppet in calls."""
+"""The routes of the virtual camera: a session's pictures, for calls on the machine that runs the server."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter
 
 from realtime.core.threads import in_thread
-from realtime.endpoints.virtual_camera import NoVirtualCamera, VirtualCamera, VirtualCameraInUse
-from realtime.session import Session
+from realtime.endpoints.virtual_camera import VirtualCamera
 from realtime.sessions import UnknownSession
+from web.routes.dependencies import SessionDep, SessionsDep
 
 router = APIRouter()
 
 
-def _session(request: Request, id: str) -> Session:
-    session: Session = request.app.state.sessions.get(id)
-    return session
-
-
 @router.put("/session/{id}/virtual-camera")
-async def switch_on(request: Request, id: str) -> dict[str, str | None]:
-    """The device that shows the session's pictures from now on."""
-    session = _session(request, id)
-    camera = session.output("virtual_camera")
-    if camera and camera.report():
-        return {"device": camera.report()}
-    if camera:  # its device vanished
-        await session.remove_output(camera)
-    camera = await _opened()
+async def switch_on(sessions: SessionsDep, session: SessionDep, id: str) -> dict[str, str | None]:
+    """Show the session's pictures on the virtual camera; answer with its device."""
+    before = session.output("virtual_camera")
+    if before and before.report():
+        return {"device": before.report()}
+    if before:  # its device vanished
+        await session.remove_output(before)
+    camera = await in_thread(lambda: VirtualCamera("another session"))  # no id here: who knows it controls the session
     try:
-        _session(request, id).add_output(camera)
+        sessions.get(id).add_output(camera)
     except UnknownSession:  # it ended meanwhile
         await camera.close()
         raise
@@ -36,18 +30,8 @@ async def switch_on(request: Request, id: str) -> dict[str, str | None]:
 
 
 @router.delete("/session/{id}/virtual-camera")
-async def switch_off(request: Request, id: str) -> dict[str, None]:
-    session = _session(request, id)
+async def switch_off(session: SessionDep) -> dict[str, None]:
+    """Release the virtual camera; answer with no device."""
     if camera := session.output("virtual_camera"):
         await session.remove_output(camera)
     return {"device": None}
-
-
-async def _opened() -> VirtualCamera:
-    """Without the owner's id: whoever knows it may command the session."""
-    try:
-        return await in_thread(lambda: VirtualCamera("another session"))
-    except VirtualCameraInUse as error:
-        raise HTTPException(409, str(error)) from error
-    except NoVirtualCamera as error:
-        raise HTTPException(503, str(error)) from error

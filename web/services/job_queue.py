@@ -34,6 +34,9 @@ class JobsFull(RuntimeError):
 class UnknownJob(KeyError):
     """There is no such job, or no longer."""
 
+    def __str__(self) -> str:
+        return "There is no such job here any more; start it again."
+
 
 @dataclass(eq=False)
 class Job:
@@ -80,11 +83,12 @@ class Jobs:
             shutil.rmtree(folder, ignore_errors=True)
             raise
 
-    def add(self, job: Job) -> None:
-        """Run it when those before it are done."""
+    def add(self, job: Job) -> dict[str, Any]:
+        """Run it when those before it are done; return its report."""
         self._jobs[job.id] = job
         self._queue.put_nowait(job)
         self._runner = self._runner or asyncio.create_task(self._run())
+        return job.report()
 
     def get(self, id: str) -> Job:
         """UnknownJob."""

@@ -29,7 +29,10 @@ KEPT = 8  # prepared portraits in memory; a large one takes 50 MB
 
 
 class UnknownPortrait(KeyError):
-    """No portrait has this id, or it was forgotten in favour of newer ones."""
+    """No portrait has this id, or it made room for newer ones."""
+
+    def __str__(self) -> str:
+        return "There is no such portrait here any more; choose the picture again."
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.web_app import client
-from web.routes import demo_clip
-from web.routes.demo_clip import DemoClip
+from web.services import demo_clip
+from web.services.demo_clip import DemoClip
 
 
 def test_a_clip_that_is_there_is_sent_in_parts(tmp_path: Path):

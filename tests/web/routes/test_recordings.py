@@ -15,7 +15,7 @@ from tests.support.fakes import FakePeer
 from tests.support.films import read
 from tests.support.web_app import client, make_engine
 from tests.support.web_session import connected, recorded
-from web.routes.recordings import NAME, Recordings
+from web.services.recordings import NAME, Recordings
 
 Scene = Callable[[httpx.AsyncClient, str, FakePeer], Awaitable[Any]]
 
@@ -85,10 +85,10 @@ def test_a_sessions_end_leaves_a_finished_file(tmp_path):
 
 
 REFUSED = [
-    (b"", 400, "not valid JSON"),
-    (b"[]", 400, "must be a JSON object"),
-    (b'{"side_by_side": 1}', 422, "true or false"),
-    (b'{"path": true}', 422, "side_by_side"),
+    (b"", 400, "Invalid JSON"),
+    (b"[]", 400, "must be an object"),
+    (b'{"side_by_side": 1}', 422, "'side_by_side' must be a valid boolean."),
+    (b'{"path": true}', 422, "'path': Extra inputs are not permitted."),
     (b'{"motion": true}', 409, "needs --animator liveportrait; this is fake"),
 ]
 

@@ -11,7 +11,7 @@ from realtime.sessions import Sessions
 from tests.support.fakes import offer_of
 from tests.support.web_app import BAD_OFFERS, SDP, client, picture_file
 from web import __version__
-from web.routes.sessions import MAX_TEXT
+from web.core.requests import MAX_TEXT
 
 FRAGMENT = {"content-type": "application/trickle-ice-sdpfrag"}
 UNKNOWN = "no-such-session"
@@ -261,8 +261,10 @@ def test_a_portrait_is_made_ready_before_it_is_shown(web, session):
 
 def test_unknown_portraits(web, session):
     assert web.get("/portraits/nobody").status_code == 404
-    for chosen in ({"id": "nobody"}, {}, {"id": None}, {"id": ["gray"]}):
-        assert web.put(f"{session}/portrait", json=chosen).status_code == 404
+    assert web.put(f"{session}/portrait", json={"id": "nobody"}).status_code == 404
+    for chosen in ({}, {"id": None}, {"id": ["gray"]}):
+        response = web.put(f"{session}/portrait", json=chosen)
+        assert response.status_code == 422 and sentence(response).startswith("'id'")
     assert web.post("/portraits", content=picture_file(0)).status_code == 422
 
 

@@ -22,8 +22,8 @@ from tests.support.streams import streaming
 from tests.support.waiting import PATIENCE
 from tests.support.web_app import BAD_OFFERS, SDP, URL, client, make_engine
 from web.app import create_app
+from web.core.requests import MAX_TEXT
 from web.core.settings import Settings
-from web.routes.sessions import MAX_TEXT
 from web.serve import Server, listen, uvicorn_config
 
 FRAGMENT = {"content-type": "application/trickle-ice-sdpfrag"}

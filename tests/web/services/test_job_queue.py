@@ -190,9 +190,10 @@ def test_the_result_is_served_once_it_is_there(web):
     ("query", "status", "sentence"),
     [
         ({"portrait": "gray", "name": "a.txt"}, 415, "choose one like .mp4"),
+        ({"portrait": "gray"}, 422, "'name': Field required."),
         ({"portrait": "nobody", "name": "a.mp4"}, 404, "no such portrait"),
-        ({"portrait": "gray", "name": "a.mp4", "options": "{"}, 400, "not JSON"),
-        ({"portrait": "gray", "name": "a.mp4", "options": "[]"}, 400, "JSON object"),
+        ({"portrait": "gray", "name": "a.mp4", "options": "{"}, 400, "Invalid JSON"),
+        ({"portrait": "gray", "name": "a.mp4", "options": "[]"}, 400, "The JSON must be an object."),
         ({"portrait": "gray", "name": "a.mp4", "options": '{"head": 7}'}, 422, "head must be a number"),
     ],
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
-from prometheus_client import CollectorRegistry
 
 from realtime.session import Session
 from realtime.sessions import Sessions
@@ -18,21 +17,22 @@ from web.services.portraits import Portraits
 from web.services.recordings import Recordings
 
 
-def _shared(name: str) -> Any:
+def shared(name: str) -> Any:
+    """Return a dependency on what the application keeps under this name in its state."""
+
     async def read(request: Request) -> Any:  # async: FastAPI would run another function in a thread
         return getattr(request.app.state, name)
 
     return Depends(read)
 
 
-SettingsDep = Annotated[Settings, _shared("settings")]
-EngineDep = Annotated[Engine, _shared("engine")]
-SessionsDep = Annotated[Sessions, _shared("sessions")]
-PagesDep = Annotated[Pages, _shared("pages")]
-RegistryDep = Annotated[CollectorRegistry, _shared("registry")]
-DemoClipDep = Annotated[DemoClip, _shared("demo_clip")]
-RecordingsDep = Annotated[Recordings, _shared("recordings")]
-JobsDep = Annotated[Jobs, _shared("jobs")]
+SettingsDep = Annotated[Settings, shared("settings")]
+EngineDep = Annotated[Engine, shared("engine")]
+SessionsDep = Annotated[Sessions, shared("sessions")]
+PagesDep = Annotated[Pages, shared("pages")]
+DemoClipDep = Annotated[DemoClip, shared("demo_clip")]
+RecordingsDep = Annotated[Recordings, shared("recordings")]
+JobsDep = Annotated[Jobs, shared("jobs")]
 
 
 async def _portraits(engine: EngineDep) -> Portraits:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate, pairwise
+from typing import Annotated
 
 from fastapi import APIRouter
 from fastapi.responses import Response
@@ -26,7 +27,7 @@ from realtime.gpu.gpu_thread import WorkerStats
 from realtime.metrics.counters import BOUNDS, Counters, Histogram
 from realtime.sessions import Sessions
 from web import __version__
-from web.routes.dependencies import RegistryDep
+from web.routes.dependencies import shared
 from web.services.engine import Engine
 
 BATCH_SIZES = (1, 2, 4, 8, 16)
@@ -35,7 +36,7 @@ router = APIRouter()
 
 
 @router.get("/metrics")
-async def metrics(registry: RegistryDep) -> Response:
+async def metrics(registry: Annotated[CollectorRegistry, shared("registry")]) -> Response:
     """Answer with all figures, in Prometheus's text format."""
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 

@@ -238,7 +238,7 @@ def test_a_track_holds_each_packet_until_it_is_due() -> None:
     async def run() -> tuple[list[int], list[float]]:
         track, start = VoiceTrack(), time.monotonic()
         for number, due in enumerate([0.0, 0.05, 0.04]):
-            track.offer(VoicePacket(TOC, number, (0.0).to_av()), start + due)
+            track.offer(VoicePacket(TOC, number, 0.0).to_av(), start + due)
         packets, times = [], []
         for _ in range(3):
             packets.append((await track.recv()).pts)
@@ -254,7 +254,7 @@ def test_a_track_that_nobody_reads_does_not_grow() -> None:
     async def run() -> int:
         track = VoiceTrack()
         for number in range(1000):
-            track.offer(VoicePacket(TOC, number, (0.0).to_av()), 0.0)
+            track.offer(VoicePacket(TOC, number, 0.0).to_av(), 0.0)
         return track._queue.qsize()
 
     assert asyncio.run(run()) == 200

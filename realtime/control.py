@@ -4,61 +4,120 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Protocol
 
-from pipeline.core.options import OptionError
-from realtime.metrics.page_report import BadView, PageReport
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-if TYPE_CHECKING:
-    from realtime.session import Session
-
-
-class BadMessage(ValueError):
-    """A message that cannot be understood; the text says why."""
+from pipeline.core.options import AnimateOptions, OptionError
+from realtime.metrics.page_report import PageReport
 
 
-def reply(session: Session, message: str) -> str:
-    """The answer to `message`, after doing what it says. Whatever arrives, there is an answer and no error."""
+class Controls(Protocol):
+    """What a page may change in its session."""
+
+    def set_options(self, changes: Mapping[str, Any]) -> AnimateOptions: ...
+    def calibrate(self) -> None: ...
+    def freeze(self, on: bool) -> None: ...
+
+
+class Reports(Protocol):
+    """What a page exchanges with its session about the pictures."""
+
+    def stats(self) -> dict[str, Any]: ...
+    def frames(self, since: float) -> dict[str, Any]: ...
+    def record_page_report(self, report: PageReport) -> None: ...
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True)
+
+
+class SetOptions(_Message):
+    """Changes options; the reply has all of them."""
+
+    type: Literal["options"]
+    options: dict[str, Any] = Field(description="an object of option names and values")
+
+
+class Calibrate(_Message):
+    """Takes the driver's next moments as the neutral."""
+
+    type: Literal["calibrate"]
+
+
+class SetFrozen(_Message):
+    """Freezes the portrait, or lets it follow again."""
+
+    type: Literal["freeze"]
+    on: bool = Field(description="true or false")
+
+
+class GetStats(_Message):
+    """Asks for the statistics."""
+
+    type: Literal["stats"]
+
+
+class Ping(_Message):
+    """Asks for a reply with the same id."""
+
+    type: Literal["ping"]
+    id: Any = None
+
+
+class View(PageReport):
+    """Brings what the page measured; the reply has the times of the frames sent after `since`."""
+
+    type: Literal["view"]
+    id: Any = None
+    since: float = Field(0.0, description="a time in seconds, as 'time' in the reply before")
+
+
+Message = Annotated[SetOptions | Calibrate | SetFrozen | GetStats | Ping | View, Field(discriminator="type")]
+
+_PARSER: TypeAdapter[Message] = TypeAdapter(Message)
+_EXPECTED = {
+    name: field.description for model in (SetOptions, SetFrozen, View) for name, field in model.model_fields.items()
+}
+
+
+def reply(text: str, controls: Controls, reports: Reports) -> str:
+    """Do what the message `text` asks, and return the reply. A bad message is answered with an error, never raised."""
     try:
-        return json.dumps(_answer(session, _parse(message)))
-    except (BadMessage, BadView, OptionError) as error:
+        return json.dumps(_answer(_PARSER.validate_json(text), controls, reports))
+    except ValidationError as error:
+        return json.dumps({"type": "error", "detail": _sentence(error)})
+    except OptionError as error:
         return json.dumps({"type": "error", "detail": str(error)})
 
 
-def _parse(message: str) -> dict[str, Any]:
-    try:
-        parsed = json.loads(message)
-    except (ValueError, RecursionError):
-        raise BadMessage("The message is not JSON.") from None
-    if not isinstance(parsed, dict):
-        raise BadMessage("The message must be a JSON object.")
-    return parsed
-
-
-def _answer(session: Session, message: dict[str, Any]) -> dict[str, Any]:
+def _answer(message: Message, controls: Controls, reports: Reports) -> dict[str, Any]:
     match message:
-        case {"type": "options", "options": dict(changes)}:
-            return {"type": "options", "options": dataclasses.asdict(session.set_options(changes))}
-        case {"type": "options"}:
-            raise BadMessage("The message needs 'options', an object of option names and values.")
-        case {"type": "calibrate"}:
-            session.calibrate()
+        case SetOptions():
+            return {"type": "options", "options": dataclasses.asdict(controls.set_options(message.options))}
+        case Calibrate():
+            controls.calibrate()
             return {"type": "calibrated"}
-        case {"type": "freeze", "on": bool(on)}:
-            session.freeze(on)
-            return {"type": "frozen", "on": on}
-        case {"type": "stats"}:
-            return {"type": "stats", "stats": session.stats()}
-        case {"type": "ping"}:
-            return {"type": "pong", "id": message.get("id")}
-        case {"type": "view"}:
-            session.record_page_report(PageReport.parse(message))
-            return {"type": "frames", "id": message.get("id"), **session.frames(_time(message.get("since", 0)))}
-        case _:
-            raise BadMessage("The message's 'type' must be options, calibrate, freeze ('on'), stats, ping or view.")
+        case SetFrozen():
+            controls.freeze(message.on)
+            return {"type": "frozen", "on": message.on}
+        case GetStats():
+            return {"type": "stats", "stats": reports.stats()}
+        case Ping():
+            return {"type": "pong", "id": message.id}
+        case View():
+            reports.record_page_report(message)
+            return {"type": "frames", "id": message.id, **reports.frames(message.since)}
 
 
-def _time(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise BadMessage("'since' must be a time in seconds, as 'time' in the reply before.")
-    return value
+def _sentence(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    match first["type"], first["loc"]:
+        case "json_invalid", _:
+            return "The message is not JSON."
+        case _, (_, str(name), *_):
+            return f"{name!r} must be {_EXPECTED[name]}."
+        case (("union_tag_invalid" | "union_tag_not_found"), _):
+            return "The message's 'type' must be options, calibrate, freeze, stats, ping or view."
+    return "The message must be a JSON object."

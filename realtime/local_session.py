@@ -64,7 +64,7 @@ class LocalSession:
         self._thread = threading.Thread(target=self._loop.run_forever, name="local-session", daemon=True)
         self._thread.start()
         self._session = self._call(lambda: Session(context, self.ended.set))
-        self._session.options = options
+        self._session.set_options(vars(options))
 
     def start(self, outputs: Sequence[Output]) -> None:
         """Show pictures in `outputs` from now on: the portrait at rest until the camera shows a face."""
@@ -94,7 +94,7 @@ class LocalSession:
 
     def status(self) -> tuple[str, ...]:
         """Lines for the preview."""
-        return status_lines(self._call(self._session.stats), self._camera.connected, self._camera.paused)
+        return status_lines(self._call(self._session.telemetry.stats), self._camera.connected, self._camera.paused)
 
     def _soon(self, work: Callable[[], None]) -> None:
         self._loop.call_soon_threadsafe(work)

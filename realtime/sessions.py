@@ -10,7 +10,8 @@ from logging import DEBUG, INFO
 from pipeline.core.animator import Animator, Portrait
 from realtime.metrics.counters import Counters, total
 from realtime.metrics.event_log import log_event
-from realtime.session import Session, SessionContext, Tracker
+from realtime.render_loop import Tracker
+from realtime.session import Session, SessionContext
 from realtime.webrtc.ice import NoPort
 from realtime.webrtc.sdp import DRIVER, PUPPETEER, Role
 from realtime.webrtc.settings import MediaSettings
@@ -106,7 +107,7 @@ class Sessions:
 
     def counters(self) -> Counters:
         """What all sessions did so far, those that ended too."""
-        return total([self._ended, *(session.counters() for session in (*self, *self._leaving))])
+        return total([self._ended, *(session.telemetry.counters() for session in (*self, *self._leaving))])
 
     async def close_all(self) -> None:
         """End every session, and return when nothing of them is left."""
@@ -126,8 +127,8 @@ class Sessions:
 
     async def _finish(self, session: Session) -> None:
         await session.close()
-        summary = session.summary()
+        summary = session.telemetry.summary(session.reason)
         self._leaving.discard(session)
-        self._ended += session.counters()
+        self._ended += session.telemetry.counters()
         self._ended.sessions_ended[str(summary["reason"])] += 1
         log_event("session ended", INFO, **summary)

@@ -144,9 +144,9 @@ def test_next_portrait_goes_round():
 def test_calibrate_takes_a_new_neutral():
     with performing() as (local, _, output):
         output.wait(driven)
-        before = local._session._driver._calibration.reference
+        before = local._session._render_loop._driver._calibration.reference
         local.act("calibrate")
-        output.wait(lambda shown: local._session._driver._calibration.reference is not before)
+        output.wait(lambda shown: local._session._render_loop._driver._calibration.reference is not before)
 
 
 def test_nothing_is_left():

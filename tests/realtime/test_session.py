@@ -21,11 +21,11 @@ from aiortc import RTCPeerConnection
 from pipeline.core.animator import Cue, DrivingFrame, Picture, Planes
 from pipeline.core.options import OptionError
 from pipeline.face.face import Face
-from realtime import session as session_module
 from realtime.driver import frame_rate, presence
 from realtime.metrics.page_report import PageReport
 from realtime.metrics.session_stats import STAGES
-from realtime.session import Session
+from realtime.render_loop import SEARCH_SECONDS
+from realtime.session import Session, SessionContext
 from realtime.sessions import Sessions, SessionsFull, UnknownSession
 from realtime.webrtc.codec import CodecName, Packet
 from realtime.webrtc.peer import ice_transports
@@ -125,7 +125,7 @@ def test_stats_tell_what_happened() -> None:
     async def scene(sessions: Sessions, peer: FakePeer, session: Session) -> dict[str, Any]:
         await peer.number(*range(20, 255))
         await reach(session, peer, "live")
-        return session.stats()
+        return session.telemetry.stats()
 
     stats = play(scene)
     about = {"state", "animator", "rate", "hint", "frozen", "target_mbps", "viewers", "audio"}
@@ -168,21 +168,21 @@ def test_control_messages() -> None:
         ("1", "JSON object"),
         ("{}", "'type' must be"),
         ('{"type": ["ping"]}', "'type' must be"),
-        ('{"type": "options"}', "needs 'options'"),
-        ('{"type": "options", "options": [1]}', "needs 'options'"),
+        ('{"type": "options"}', "'options' must be an object"),
+        ('{"type": "options", "options": [1]}', "'options' must be an object"),
         ('{"type": "options", "options": {"head": 99}}', "head must be a number from 0"),
         ('{"type": "options", "options": {"head": NaN}}', "head must be a number from 0"),
         ('{"type": "options", "options": {"nose": 1}}', "no option 'nose'"),
+        ('{"type": "freeze"}', "'on' must be true or false"),
+        ('{"type": "freeze", "on": 1}', "'on' must be true or false"),
         ('{"type": "view", "latencies": 7}', "'latencies' must be a list"),
-        ('{"type": "view", "fps": -1}', "'fps' must be from 0"),
+        ('{"type": "view", "fps": -1}', "'fps' must be a number from 0 to 1e12"),
         ('{"type": "view", "since": "now"}', "'since' must be a time"),
     ],
 )
 def test_bad_messages_are_answered_with_a_sentence(message: str, detail: str) -> None:
     async def scene() -> Any:
-        session = Session(
-            session_module.SessionContext(FakeAnimator(), FakeTracker, portrait(), LOOPBACK), lambda: None
-        )
+        session = Session(SessionContext(FakeAnimator(), FakeTracker, portrait(), LOOPBACK), lambda: None)
         try:
             return json.loads(session._on_message(message))
         finally:
@@ -195,14 +195,14 @@ def test_bad_messages_are_answered_with_a_sentence(message: str, detail: str) ->
 
 def test_the_page_is_told_when_each_picture_was_captured_and_tells_what_it_saw() -> None:
     async def scene(sessions: Sessions, peer: FakePeer, session: Session) -> tuple[Any, ...]:
-        while not session.frames(0)["frames"]:  # the first sender report
+        while not session.telemetry.frames(0)["frames"]:  # the first sender report
             await peer.picture()
         first = json.loads(await peer.ask('{"type": "view", "id": 3, "latencies": [30, 40.5, 50], "fps": 29}'))
         await peer.number()
         await peer.number()
         message = {"type": "view", "id": 4, "since": first["time"], "latencies": [60], "freezes": 1, "up": 2e6}
         second = json.loads(await peer.ask(json.dumps(message)))
-        return first, second, session.stats()["page"], list(peer.timestamps)
+        return first, second, session.telemetry.stats()["page"], list(peer.timestamps)
 
     first, second, page, timestamps = play(scene)
     assert (first["type"], first["id"], second["id"]) == ("frames", 3, 4)
@@ -253,7 +253,7 @@ def test_calibration_is_begun_in_the_sessions_thread() -> None:
 
     async def scene(sessions: Sessions, peer: FakePeer, session: Session) -> None:
         await peer.number()
-        session._driver.calibrate = lambda: states.append(threading.current_thread().name)  # type: ignore[method-assign]
+        session._render_loop._driver.calibrate = lambda: states.append(threading.current_thread().name)  # type: ignore[method-assign]
         session.calibrate()
         while not states:
             await peer.picture()
@@ -268,7 +268,7 @@ def test_without_a_face_the_portrait_rests_and_the_page_is_told() -> None:
 
     async def scene(sessions: Sessions, peer: FakePeer, session: Session) -> list[str]:
         states = [session.state]
-        session._stats.first_frame = time.monotonic() - session_module.SEARCH_SECONDS - 1
+        session._stats.first_frame = time.monotonic() - SEARCH_SECONDS - 1
         states.append(session.state)
         camera.number = 7
         await peer.number(7)
@@ -303,7 +303,7 @@ def test_a_slow_animator_lowers_the_rate_and_not_the_freshness() -> None:
 
     async def scene(sessions: Sessions, peer: FakePeer, session: Session) -> int:
         def received() -> int:
-            return int(session.stats()["frames"]["received"])
+            return int(session.telemetry.stats()["frames"]["received"])
 
         try:
             await reached(lambda: drawn)
@@ -312,7 +312,7 @@ def test_a_slow_animator_lowers_the_rate_and_not_the_freshness() -> None:
                 await reached(lambda before=before: received() >= before + 10)
                 go_on.release()
                 await reached(lambda count=count: len(drawn) > count)
-            return int(session.stats()["frames"]["dropped"])
+            return int(session.telemetry.stats()["frames"]["dropped"])
         finally:
             go_on.release(1000)
 
@@ -329,11 +329,11 @@ def test_the_driver_is_asked_for_what_can_be_drawn_and_a_warning_goes_away(monke
     async def scene(sessions: Sessions, peer: FakePeer, session: Session) -> dict[str, Any]:
         nonlocal pace
         pace = frame_rate.Pace(8, 10.0, 30.0)
-        await reached(lambda: session.stats()["warnings"])
-        slow = session.stats()
+        await reached(lambda: session.telemetry.stats()["warnings"])
+        slow = session.telemetry.stats()
         pace = frame_rate.Pace()
-        await reached(lambda: not session.stats()["warnings"])
-        assert session.stats()["rate"] is None
+        await reached(lambda: not session.telemetry.stats()["warnings"])
+        assert session.telemetry.stats()["rate"] is None
         return slow
 
     slow = play(scene, animator=FakeAnimator(lambda cue: time.sleep(0.02)))
@@ -358,7 +358,7 @@ def test_a_failing_stage_shows_the_portrait_at_rest_and_goes_on() -> None:
         await peer.number(AT_REST)
         camera.number = 11
         await reach(session, peer, "live")
-        return session.stats()
+        return session.telemetry.stats()
 
     stats = play(scene, tracker=Stumbling, camera=camera)
     assert stats["warnings"] == ["A picture failed (ZeroDivisionError: stumbled); the portrait at rest was shown."]
@@ -417,10 +417,10 @@ def test_lost_packets_do_not_end_the_show(codec: CodecName) -> None:
         await peer.number()
         for connection in (peer.connection, session._peer._connection):
             lose_every(15, connection)
-        before = session.stats()["frames"]["animated"]
+        before = session.telemetry.stats()["frames"]["animated"]
         for _ in range(30):
             await peer.number()
-        return 30 / (session.stats()["frames"]["animated"] - before)
+        return 30 / (session.telemetry.stats()["frames"]["animated"] - before)
 
     assert play(scene, codec=codec) > 0.3
 
@@ -590,7 +590,7 @@ def test_what_ended_sessions_did_is_kept() -> None:
 
     async def scene(sessions: Sessions, peer: FakePeer, session: Session) -> None:
         await reach(session, peer, "error")
-        session.record_page_report(PageReport((40.0,)))
+        session.telemetry.record_page_report(PageReport(latencies=(40.0,)))
         living = sessions.counters()
         with pytest.raises(BadOffer):
             await sessions.open("v=0")

@@ -6,8 +6,6 @@ import json
 from itertools import pairwise
 from typing import Any
 
-import pytest
-
 from realtime.session import Session
 from realtime.sessions import Sessions
 from tests.realtime.test_session import RED, colour, play
@@ -21,14 +19,14 @@ def test_a_frozen_portrait_holds_its_look_and_takes_options() -> None:
         for _ in range(10):  # that were on their way
             await peer.picture()
         held = {number_of(await peer.picture()) for _ in range(10)}
-        frozen = session.stats()["frozen"]
+        frozen = session.telemetry.stats()["frozen"]
         session.set_portrait(portrait(RED))
         while colour(await peer.picture()) != RED:
             pass
         still = {number_of(await peer.picture()) for _ in range(5)}
         await peer.ask('{"type": "freeze", "on": false}')
         await peer.number(*(number for number in range(1, 256) if number not in held))
-        return reply, held, frozen, still, session.stats()["frozen"]
+        return reply, held, frozen, still, session.telemetry.stats()["frozen"]
 
     reply, held, frozen, still, after = play(scene)
     assert reply == {"type": "frozen", "on": True}
@@ -60,11 +58,3 @@ def test_hints_come_with_the_statistics() -> None:
 
     assert play(scene, tracker=Crowded) == "several"
     assert play(scene) == "border"  # the fakes' face is larger than their picture
-
-
-@pytest.mark.parametrize("message", ['{"type": "freeze"}', '{"type": "freeze", "on": 1}'])
-def test_freeze_wants_yes_or_no(message) -> None:
-    async def scene(sessions: Sessions, peer: FakePeer, session: Session) -> Any:
-        return json.loads(await peer.ask(message))
-
-    assert "freeze ('on')" in play(scene)["detail"]

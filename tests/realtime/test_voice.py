@@ -381,7 +381,7 @@ def test_a_click_and_a_flash_come_back_together(work: float) -> None:
             peer.camera.number = CLICK
             await peer.watch(lambda: peer.flashes[-1][1] == CLICK and peer.loudness[-1][1] >= 5000)
             late.append(first(peer.loudness, 5000) - first(peer.flashes, CLICK, CLICK))
-        await reached(lambda: session.stats()["audio"]["delay_ms"] >= work * 200)
+        await reached(lambda: session.telemetry.stats()["audio"]["delay_ms"] >= work * 200)
         return late
 
     assert abs(float(np.median(converse(scene, work=work)))) < 5  # s; `python -m tests.tools.lip_sync` measures it
@@ -403,7 +403,7 @@ def test_a_voice_that_goes_one_way_is_left_alone() -> None:
         for _ in range(10):
             await peer.picture()
         directions = [media.direction for media in SessionDescription.parse(answer).media if media.kind == "audio"]
-        return session.stats()["audio"], peer.loudness, directions
+        return session.telemetry.stats()["audio"], peer.loudness, directions
 
     assert converse(scene, "sendonly") == (None, [], ["inactive"])
 

@@ -69,7 +69,7 @@ def measure(
         page = opened(context.pages[0], url)
         found = page.evaluate(MEASURE, {"codec": codec, "warmUp": warm_up, "seconds": seconds})
         [session] = app.state.sessions
-        told = session.stats()["audio"]
+        told = session.telemetry.stats()["audio"]
         page.click("#stop")
         wait_for(page, "idle")
         return analyse({**found, "told": told})

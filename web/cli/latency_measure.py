@@ -131,7 +131,7 @@ class Watch:
                     return event
                 self._samples.append(self._sample())
             for session in self._sessions:
-                self._traces |= {trace.seen: trace for trace in session.traces()}
+                self._traces |= {trace.seen: trace for trace in session.telemetry.traces()}
         raise LatencyError(f"The client did not report within {expected + PATIENCE_SECONDS:.0f} seconds.")
 
     def served(self, numbers: Mapping[float, int | None]) -> ServerTrace:
@@ -151,7 +151,7 @@ class Watch:
         }
 
     def _sample(self) -> ServerSample:
-        counted = [session.stats()["drops"] for session in self._sessions]
+        counted = [session.telemetry.stats()["drops"] for session in self._sessions]
         drops = {place: sum(counts[key] for counts in counted) for place, key in DROPS.items()}
         return ServerSample(
             time.monotonic(), time.process_time(), self._client.cpu_seconds(), resident_megabytes(), drops

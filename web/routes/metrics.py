@@ -67,11 +67,11 @@ class _Puppet(Collector):
         yield GaugeMetricFamily("puppet_sessions", "Sessions now.", len(self._sessions))
         watched = sum(len(session.viewers) for session in self._sessions)
         yield GaugeMetricFamily("puppet_viewers", "Viewers of all sessions (WHEP).", watched)
-        encoders = sum(session.encoders for session in self._sessions)
+        encoders = sum(session.telemetry.encoders for session in self._sessions)
         yield GaugeMetricFamily(
             "puppet_encoders", "Encoders at work: one of a session, however many view it.", encoders
         )
-        target = sum(session.target_bitrate for session in self._sessions)
+        target = sum(session.telemetry.target_bitrate for session in self._sessions)
         yield GaugeMetricFamily(
             "puppet_encoder_target_bits_per_second", "What all encoders may use, by their receivers' reports.", target
         )

@@ -114,4 +114,4 @@ async def freeze(request: Request, session: SessionDep) -> dict[str, bool]:
 @router.get("/session/{id}/stats")
 async def stats(session: SessionDep) -> Mapping[str, Any]:
     """Answer with the session's state and statistics."""
-    return session.stats()
+    return session.telemetry.stats()

@@ -211,7 +211,7 @@ def test_a_sessions_end_finishes_its_recording(tmp_path):
         while recorder.report()["seconds"] < 0.5:
             session.drive(frame)
             await asyncio.sleep(0.02)
-        assert session.stats()["recording"]["name"] == "r.mp4"
+        assert session.telemetry.stats()["recording"]["name"] == "r.mp4"
         await session.close()
         return session
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from realtime.metrics.counters import BOUNDS, Counters, Histogram, total
-from realtime.metrics.page_report import MOST_LATENCIES, BadView, PageReport
+from realtime.metrics.page_report import MOST_LATENCIES, PageReport
 
 
 def test_a_histogram_counts_up_to_each_bound() -> None:
@@ -34,10 +36,14 @@ def test_the_total_is_of_all_and_changes_none() -> None:
     assert (parts[0].stages.keys(), parts[0].frames) == ({"track"}, {"sent": 2})
 
 
+def parse(content: dict[str, Any]) -> PageReport:
+    return PageReport.model_validate_json(json.dumps(content))
+
+
 def test_a_view_of_nothing_and_of_everything() -> None:
-    assert PageReport.parse({}) == PageReport()
+    assert parse({}) == PageReport()
     content = {"latencies": [1, 2.5], "fps": 30, "freezes": 1, "dropped": 2, "up": 3e6, "down": 4e6, "id": 9}
-    assert PageReport.parse(content) == PageReport((1.0, 2.5), 30.0, 1, 2, 3e6, 4e6)
+    assert parse(content) == PageReport(latencies=(1.0, 2.5), fps=30.0, freezes=1, dropped=2, up=3e6, down=4e6)
 
 
 @pytest.mark.parametrize(
@@ -58,5 +64,5 @@ def test_a_view_of_nothing_and_of_everything() -> None:
 )
 def test_a_view_that_cannot_be_meant(content: dict[str, Any]) -> None:
     [name] = content
-    with pytest.raises(BadView, match=f"'{name}' must be"):
-        PageReport.parse(content)
+    with pytest.raises(ValidationError, match=name):
+        parse(content)

@@ -84,7 +84,9 @@ def test_what_the_page_saw_is_in_the_report() -> None:
     assert stats.report(0, 0)["page"] is None
     stats.record_page_report(PageReport(fps=30))
     assert stats.report(0, 0)["page"]["glass_to_glass_ms"] is None
-    stats.record_page_report(PageReport(tuple(range(1, 101)), fps=29.96, freezes=2, dropped=3, up=1_234_567, down=2e6))
+    stats.record_page_report(
+        PageReport(latencies=tuple(range(1, 101)), fps=29.96, freezes=2, dropped=3, up=1_234_567, down=2e6)
+    )
     assert stats.report(0, 0)["page"] == {
         "glass_to_glass_ms": {"p50": 50, "p95": 95, "p99": 99},
         "fps": 30.0,

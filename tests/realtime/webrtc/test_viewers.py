@@ -68,7 +68,7 @@ def test_three_watch_a_stream_that_is_encoded_once() -> None:
         for peer in stage.peers:
             await peer.number()
         await stage.until(lambda: len(stage.session.viewers) == 3)
-        return len(stage.session.viewers), stage.session.encoders, stage.driver.pictures.qsize()
+        return len(stage.session.viewers), stage.session.telemetry.encoders, stage.driver.pictures.qsize()
 
     assert play(scene) == (3, 1, 0)  # the driver is sent nothing
 
@@ -111,15 +111,15 @@ def test_an_offer_that_does_not_receive_is_refused(offered: str) -> None:
 
 def test_without_viewers_a_stream_is_not_encoded() -> None:
     async def scene(stage: Stage) -> list[int]:
-        await stage.until(lambda: stage.session.stats()["frames"]["animated"] > 5)
-        before = stage.session.encoders
+        await stage.until(lambda: stage.session.telemetry.stats()["frames"]["animated"] > 5)
+        before = stage.session.telemetry.encoders
         viewer = await stage.watch()
         await viewer.number()
-        during = stage.session.encoders
+        during = stage.session.telemetry.encoders
         await viewer.close()
         await stage.until(lambda: len(stage.session.viewers) == 0)
-        await stage.until(lambda: stage.session.encoders == 0)
-        return [before, during, stage.session.encoders]
+        await stage.until(lambda: stage.session.telemetry.encoders == 0)
+        return [before, during, stage.session.telemetry.encoders]
 
     assert play(scene) == [0, 1, 0]
 

@@ -65,7 +65,7 @@ def test_a_session_is_counted_while_it_lives_and_after() -> None:
         opened = await sessions.open(await peer.offer())
         await peer.accept(opened.answer)
         await peer.number(*range(5, 255))
-        opened.session.record_page_report(PageReport((41.0, 44.0, 90.0)))
+        opened.session.telemetry.record_page_report(PageReport(latencies=(41.0, 44.0, 90.0)))
         living = read(made)
         await sessions.close(opened.session.id)
         await sessions.close_all()

@@ -88,7 +88,7 @@ def test_sessions_have_different_ids(web, offer):
 def test_a_session_starts_with_the_chosen_portrait(web, offer):
     location = web.post("/session?portrait=light", content=offer, headers=SDP).headers["location"]
     sessions: Sessions = web.app.state.sessions
-    assert sessions.get(location.removeprefix("/session/"))._portrait.picture.max() == 200
+    assert sessions.get(location.removeprefix("/session/"))._render_loop.portrait.picture.max() == 200
     web.delete(location)
     assert web.post("/session?portrait=nobody", content=offer, headers=SDP).status_code == 404
     assert web.get("/health").json()["sessions"] == 0
@@ -211,7 +211,7 @@ def test_calibrate_and_stats(web, session):
 
 def shown(web: TestClient, session: str) -> int:
     """The gray level of the session's portrait."""
-    return int(web.app.state.sessions.get(session.removeprefix("/session/"))._portrait.picture.max())
+    return int(web.app.state.sessions.get(session.removeprefix("/session/"))._render_loop.portrait.picture.max())
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".bmp"])

@@ -103,7 +103,7 @@ def test_the_puppet_follows_and_the_rest_comes_first(codec: CodecName) -> None:
         return numbers
 
     assert in_order(play(scene, codec=codec, animator=FakeAnimator(drawn.append)))
-    assert drawn[0].motion is None
+    assert drawn[0].blend == 0
 
 
 def test_each_frame_comes_with_its_time_and_the_motion_before_it(monkeypatch: pytest.MonkeyPatch) -> None:

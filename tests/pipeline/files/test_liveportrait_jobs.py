@@ -14,7 +14,7 @@ from PIL import Image  # noqa: E402
 import run  # noqa: E402
 from pipeline.files.video import VideoReader  # noqa: E402
 from pipeline.imaging.source_picture import BUILTIN  # noqa: E402
-from pipeline.liveportrait import checkpoint  # noqa: E402
+from pipeline.liveportrait import load  # noqa: E402
 from pipeline.liveportrait.templates import MotionTemplate, load_template, save_template  # noqa: E402
 from pipeline.models.liveportrait_hub import HUMAN  # noqa: E402
 from tests.support.clips import gradient, write_clip  # noqa: E402
@@ -26,7 +26,7 @@ PORTRAIT = str(BUILTIN["astronaut"])
 @pytest.fixture(autouse=True)
 def weights(tmp_path_factory, monkeypatch):
     """A folder with all files, which become the tiny networks; the working folder is an empty one."""
-    monkeypatch.setattr(checkpoint, "load_networks", lambda folder, cache: tiny_networks())
+    monkeypatch.setattr(load, "load_networks", lambda folder, cache: tiny_networks())
     folder = tmp_path_factory.mktemp("weights")
     for file in HUMAN.files:
         (folder / f"{file.name}.pth").touch()
@@ -156,7 +156,7 @@ def test_networks_one_by_one(weights, capsys, tmp_path):
     words = f"benchmark --precision-table --weights {weights} --json {tmp_path / 'r.json'}"
     assert run.main(words.split()) == 0
     table = capsys.readouterr().out
-    assert "stand-in weights" in table and "| bfloat16 against float32 |" in table
+    assert "stand-in weights" in table and "| bfloat16 against float32 " in table
     report = json.loads((tmp_path / "r.json").read_text())
     names = [cost["network"] for cost in report["costs"] if cost["dtype"] == "float32"]
     assert names == ["appearance extractor", "motion extractor", "stitching", "warping", "generator"]

@@ -25,7 +25,7 @@ from pipeline.bench.compare.runner import PeakMemory, Runner, Shot  # noqa: E402
 from pipeline.bench.compare.setup import ORIGINAL, Setup, served  # noqa: E402
 from pipeline.bench.compare.turns import Bench, Effort, Trial  # noqa: E402
 from pipeline.bench.known_driver import driving_frames, picture_and_face  # noqa: E402
-from pipeline.liveportrait import checkpoint  # noqa: E402
+from pipeline.liveportrait import checkpoint, load  # noqa: E402
 from pipeline.models.liveportrait_hub import HUMAN  # noqa: E402
 from tests.support.clips import write_clip  # noqa: E402
 from tests.support.tiny_liveportrait import tiny_networks  # noqa: E402
@@ -419,7 +419,7 @@ def test_what_is_drawn_of_a_clip_is_encoded(clip):
 def weights(tmp_path, monkeypatch):
     """A folder with all files, which become the tiny networks."""
     monkeypatch.setenv("PUPPET_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(checkpoint, "load_networks", lambda folder, cache: tiny_networks())
+    monkeypatch.setattr(load, "load_networks", lambda folder, cache: tiny_networks())
     monkeypatch.setattr(prepare, "load_from", lambda folder, cache, folded: tiny_networks())
     for file in HUMAN.files:
         (tmp_path / f"{file.name}.safetensors").write_bytes(b"1234")

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from pipeline.core.animator import Portrait
 from pipeline.core.options import AnimateOptions
+from realtime.driver.hints import HINTS
 from realtime.endpoints.camera import Camera
 from realtime.endpoints.output import Output
 from realtime.endpoints.preview import Preview
@@ -21,14 +22,7 @@ from realtime.session import Session, SessionContext
 LOOK_SECONDS = 0.5  # between looks whether it ended, where there is no window
 STATES = {
     "connecting": "Looking for your face",
-    "lost": "No face: the portrait rests",
     "error": "Pictures fail: the portrait rests",
-}
-HINTS = {
-    "dark": "It is dark: turn on a light",
-    "several": "Several faces: the largest is followed",
-    "border": "Your face is at the border",
-    "far": "Come closer",
 }
 T = TypeVar("T")
 
@@ -116,7 +110,8 @@ def status_lines(stats: Mapping[str, Any], connected: bool, paused: bool) -> tup
         return figures, "Paused: the portrait rests"
     if not connected:
         return figures, "The camera is gone: the portrait rests until it is back"
-    trouble = STATES.get(stats["state"]) or HINTS.get(stats["hint"])
+    hint = "lost" if stats["state"] == "lost" and stats["hint"] != "dark" else stats["hint"]
+    trouble = STATES.get(stats["state"]) or HINTS.get(hint)
     return (figures, trouble) if trouble else (figures,)
 
 

@@ -14,6 +14,7 @@ import gradio as gr
 from fastapi import FastAPI
 
 from pipeline.core.options import AnimateOptions
+from realtime.driver.hints import HINTS
 from realtime.session import OPTIONS
 from realtime.webrtc.settings import IceServer
 from web import first_paint
@@ -161,6 +162,7 @@ def _config(settings: Settings, engine: Engine) -> dict[str, Any]:
         "options": dataclasses.asdict(AnimateOptions()),
         "controls": [name for names in _groups(engine).values() for name in names],
         "presets": PRESETS,
+        "hints": dict(HINTS),
         "whip": settings.driver == "whip",
     }
 

@@ -1,7 +1,8 @@
-"""What a driver should do to be seen better. Pure: a picture and its face in, a word for the page out."""
+"""What a driver should do to be seen better: codes, worked out from a picture and its face, and their sentences."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pipeline.core.animator import Picture
@@ -14,9 +15,18 @@ STEP = 16  # of the pixels whose brightness is looked at
 
 Hint = Literal["dark", "several", "border", "far"]
 
+HINTS: Mapping[str, str] = {
+    "lost": "I cannot see your face",
+    "dark": "Too dark: turn on a light",
+    "several": "Several faces: the first one found is followed",
+    "border": "Your face is at the border: move to the middle",
+    "far": "Too far away: come closer",
+}
+"""The sentence of each hint, and of the state "lost" (unless it is dark), for the page and the preview."""
+
 
 def hint(picture: Picture, face: Face | None, faces: int) -> Hint | None:
-    """The most pressing; None where all is well. `faces`: how many are in the picture."""
+    """Return the most pressing hint; None if all is well. `faces`: how many are in the picture."""
     if float(picture[::STEP, ::STEP].mean()) < DARK:
         return "dark"
     if face is None:

@@ -201,8 +201,9 @@ def test_outputs_are_closed_where_one_cannot_be_made():
     ("state", "hint", "connected", "paused", "line"),
     [
         ("live", None, True, False, None),
-        ("live", "far", True, False, "Come closer"),
-        ("lost", "dark", True, False, "No face: the portrait rests"),
+        ("live", "far", True, False, "Too far away: come closer"),
+        ("lost", "dark", True, False, "Too dark: turn on a light"),
+        ("lost", None, True, False, "I cannot see your face"),
         ("lost", None, False, False, "The camera is gone: the portrait rests until it is back"),
         ("lost", None, False, True, "Paused: the portrait rests"),
     ],

@@ -15,8 +15,12 @@ from pathlib import Path
 from typing import Literal
 
 OLDEST_PYTHON = (3, 11)
-REQUIREMENTS = Path(__file__).parent.parent / "requirements.txt"
-INSTALL = "python -m pip install -r requirements.txt"
+REQUIREMENTS = Path(__file__).parent.parent / "requirements.txt"  # in a checkout only
+INSTALL = (
+    "python -m pip install -r requirements.txt"
+    if REQUIREMENTS.is_file()
+    else "install portrait-puppet again with pip, from where you got it"
+)
 SYSTEM_LIBRARIES = "sudo apt-get install libgl1 libglib2.0-0"  # which opencv-python needs
 MODULES = {
     "opencv-python": "cv2",
@@ -53,7 +57,7 @@ def examine(host: str, port: int) -> Iterator[Finding]:
     """Run every check; `host` and `port` are where the page would be served."""
     checks: Sequence[tuple[str, Callable[[], Iterator[Finding]]]] = (
         ("Python", python),
-        ("Packages", packages),
+        ("Packages", lambda: packages(requirements())),
         ("Model files", model_files),
         ("LivePortrait", liveportrait),
         ("CUDA device", cuda_device),
@@ -78,20 +82,27 @@ def python(version: tuple[int, ...] = sys.version_info[:3]) -> Iterator[Finding]
         yield Finding("Python", "missing", f"{text} is too old", f"Install Python {oldest} or newer.", blocks=True)
 
 
-def packages(requirements: Path = REQUIREMENTS) -> Iterator[Finding]:
+def requirements() -> list[str]:
+    """Return the pinned packages, one requirement a line: from a checkout's file, or as installed."""
+    if REQUIREMENTS.is_file():
+        return REQUIREMENTS.read_text().splitlines()
+    return importlib.metadata.requires("portrait-puppet") or []
+
+
+def packages(lines: Sequence[str]) -> Iterator[Finding]:
     """Check that each pinned package is installed in its version and can be imported."""
-    pins = dict(_pins(requirements.read_text()))
+    pins = dict(_pins(lines))
     findings = [finding for name, pin in pins.items() for finding in _package(name, pin)]
     yield from findings
     if not findings:
         yield Finding("Packages", "ok", f"all {len(pins)} as pinned")
 
 
-def _pins(text: str) -> Iterator[tuple[str, str]]:
-    for line in text.splitlines():
+def _pins(lines: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for line in lines:
         requirement, _, marker = line.partition(";")
         name, _, version = requirement.strip().partition("==")
-        if version and f'"{sys.platform}"' not in marker:  # our markers only exclude systems
+        if version and f'"{sys.platform}"' not in marker and "extra" not in marker:  # the others exclude systems
             yield name, version
 
 

@@ -70,9 +70,7 @@ def test_layers_and_homes(path):
 
 
 def test_every_package_is_pinned():
-    pinned = {
-        doctor.MODULES.get(name, name).partition(".")[0] for name, _ in doctor._pins(doctor.REQUIREMENTS.read_text())
-    }
+    pinned = {doctor.MODULES.get(name, name).partition(".")[0] for name, _ in doctor._pins(doctor.requirements())}
     used = set().union(*map(roots, SOURCES)) - set(sys.stdlib_module_names) - set(LAYERS)
     assert used - OPTIONAL - pinned == set()
 

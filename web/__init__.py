@@ -1,3 +1,3 @@
-"""HTTP only: routes, the panel, and what keeps strangers out. Knows realtime."""
+"""HTTP, the page and the command line. Imports realtime and pipeline; they never import it."""
 
-__version__ = "0.1.0"
+__version__ = "0.1.0"  # the only place; pyproject.toml reads it

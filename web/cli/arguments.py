@@ -10,6 +10,7 @@ from typing import get_args
 from pipeline.core.choices import BackendName, Device, Precision
 from pipeline.core.registry import animator_names
 from realtime.endpoints.framing import FITS, Framing
+from web.core.program import PROGRAM
 from web.core.settings import Driver, Settings
 
 MODEL_SETS = ("face", "liveportrait", "animals")
@@ -24,7 +25,7 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter):
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
     """What the words say; `command` is the command's name. Ends the program where they say nothing that there is."""
-    parser = argparse.ArgumentParser(prog="run.py", description="A webcam puppeteer: your face moves a portrait.")
+    parser = argparse.ArgumentParser(prog=PROGRAM, description="A webcam puppeteer: your face moves a portrait.")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     def command(name: str, summary: str) -> argparse.ArgumentParser:
@@ -33,7 +34,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         added.set_defaults(command=name)
         return added
 
-    _add_serve(command("serve", "the web page with the live puppet (what `run.py` alone does)"))
+    _add_serve(command("serve", "serve the page with the live puppet; the default"))
     _add_camera(
         command("camera", "this machine's camera to a virtual camera for calls, a window or a file; no browser")
     )

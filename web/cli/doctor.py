@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from pipeline.doctor import Finding, examine
+from web.core.program import as_started
 from web.core.settings import Settings
 
 
@@ -28,4 +29,4 @@ def print_findings(findings: Sequence[Finding]) -> None:
         for finding in group:
             print(f"{finding.state:8} {finding.subject}: {finding.detail}")
         if remedy:
-            print(f"         -> {remedy}")
+            print(f"         -> {as_started(remedy)}")

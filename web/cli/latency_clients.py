@@ -15,10 +15,10 @@ from typing import Literal
 import psutil
 
 from realtime.bench.glass_to_glass import LatencyError
+from web.core.program import ROOT
 
 ClientName = Literal["browser", "python"]
 
-ROOT = Path(__file__).parents[2]
 BROWSERS = (
     "chromium",
     "chromium-browser",

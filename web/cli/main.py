@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from web.cli.arguments import parse
+from web.core.program import PROGRAM, as_started
 
 INTERRUPTED = 130  # the exit code that a shell reports for a program that Ctrl-C ended
 
@@ -21,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help")):
         words.insert(0, "serve")
     parsed = parse(words)
-    parsed.line = shlex.join(["run.py", *words])
+    parsed.line = shlex.join([PROGRAM, *words])
     try:
         code: int = import_module(f"web.cli.{parsed.command}").run(parsed)
     except KeyboardInterrupt:
@@ -29,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if parsed.verbose:
             raise
-        print(_sentence(error), file=sys.stderr)
+        print(as_started(_sentence(error)), file=sys.stderr)
         return 1
     return code
 

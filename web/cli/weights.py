@@ -11,6 +11,7 @@ from pipeline.models.liveportrait_hub import ANIMALS, HUMAN
 from pipeline.models.store import WeightsRow
 from web.cli.arguments import MODEL_SETS
 from web.cli.console import bar
+from web.core.program import as_started
 
 SETS: dict[str, Any] = {"face": face_models, HUMAN.name: HUMAN, ANIMALS.name: ANIMALS}
 
@@ -23,7 +24,7 @@ def run(parsed: argparse.Namespace) -> int:
         print(f"{row.state:8} {size:>11} bytes  {row.licence}  {row.name}")
         print(f"         sha256 {row.sha256 or 'known once it is fetched'}\n         {row.path}")
     if parsed.action == "fetch" and not parsed.models:
-        print("LivePortrait's own weights (520 MB): `python run.py weights fetch liveportrait`.")
+        print(as_started("LivePortrait's own weights (520 MB): `python run.py weights fetch liveportrait`."))
     if parsed.models == ANIMALS.name:
         print(f"To use them: --weights {rows[0].path.parents[1]}")
     return 0

@@ -1,4 +1,4 @@
-"""What would make the pictures better on this machine, in sentences for the page."""
+"""What would make the pictures better on this machine, as sentences for the page."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import shutil
 
 from pipeline.core.registry import Loaded
 from pipeline.models.liveportrait_hub import is_complete, weights_folder
+from web.core.program import as_started
 
-FETCH = "python run.py weights fetch liveportrait"
+FETCH = as_started("python run.py weights fetch liveportrait")
 
 
 def better(loaded: Loaded) -> str:
-    """What is missing for LivePortrait to run live; empty where it does."""
+    """Return what is missing for LivePortrait to run live; empty if it does."""
     gpu = shutil.which("nvidia-smi") is not None
     if "gpu" in loaded.animator.capabilities:
         name = loaded.animator.name

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from web import __version__
+from web.core.program import ROOT
 
-ROOT = Path(__file__).parents[2]
 RENDER = "import sys, pathlib, pipeline.files.demo_clip; pipeline.files.demo_clip.write_demo(pathlib.Path(sys.argv[1]))"
 
 

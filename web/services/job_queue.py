@@ -1,4 +1,4 @@
-"""Work on files: one child process after the other, each a command of `run.py` at a lower priority than live sessions.
+"""Jobs on files: one child process after the other, each a command of this program, nicer than live sessions.
 
 What a job reads and writes lies in a folder of its own, which goes with the job.
 """
@@ -18,11 +18,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-ROOT = Path(__file__).parents[2]
+from web.core.program import ROOT
+
+COMMAND = (sys.executable, "-m", "web.cli")
 MOST = 16  # jobs, of all users
 NICENESS = 5
 PATIENCE_SECONDS = 3.0  # between asking a child to end and ending it
-PROGRESS = re.compile(rb"([A-Z][\w ]+):[^\r]*?(\d+)/(\d+) \[")  # as the bars of `run.py` show it
+PROGRESS = re.compile(rb"([A-Z][\w ]+):[^\r]*?(\d+)/(\d+) \[")  # as the progress bars of commands write it
 
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
 
@@ -131,7 +133,7 @@ async def _perform(job: Job) -> None:
     job.state = "running"
     pipe = asyncio.subprocess.PIPE
     process = job.process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "run.py", *job.words), cwd=ROOT, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe
+        *(*COMMAND, *job.words), cwd=ROOT, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe
     )
     _give_way(process.pid)
     try:

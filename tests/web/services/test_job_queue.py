@@ -15,9 +15,10 @@ from web.services.job_queue import Job, Jobs, JobsFull, UnknownJob
 
 @pytest.fixture
 def commands(monkeypatch, tmp_path):
-    """Instead of run.py: a script whose words are Python."""
+    """In place of the program's commands: a script whose words are Python."""
     (tmp_path / "run.py").write_text("import sys\nexec(sys.argv[1])\n")
     monkeypatch.setattr(job_queue, "ROOT", tmp_path)
+    monkeypatch.setattr(job_queue, "COMMAND", (sys.executable, "run.py"))
 
 
 def queued(queue: Jobs, code: str) -> Job:

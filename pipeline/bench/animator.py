@@ -1,4 +1,4 @@
-"""`run.py benchmark`: how fast the stages are on this machine, and how well the result follows its driver."""
+"""`run.py benchmark`: measure the time of each stage, and how well the result follows its driver."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ class QualityRow:
 
     source: str
     driving: str
-    lost: int  # frames in which the driver's face or the portrait's was not seen; they are in no figure
+    lost: int  # frames in which a face was not found; no figure includes them
     quality: Quality
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Everything that was measured, and where."""
+    """Everything that was measured."""
 
     machine: dict[str, str]
     animator: str
     size: int
     stages_ms: dict[str, dict[str, float]]  # p50, p95, p99 of a frame; "total" is track + motion + animate
-    fps: float  # that one thread holds: 1000 / the median total
-    peak_memory_mb: float | None  # of the whole process; None where the system does not tell
-    rows: tuple[QualityRow, ...]  # none of LivePortrait, whose target is not in landmarks
+    fps: float  # of one thread: 1000 / the median total
+    peak_memory_mb: float | None  # of the whole process; None if the system does not report it
+    rows: tuple[QualityRow, ...]  # empty for LivePortrait, which has no target landmarks
 
     def table(self) -> str:
-        """The report for people: machine, stages, and the quality by driver, by source and over all."""
+        """Return the report as text: machine, stages, and quality by driver, by source and over all."""
         memory = "" if self.peak_memory_mb is None else f", peak memory {self.peak_memory_mb:.0f} MB"
         lines = [f"{name}: {text}" for name, text in self.machine.items()]
         lines += [f"{self.animator} at {self.size} x {self.size} on one thread: {self.fps:.3g} fps{memory}", ""]
@@ -60,13 +60,13 @@ class Benchmark:
 def benchmark(
     animator: Animator, models: FaceModels, sources: Sequence[Path], drivings: Sequence[Path], progress: Progress
 ) -> Benchmark:
-    """Animate every source with every driving video (the built-in ones where none are given) and measure.
+    """Animate every source with every driving video (the built-in ones if none are given) and measure.
 
-    Raises PortraitError or VideoError.
+    Raise PortraitError or VideoError if a file cannot be used.
     """
     watch = Stopwatch()
     portraits = {path.stem: animator.prepare(read_source(path)) for path in sources or [BUILTIN["astronaut"]]}
-    rest = animator.animate([Cue(portrait, OPTIONS) for portrait in portraits.values()])  # not timed: the first is slow
+    rest = animator.animate([Cue(portrait, OPTIONS) for portrait in portraits.values()])  # the first call is slow
     with tempfile.TemporaryDirectory() as folder:
         drivings = drivings or [_demo(Path(folder))]
         rows, done, total = [], 0, len(portraits) * sum(map(_expected_frames, drivings))
@@ -97,12 +97,12 @@ def _expected_frames(driving: Path) -> int:
 
 
 def _samples(player: Player, viewer: FaceTracker, driving: Path, watch: Stopwatch) -> Iterator[QualitySample | None]:
-    """One for each frame; None where the driver's face or the portrait's is not seen. `viewer` looks at the result."""
+    """Yield a sample for each frame, None if either face is not seen; `viewer` tracks the animated picture."""
     with VideoReader(driving) as video:
         driver = player.calibrate(video, driving)
     with VideoReader(driving) as video:
         for played in player.play(video, driver, watch):
-            seen = viewer.track(played.picture, played.frame.time, smoothing=0.0)  # the result as it is, without lag
+            seen = viewer.track(played.picture, played.frame.time, smoothing=0.0)  # smoothing would lag behind
             if seen and played.motion and isinstance(player.portrait, MeshPortrait):
                 target = aim(player.portrait.rest, played.cue)
                 yield QualitySample(played.motion.face, target.landmarks, target.pose, seen)
@@ -113,7 +113,7 @@ def _samples(player: Player, viewer: FaceTracker, driving: Path, watch: Stopwatc
 def _row(source: str, driving: str, samples: Sequence[QualitySample | None]) -> QualityRow:
     seen = [sample for sample in samples if sample]
     if not seen:
-        raise VideoError(f"The face of {source} is never found again when {driving} moves it; choose another source.")
+        raise VideoError(f"No face is found in {source} when {driving} drives it. Choose another source.")
     return QualityRow(source, driving, len(samples) - len(seen), measure(seen))
 
 

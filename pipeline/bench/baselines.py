@@ -1,7 +1,7 @@
-"""Ways to run LivePortrait's networks for one frame, to be measured side by side.
+"""Ways to run LivePortrait's networks for one frame, measured side by side.
 
-All of them run our networks, whose constant norms are folded into convolutions and whose samplings are float32, which
-the official ones do not do; so what is measured of the official ways errs in their favour, if at all.
+All of them run our networks, which fold constant norms into convolutions and sample in float32. The official networks
+do neither, so the figures of the official ways are too good rather than too bad.
 """
 
 from __future__ import annotations
@@ -24,53 +24,59 @@ Mark = Callable[[str], None]
 
 @dataclass(frozen=True, eq=False)
 class NetworkInputs:
-    """A portrait and what moves it, as the networks get it: float32, on the device."""
+    """A portrait and the driving frames, as the networks read them: float32, on the device."""
 
-    feature: Tensor  # (1, 32, 16, 64, 64) the portrait's appearance
-    source: Tensor  # (1, 21, 3) its keypoints
-    driving: tuple[Tensor, ...]  # of each frame (1, 3, 256, 256), the driver in 0..1
-    driven: tuple[Tensor, ...]  # of each frame (1, 21, 3), where the keypoints go
+    feature: Tensor  # (1, 32, 16, 64, 64) appearance of the portrait
+    source: Tensor  # (1, 21, 3) keypoints of the portrait
+    driving: tuple[Tensor, ...]  # (1, 3, 256, 256) for each frame, in 0..1
+    driven: tuple[Tensor, ...]  # (1, 21, 3) for each frame: where the keypoints go
 
 
 Draw = Callable[[NetworkInputs, int, Mark], Tensor]
-"""A frame of a inputs, by its number: (1, 3, 512, 512) about 0..1, valid until the next call."""
+"""Draws the frame of this number: (1, 3, 512, 512) about 0..1, valid until the next call."""
 
 
 @dataclass(frozen=True, eq=False)
 class Baseline:
-    """One way."""
+    """One way to run the networks."""
 
     name: str
     about: str
-    kind: str  # of numbers, as in roofline.DTYPES
+    kind: str  # of numbers: a name in roofline.DTYPES
     make: Callable[[], Draw]
-    spent: float = 0.0  # seconds that making it took already
+    spent: float = 0.0  # seconds that were already spent on making it
 
 
 def baselines(load: Callable[[], Networks], device: torch.device) -> Iterator[Baseline]:
-    """The reference first, whose pictures the others' are compared with; `load` gives new networks in float32."""
+    """Yield plain float32 first, as the reference for pictures, then the official ways.
+
+    `load` returns new networks in float32.
+    """
     half, kind = (torch.float16, "fp16") if device.type == "cuda" else (torch.bfloat16, "bf16")
     name = kind.upper()
 
     def fresh(warp: Callable[[], AbstractContextManager[object]]) -> Callable[[], Draw]:
         return lambda: _apart(load().to(device), torch.float32, warp)
 
-    yield Baseline("eager FP32", "kernel by kernel, without TF32", "fp32", fresh(partial(tf32, False)))
+    yield Baseline("eager FP32", "one kernel after another, without TF32", "fp32", fresh(partial(tf32, False)))
     if device.type == "cuda":
         yield Baseline(
-            "eager FP32, TF32 convolutions", "the same as PyTorch does it by itself", "tf32", fresh(nullcontext)
+            "eager FP32, TF32 convolutions",
+            "the same with PyTorch's default of TF32 convolutions",
+            "tf32",
+            fresh(nullcontext),
         )
     autocast = partial(torch.autocast, device.type, half)
-    yield Baseline(f"autocast {name}", "per frame, as the official program runs", kind, fresh(autocast))
+    yield Baseline(f"autocast {name}", "as the official program runs", kind, fresh(autocast))
     about = f"{name} weights, each network by torch.compile(mode='max-autotune'), as the official speed test runs"
     yield Baseline(f"compiled {name}", about, kind, lambda: _compiled(load().to(device, half), half))
 
 
 def our_backend(backend: Backend, spent: float) -> Baseline:
-    """A backend that was warmed up, in so many seconds."""
+    """Return a backend that was warmed up in `spent` seconds, as one more way."""
     kinds = {torch.float16: "fp16", torch.bfloat16: "bf16"}
     kind = kinds.get(backend.dtype, "tf32" if backend.device.type == "cuda" else "fp32")
-    about = f"the backend {backend.name}, which draws in {kind.upper()}"
+    about = f"this project's backend {backend.name}"
     return Baseline(f"--backend {backend.name}, {kind.upper()}", about, kind, lambda: _whole(backend), spent)
 
 
@@ -96,7 +102,7 @@ def _compiled(networks: Networks, dtype: torch.dtype) -> Draw:
     draw = _apart(networks, dtype, nullcontext)
 
     def next_step(inputs: NetworkInputs, frame: int, mark: Mark) -> Tensor:
-        if inputs.feature.is_cuda:  # what the graphs returned for the frame before may be overwritten
+        if inputs.feature.is_cuda:  # the graphs may overwrite the frame before
             torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         return draw(inputs, frame, mark)
 

@@ -1,4 +1,4 @@
-"""A portrait and a driver for measurements: nothing has to be found, so that no face model is needed."""
+"""A portrait and a driver whose faces are known, so that measurements need no face model."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from pipeline.models.face_models import FaceModels
 PLACE = np.array([224.8, 115.3, 25.3], np.float32)
 POSE = HeadPose(rotation_from_euler(0.9, 8.7, 3.2), 6.45, PLACE)  # of the built-in portrait, as the tracker finds it
 CAMERA = (640, 480)  # pixels
-ZOOM, APPROACH, TURN = 1.4, 0.1, 6.0  # of the portrait in the camera's picture; part of it; degrees to each side
+ZOOM, APPROACH, TURN = 1.4, 0.1, 6.0  # of the portrait in the camera's picture; share of it; degrees
 LOOP = 32  # frames
 NO_MODELS = FaceModels(*[Path()] * 5)  # of animators whose faces are known
 FPS = 30
@@ -32,29 +32,29 @@ IRISES = ((groups.RIGHT_EYE_UPPER, groups.RIGHT_EYE_LOWER), (groups.LEFT_EYE_UPP
 
 @dataclass(frozen=True, eq=False)
 class DrivenPortrait:
-    """A portrait that follows the driver, in whole pictures as sessions show them."""
+    """A portrait that follows a driver, in whole pictures as sessions show them."""
 
     portrait: Portrait
     reference: Reference
 
     def cue(self, motion: Motion | None) -> Cue:
-        """The portrait as this motion moves it; without one it is at rest."""
+        """Return the cue for the portrait moved by `motion`, or at rest without one."""
         return Cue(self.portrait, AnimateOptions(), motion, self.reference, blend=1.0)
 
     def perform(self, animator: Animator, frame: DrivingFrame) -> Picture | Planes:
-        """What a session does with a frame in which the face is known; in planes, as encoders want it."""
+        """Do what a session does with a frame whose face is known, and return I420 planes for an encoder."""
         [motion] = animator.read_motion([frame])
         return animator.animate([self.cue(motion)], "i420")[0]
 
 
 def picture_and_face() -> tuple[Picture, Face]:
-    """The built-in portrait, and a mean face where its face is."""
+    """Return the built-in portrait, with a mean face where its face is."""
     irises = [np.repeat(VERTICES[[*upper, *lower]].mean(0, keepdims=True), 5, 0) for upper, lower in IRISES]
     return read_picture(default_portrait()), Face(POSE.to_picture(np.concatenate([VERTICES, *irises])), 1.0)
 
 
 def driving_frames() -> Iterator[DrivingFrame]:
-    """A loop of the driver's frames: the portrait before a camera, its head tilting and coming nearer."""
+    """Yield a loop of the driver's frames: the portrait before a camera, tilting its head and coming nearer."""
     picture, face = picture_and_face()
     for number in range(LOOP):
         phase = 2 * math.pi * number / LOOP
@@ -66,7 +66,7 @@ def driving_frames() -> Iterator[DrivingFrame]:
 
 
 def driven_portrait(animator: Animator, portrait: Portrait) -> DrivenPortrait:
-    """With the driver's first frame as the neutral."""
+    """Return a portrait whose reference (neutral) is the driver's first frame."""
     frame = next(driving_frames())
     [neutral] = animator.read_motion([frame])
     assert neutral is not None  # the frame has a face
@@ -75,7 +75,10 @@ def driven_portrait(animator: Animator, portrait: Portrait) -> DrivenPortrait:
 
 
 def _moved(face: Face, matrix: np.ndarray) -> Face:
-    """As `matrix` (2, 3) moves pixels, whose centres are at whole numbers for OpenCV and at halves in a Face."""
+    """Return the face as `matrix` (2, 3) moves pixels.
+
+    OpenCV puts pixel centres at whole numbers, a Face at halves.
+    """
     flat = (face.landmarks[:, :2] - 0.5) @ matrix[:, :2].T + matrix[:, 2] + 0.5
     deep = face.landmarks[:, 2:] * np.linalg.norm(matrix[:, 0])
     return Face(np.concatenate((flat, deep), 1).astype(np.float32), face.score)

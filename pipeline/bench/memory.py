@@ -1,4 +1,4 @@
-"""How much memory this process holds, and held at most; and on Linux, keeping what was allocated."""
+"""Measure the memory of this process, and on Linux keep what was allocated."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 RESET_PEAK = "5"  # of the resident set (man 5 proc)
 TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4  # parameters of mallopt (man 3 mallopt)
 USUAL = ((MMAP_MAX, 65536), (MMAP_THRESHOLD, 32 << 20), (TRIM_THRESHOLD, 64 << 20))
-"""Where glibc's limits stand after it has seen large tensors come and go; they no longer move once one was set."""
+"""The limits that glibc reaches by itself after large tensors were allocated and freed; setting one stops that."""
 
 
 def held(device: torch.device) -> float | None:
-    """Bytes in use: PyTorch's on a CUDA device, or the resident set; None where the system does not tell."""
+    """Return the bytes in use by PyTorch on CUDA, else the resident set; None if the system does not report it."""
     return float(torch.cuda.memory_allocated(device)) if device.type == "cuda" else _status("VmRSS")
 
 
 def peak(device: torch.device) -> float | None:
-    """The most that was in use since `restart_peak`."""
+    """Return the most bytes in use since `restart_peak`."""
     return float(torch.cuda.max_memory_allocated(device)) if device.type == "cuda" else _status("VmHWM")
 
 
 def restart_peak(device: torch.device) -> float | None:
-    """What is in use now, from which the peak is counted."""
+    """Start counting the peak anew, and return the bytes in use now."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return held(device)
@@ -40,19 +40,19 @@ def restart_peak(device: torch.device) -> float | None:
 
 
 def trim() -> None:
-    """Give back to the system what was freed: else it hides what is needed next."""
+    """Give freed memory back to the system, so that it is not counted as in use."""
     with suppress(OSError, AttributeError, TypeError):  # not Linux with glibc
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def steady() -> None:
-    """glibc's limits as after long use, at once and for good: else they move while the first frames are drawn."""
+    """Set glibc's limits to where long use moves them, so that they do not move while the first frames are drawn."""
     _adjust(*USUAL)
 
 
 @contextmanager
 def keeping_memory() -> Iterator[None]:
-    """glibc keeps what is freed, so the next frame finds its pages there, and the system need not clear new ones."""
+    """Let glibc keep what is freed, so that the system need not clear new pages for the next frame."""
     _adjust((MMAP_MAX, 0), (TRIM_THRESHOLD, 2**31 - 1))
     try:
         yield

@@ -1,4 +1,4 @@
-"""What LivePortrait's networks cost on this machine, one by one: time, memory, and errors in 16 bits."""
+"""Measure each of LivePortrait's networks: time, memory, and error in 16 bits."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ RUNS = 3
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one network, one picture at a time."""
+    """The cost of one network for one picture."""
 
     network: str
     dtype: str
     parameters: int
-    seconds: float  # the best of three runs: others at work on the machine only add
-    peak_mb: float | None  # while it runs, above what was there before it; None if the system does not report it
+    seconds: float  # the least of three runs: other work on the machine only adds
+    peak_mb: float | None  # above what was in use before it ran; None if the system does not report it
 
     def cells(self) -> list[str]:
         """Return the row of a table."""
@@ -55,7 +55,7 @@ class NetworkReport:
     errors: dict[str, tuple[PrecisionError, ...]]  # by dtype, against float32
 
     def table(self) -> str:
-        """The report for people."""
+        """Return the report as text."""
         lines = [f"{name}: {text}" for name, text in self.machine.items()]
         lines += [f"LivePortrait on {self.device} ({self.weights})", ""]
         lines += markdown_table(("network", "type", "parameters", "s", "peak MB"), map(Cost.cells, self.costs))
@@ -69,7 +69,7 @@ class NetworkReport:
 def measure(
     networks: Networks, portrait: Picture, models: FaceModels, device: torch.device, about: str
 ) -> NetworkReport:
-    """Of float32 `networks` on `device`; a portrait, and its face turned, are what they look at. About a minute."""
+    """Measure float32 `networks` on `device` with a portrait and its face turned; takes about a minute on a CPU."""
     half = (torch.bfloat16,) if device.type == "cpu" else (torch.float16, torch.bfloat16)
     source, driving = _views(portrait, models, device)
     costs = [cost for dtype in (torch.float32, *half) for cost in _costs(networks, source, dtype)]
@@ -78,7 +78,7 @@ def measure(
 
 
 def _views(portrait: Picture, models: FaceModels, device: torch.device) -> tuple[Tensor, Tensor]:
-    """(1, 3, 256, 256): the portrait's crop, and one in which the same head is larger and tilted."""
+    """Return (1, 3, 256, 256) of the portrait's crop, and of one in which the same head is larger and tilted."""
     face, _ = choose_face(portrait, find_faces(portrait, models))
     box = face_box(mesh_outline(face), SOURCE)
     tilted = replace(box, side=0.9 * box.side, angle=box.angle + np.radians(8))
@@ -108,7 +108,7 @@ def _costs(networks: Networks, picture: Tensor, dtype: torch.dtype) -> Iterator[
 
 def _measured(run: Callable[[], object], device: torch.device) -> tuple[float, float | None]:
     before = restart_peak(device)
-    run()  # the first is slow
+    run()  # the first run is slow
     seconds = min(time_on_device(device, run) for _ in range(RUNS))
     after = peak(device)
     return seconds, None if before is None or after is None else (after - before) / 1e6

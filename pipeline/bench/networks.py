@@ -1,4 +1,4 @@
-"""LivePortrait's networks, run in several ways side by side."""
+"""Run LivePortrait's networks in several ways side by side."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from pipeline.liveportrait.landmarks import mesh_outline
 from pipeline.liveportrait.pixels import CropRequest
 
 Milliseconds = Mapping[str, Mapping[str, float]]
-"""p50, p95 and p99 by what was timed."""
+"""p50, p95 and p99, by the name of what was timed."""
 
 Step = Callable[[], None]
 """Called after each round of measurements."""
@@ -32,19 +32,19 @@ Step = Callable[[], None]
 
 @dataclass(frozen=True)
 class Measured:
-    """One way of running the networks."""
+    """The figures of one way to run the networks."""
 
     name: str
     about: str
-    kind: str  # of numbers, as in roofline.DTYPES
-    reason: str | None  # why it could not run; then the rest says nothing
-    ready_s: float  # from nothing to the first picture, compilation included; no other figure has it in
-    ms: Milliseconds  # by network, and "frame": all of them
-    psnr_db: float | None  # of its pictures against the reference's; None: no bit differs
+    kind: str  # of numbers: a name in roofline.DTYPES
+    reason: str | None  # why it could not run; the other figures are then empty
+    ready_s: float  # from nothing to the first picture, with compilation; in no other figure
+    ms: Milliseconds  # by network, and "frame" for all of them
+    psnr_db: float | None  # against the reference's pictures; None if they are equal
 
 
 def network_inputs(animator: LivePortrait, puppet: DrivenPortrait, frames: Sequence[DrivingFrame]) -> NetworkInputs:
-    """What the networks get when these frames move the puppet."""
+    """Return what the networks read when these frames move the portrait."""
     portrait, device = cast(SourcePortrait, puppet.portrait), animator.backend.device
     views = [
         CropRequest(f.picture, f.planes, face_box(mesh_outline(f.face), DRIVING).matrix()) for f in frames if f.face
@@ -62,11 +62,11 @@ def network_inputs(animator: LivePortrait, puppet: DrivenPortrait, frames: Seque
 def side_by_side(
     baselines: Sequence[Baseline], inputs: NetworkInputs, device: torch.device, rounds: int, step: Step
 ) -> list[Measured]:
-    """All of them draw a frame in turn, again and again, so that the machine's drift meets all.
+    """Let all of them draw a frame in turn, again and again, so that changes of the machine's speed affect all alike.
 
-    The first one is the reference for pictures. What goes wrong in another one is its `reason`.
+    The first one is the reference for pictures. An error of another one becomes its `reason`.
     """
-    torch.backends.cudnn.benchmark = True  # as the official program has it
+    torch.backends.cudnn.benchmark = True  # as in the official program
     runs = [_NetworkRun(baseline, inputs, device) for baseline in baselines]
     runs[0].begin()
     for run in runs[1:]:
@@ -89,7 +89,7 @@ class _NetworkRun:
         self._pictures: list[Tensor] = []
 
     def attempt(self, action: Callable[[], None]) -> None:
-        """Unless something went wrong before."""
+        """Call `action`, unless something failed before."""
         if self._reason is None:
             try:
                 action()
@@ -97,18 +97,18 @@ class _NetworkRun:
                 self._reason = in_short(error)
 
     def begin(self) -> None:
-        """Make it ready, and keep its picture of each frame."""
+        """Make the way ready, and keep its picture of each frame."""
         start = time.perf_counter()
         self._draw: Draw = self._baseline.make()
         for frame in range(len(self._inputs.driving)):
             picture = self._draw(self._inputs, frame, lambda _: None).float().clamp(0, 1).cpu()
             self._ready = self._ready or self._baseline.spent + time.perf_counter() - start
             if not picture.isfinite().all():
-                raise ArithmeticError("not every pixel that it draws is a number")
+                raise ArithmeticError("some of the pixels are not numbers")
             self._pictures.append(picture)
 
     def draw(self, frame: int) -> None:
-        """With the time of each network."""
+        """Draw a frame and time each network."""
         timer = DeviceTimer(self._device)
         self._draw(self._inputs, frame, timer.mark)
         seconds = timer.seconds()
@@ -131,6 +131,6 @@ class _NetworkRun:
 
 
 def in_short(error: Exception) -> str:
-    """What went wrong, in a line."""
+    """Return the name of an error and the first line of its text."""
     lines = str(error).strip().splitlines() or [""]
     return f"{type(error).__name__}: {lines[0]}".removesuffix(": ")

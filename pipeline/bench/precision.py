@@ -1,4 +1,4 @@
-"""What 16-bit numbers cost: every network, and the picture at the end, against float32."""
+"""Compare every network, and the picture at the end, in 16 bits with float32."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pipeline.liveportrait.keypoint_motion import KeypointMotion
 
 @dataclass(frozen=True)
 class PrecisionError:
-    """How far one result is from float32's."""
+    """The distance of one result from float32's."""
 
     result: str
     largest: float  # difference
@@ -34,7 +34,7 @@ class PrecisionError:
 
 @dataclass(frozen=True, eq=False)
 class _Stages:
-    """The way of one picture; each stage's input is the former's result."""
+    """The results of one picture, stage by stage; each stage reads the one before."""
 
     feature: Tensor
     source: Tensor  # keypoints
@@ -47,9 +47,9 @@ class _Stages:
 
 @torch.inference_mode()
 def precision_errors(networks: Networks, source: Tensor, driving: Tensor, dtype: torch.dtype) -> list[PrecisionError]:
-    """`dtype` against float32 for float32 `networks` on their device, with two pictures (1, 3, 256, 256) in 0..1.
+    """Compare `dtype` with float32, for float32 `networks` and two pictures (1, 3, 256, 256) in 0..1.
 
-    Each network runs on float32's input for it; the last row is the picture after all of them, motion in float32.
+    Each network reads the input that float32 gave it; the last row is the picture after all, motion in float32.
     """
     exact = _run(networks, source, driving)
     return list(_errors(networks, exact, source.to(dtype), driving.to(dtype)))

@@ -1,7 +1,7 @@
-"""How fast a device could draw: its peaks, measured, and what LivePortrait's networks ask of it.
+"""How fast a device could draw: its measured peaks, and the work in LivePortrait's networks.
 
 The model is that of Williams, Waterman and Patterson, "Roofline: an insightful visual performance model", CACM 2009:
-nothing is faster than its arithmetic at the peak of matrix products, nor than its memory traffic at that of copies.
+nothing is faster than its arithmetic at the peak of matrix products, or than its memory traffic at the peak of copies.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from pipeline.bench.device_timer import time_on_device
 
 @dataclass(frozen=True)
 class Work:
-    """What one picture asks of a network."""
+    """The work of a network for one picture."""
 
     gmac: float  # multiply-accumulates in units of 1e9, each of two operations
-    gigabytes: float  # in 16 bits, where all that is element by element is part of the operators beside it
+    gigabytes: float  # in 16 bits, with elementwise work fused into the operators
 
 
 WORK: Mapping[str, Work] = {
@@ -32,21 +32,21 @@ WORK: Mapping[str, Work] = {
 FlopCounterMode). Every convolution, product and sampling reads its inputs and weights and writes its output once."""
 
 DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-KINDS = {"cpu": ("fp32", "bf16"), "cuda": ("fp32", "tf32", "bf16", "fp16")}  # a CPU's fp16 and tf32 are no faster
+KINDS = {"cpu": ("fp32", "bf16"), "cuda": ("fp32", "tf32", "bf16", "fp16")}  # fp16 and tf32 are no faster on a CPU
 SIDES = {"cpu": 2048, "cuda": 8192}  # of the square matrices
-COPIED = {"cpu": 1 << 28, "cuda": 1 << 30}  # bytes; far more than the caches hold
+COPIED = {"cpu": 1 << 28, "cuda": 1 << 30}  # bytes, far more than the caches hold
 RUNS = 10
 
 
 @dataclass(frozen=True)
 class Roofline:
-    """The peaks of a device, as measured."""
+    """The measured peaks of a device."""
 
-    tflops: Mapping[str, float]  # of a square matrix product, by kind of number
-    copy_gbs: float  # 1e9 bytes, read and written, in a second
+    tflops: Mapping[str, float]  # of a square matrix product, by kind of numbers
+    copy_gbs: float  # 1e9 bytes read and written in a second
 
     def floor_ms(self, network: str, kind: str) -> float:
-        """The least time for one picture; `network` is a name in WORK, or several joined with "+"."""
+        """Return the least milliseconds for one picture; `network` is a name in WORK, or several joined with "+"."""
         parts = [WORK[name] for name in network.split("+")]
         arithmetic = 2 * sum(part.gmac for part in parts) / self.tflops[kind]
         traffic = 1000 * sum(part.gigabytes for part in parts) / self.copy_gbs * DTYPES[kind].itemsize / 2
@@ -54,14 +54,17 @@ class Roofline:
 
 
 def measure_roofline(device: torch.device) -> Roofline:
-    """The best of several products and copies: the device's peak, as long as it is not slowed by its own heat."""
+    """Measure the device's peaks: the best of several products and copies."""
     tflops = {kind: _product(device, kind) for kind in KINDS[device.type]}
     return Roofline(tflops, _copy(device))
 
 
 @contextmanager
 def tf32(allowed: bool) -> Iterator[None]:
-    """Whether CUDA's float32 products and convolutions may round their inputs to 10 bits; by default the latter do."""
+    """Allow or forbid that CUDA rounds the inputs of float32 products and convolutions to 10 bits.
+
+    By default PyTorch allows it for convolutions.
+    """
     products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
     before = products.allow_tf32, convolutions.allow_tf32
     products.allow_tf32 = convolutions.allow_tf32 = allowed
@@ -80,12 +83,14 @@ def _product(device: torch.device, kind: str) -> float:
 
 
 def _copy(device: torch.device) -> float:
-    source = torch.ones(COPIED[device.type], dtype=torch.uint8, device=device)  # zeros may be no memory yet
+    source = torch.ones(
+        COPIED[device.type], dtype=torch.uint8, device=device
+    )  # the system may not have allocated pages of zeros yet
     target = torch.empty_like(source)
     return 2 * source.numel() / _least(device, lambda: target.copy_(source)) / 1e9
 
 
 def _least(device: torch.device, function: Callable[[], object]) -> float:
-    """Seconds; the first call is not timed."""
+    """Return the least seconds of several calls; the first call is not timed."""
     function()
     return min(time_on_device(device, function) for _ in range(RUNS))

@@ -1,4 +1,4 @@
-"""The stages of a frame: from a camera's picture on the host to the animated one, and how they gain by batches."""
+"""Time the stages from a camera's picture on the host to the animated one, and how batches help."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Batch:
     """Pictures that a backend draws in one call."""
 
     size: int
-    reason: str | None = None  # why it could not
+    reason: str | None = None  # why it failed
     ms: Mapping[str, float] = field(default_factory=dict)  # p50, p95, p99 of the whole call
 
 
@@ -34,7 +34,7 @@ class Batch:
 def stages(
     animator: LivePortrait, puppet: DrivenPortrait, frames: Sequence[DrivingFrame], rounds: int, step: Step
 ) -> Milliseconds:
-    """From a camera's picture on the host to the portrait's: each stage waited for, and last "frame", in one go."""
+    """Time each stage of a frame, waiting for the device after each, and the whole frame without waiting ("frame")."""
     watch, whole = Stopwatch(), Stopwatch()
     backend, pixels = (
         _TimedBackend(animator.backend, watch),
@@ -60,7 +60,7 @@ def _perform(animator: LivePortrait, puppet: DrivenPortrait, frame: DrivingFrame
 
 
 class _TimedBackend:
-    """A backend that is waited for, with the time that this takes."""
+    """A backend that waits for the device after each call, and times it."""
 
     def __init__(self, backend: Backend, watch: Stopwatch) -> None:
         self._backend, self._watch = backend, watch
@@ -81,7 +81,7 @@ class _TimedBackend:
 
 
 class _TimedPixels:
-    """Pixels that are waited for, with the time that this takes."""
+    """Pixels that wait for the device after each call, and time it."""
 
     def __init__(self, pixels: Pixels, device: torch.device, watch: Stopwatch) -> None:
         self._pixels, self._device, self._watch = pixels, device, watch
@@ -106,7 +106,7 @@ class _TimedPixels:
 
 
 def batches(backend: Backend, inputs: NetworkInputs, sizes: Sequence[int], rounds: int, step: Step) -> list[Batch]:
-    """Each size in turn, again and again; every picture of another portrait."""
+    """Time each batch size in turn, again and again; every picture is of another portrait."""
     ready = {size: _batch(backend, inputs, size) for size in sizes}
     watch, failed = Stopwatch(), dict[int, str]()
     for number in range(-warm_rounds(rounds), rounds):
@@ -130,7 +130,7 @@ def _batch(backend: Backend, inputs: NetworkInputs, size: int) -> Callable[[], T
 
 
 def memory_mb(device: torch.device) -> dict[str, float | None]:
-    """The most that this process held until now, on the host and on the device."""
+    """Return the most MB that this process has used, on the host and on the device."""
     held = {"host": peak_memory()}
     if device.type == "cuda":
         held["device, allocated"] = torch.cuda.max_memory_allocated(device) / 1e6
@@ -139,5 +139,5 @@ def memory_mb(device: torch.device) -> dict[str, float | None]:
 
 
 def warm_rounds(rounds: int) -> int:
-    """How many rounds that are not measured come first: in these, kernels are chosen and clocks go up."""
+    """Return how many rounds come first and are not measured, while kernels are chosen and clocks rise."""
     return 1 + rounds // 10

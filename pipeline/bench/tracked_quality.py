@@ -1,4 +1,4 @@
-"""How well an animated portrait follows its driver, measured by tracking the animated pictures again."""
+"""Measure how well an animated portrait follows its driver, by tracking the animated pictures again."""
 
 from __future__ import annotations
 
@@ -35,19 +35,17 @@ class QualitySample:
 
 @dataclass(frozen=True)
 class Quality:
-    """Figures of one driving video on one portrait, or the mean of several."""
+    """The figures of one driving video on one portrait, or the mean of several."""
 
     frames: int
     errors: dict[str, float]  # by group: mean distance from intended, in percent of the inter-ocular distance
-    correlations: dict[
-        str, float
-    ]  # by parameter: Pearson's r over time, driver against seen; nan where one is constant
+    correlations: dict[str, float]  # by parameter: Pearson's r over time, driver against seen; nan if one is constant
     pose_error: tuple[float, float, float]  # mean absolute yaw, pitch, roll error in degrees
     jitter: float  # mean |second difference| of the landmarks' x and y in pixels; true motion included
 
 
 def gaze_x(face: Face) -> float:
-    """How far the irises are right of the middle between the eye's corners: mean of both, in eye widths."""
+    """Return how far the irises are right of the middle of the eye, in eye widths (mean of both eyes)."""
     places = []
     for iris, (a, b) in ((groups.RIGHT_IRIS[0], (33, 133)), (groups.LEFT_IRIS[0], (362, 263))):
         left, right = face.shape[a, :2], face.shape[b, :2]
@@ -66,7 +64,7 @@ PARAMETERS: Mapping[str, Callable[[Face], float]] = {
 
 
 def measure(samples: Sequence[QualitySample]) -> Quality:
-    """The figures of one video's frames, in order (at least one)."""
+    """Return the figures of one video's frames, in order (at least one)."""
     offsets = np.array([sample.seen.landmarks - sample.intended for sample in samples])[..., :2]
     unit = np.mean([_between_eyes(sample.intended) for sample in samples])
     distance = np.linalg.norm(offsets, axis=2) / unit * 100
@@ -83,7 +81,7 @@ def measure(samples: Sequence[QualitySample]) -> Quality:
 
 
 def mean(parts: Sequence[Quality]) -> Quality:
-    """Several videos' figures as one, each weighted by its frames; a correlation that is nan does not count."""
+    """Return the mean of several videos' figures, weighted by frames; a correlation that is nan does not count."""
     frames = [part.frames for part in parts]
 
     def average(values: Sequence[float]) -> float:
@@ -101,7 +99,7 @@ def mean(parts: Sequence[Quality]) -> Quality:
 
 
 def _between_eyes(landmarks: Array) -> float:
-    """Pixels between the eyes' outer corners: inter-ocular distance as in 300-W (Sagonas et al., 2016)."""
+    """Return the distance of the outer corners of the eyes in pixels, as 300-W does (Sagonas et al., 2016)."""
     return float(np.linalg.norm(landmarks[33, :2] - landmarks[263, :2]))
 
 
@@ -119,5 +117,5 @@ def _pose_error(samples: Sequence[QualitySample]) -> tuple[float, float, float]:
 
 
 def _jitter(points: Array) -> float:
-    """`points` (frames, n, 2); 0 where there are fewer than three frames."""
+    """Return the jitter of `points` (frames, n, 2); 0 if there are fewer than three frames."""
     return float(np.abs(np.diff(points, 2, axis=0)).mean()) if len(points) > 2 else 0.0

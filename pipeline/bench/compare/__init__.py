@@ -1,1 +1,1 @@
-"""`run.py compare`: the original way of running LivePortrait against ours, row by row."""
+"""`run.py compare`: the original way of running LivePortrait against this project's, row by row."""

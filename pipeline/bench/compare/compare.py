@@ -1,6 +1,6 @@
 """`run.py compare`: the original against the settings that `serve` uses, and every optimization between them.
 
-Begin with `compare`. What one way of running is, says setup.py; which ones are compared, rows.py.
+Begin with `compare`. A way of running is a `Setup` (setup.py); optimizations.py lists the ways that are compared.
 """
 
 from __future__ import annotations
@@ -20,20 +20,22 @@ from pipeline.bench.compare.setup import ORIGINAL, Setup
 from pipeline.bench.compare.turns import Bench, Effort, Say, Trial
 from pipeline.bench.memory import peak, restart_peak, steady
 
-NO_LPIPS = "LPIPS is not measured: its weights are not at hand."
-NO_FACE = "The landmark error is not measured: no face is seen in the original's pictures, or no face models are here."
+NO_LPIPS = "LPIPS is not measured: its weights are not part of this project."
+NO_FACE = (
+    "The landmark error is not measured: no face is found in the original's pictures, or the face models are missing."
+)
 
 EFFORTS = {"cpu": Effort(frames=3, together=4), "cuda": Effort(frames=100, together=4)}
 QUICK = {"cpu": Effort(frames=2, together=5), "cuda": Effort(frames=30, together=5)}
 
 
 class CompareError(RuntimeError):
-    """There is nothing to compare; the text says why and what to do."""
+    """Nothing can be compared; the text says why and what to do."""
 
 
 @dataclass(frozen=True)
 class RequestedRow:
-    """A row, or the reason why it is not measured here."""
+    """A row, and the reason if it is not measured here."""
 
     row: Optimization
     reason: str | None = None
@@ -42,11 +44,11 @@ class RequestedRow:
 def requested_rows(
     rows: Sequence[Optimization], device: torch.device, only: Sequence[str], quick: bool
 ) -> list[RequestedRow]:
-    """What of the table is measured: `only` these where there are any. CompareError for a name that is not in it."""
+    """Return the rows to measure: all, or `only` these. Raise CompareError for an unknown name."""
     names = [row.name for row in rows]
     for name in only:
         if name not in names:
-            raise CompareError(f"There is no row {name!r}; the rows are {', '.join(names)}.")
+            raise CompareError(f"There is no row {name!r}. Choose from {', '.join(names)}.")
     return [
         RequestedRow(row, _left_out(row, device, quick and not only)) for row in rows if row.name in (only or names)
     ]
@@ -57,20 +59,20 @@ def _left_out(row: Optimization, device: torch.device, quick: bool) -> str | Non
         needed = f" It also needs a package: `pip install {row.package}`." if row.package else ""
         return f"It needs a CUDA device; none was found.{needed}"
     if row.device == "cpu" != device.type:
-        return "It is for networks on a CPU; here they run on a CUDA device."
+        return "It is for networks on a CPU, and these run on a CUDA device."
     return "Left out by --quick." if quick and not row.quick else None
 
 
 def compare(
     inputs: Inputs, optimized: Setup, asked: Sequence[RequestedRow], effort: Effort, command: str, say: Say
 ) -> Comparison:
-    """Everything, in one run. CompareError where not even the original can be measured."""
-    torch.backends.cudnn.benchmark = True  # for all, else the first backend that wants it would choose for the others
+    """Measure everything in one run. Raise CompareError if not even the original can be measured."""
+    torch.backends.cudnn.benchmark = True  # for all setups, or the first backend that sets it would change the others
     steady()
     bench = Bench(inputs, effort, say)
     rows = [each.row for each in asked if each.reason is None]
     alone = {optimized: "optimized"} | {row.added(): row.name for row in rows if not row.added().keeps_memory}
-    last = {row.added(): row.name for row in rows if row.added().keeps_memory}  # the allocator is not the same after it
+    last = {row.added(): row.name for row in rows if row.added().keeps_memory}  # they change the allocator for good
     removed = {row.name: row.removed(optimized) for row in rows}
     without = {setup: f"without {name}" for name, setup in removed.items() if setup}
     bench.total = sum(bench.frames(list(setups)) for setups in (alone, without, last) if setups)
@@ -113,7 +115,7 @@ def _ablation(each: RequestedRow, alone: Trial | None, without: Trial | None, ju
 
 
 def _with_reading(table: Sequence[Ablation], footage: Footage) -> Iterator[Ablation]:
-    """And how much memory the two ways of reading a video need."""
+    """Yield the rows, with the memory that both ways of reading a video need."""
     for row in table:
         if row.name == "streaming" and row.status == "measured":
             counts = (max(1, footage.count // 2), footage.count)
@@ -130,7 +132,7 @@ def _mb(sizes: Sequence[float | None]) -> str:
 
 
 def reading_memory(footage: Footage, streams: bool, count: int) -> float | None:
-    """MB at most, above what was held before, while `count` frames of the video are read; None: not known."""
+    """Return the most MB that reading `count` frames of the video adds; None if the system does not report it."""
     host = torch.device("cpu")
     before = restart_peak(host)
     frames = footage.frames(reduced=streams)

@@ -1,4 +1,4 @@
-"""From trials to figures."""
+"""Turn trials into figures."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Judge:
         self.sees_faces = any(self._faces.values())
 
     def figures(self, trial: Trial | None) -> Figures:
-        """All None where there is no trial, or it could not be measured."""
+        """Return the figures of a trial; all are None if there is no trial or it failed."""
         if trial is None or trial.reason:
             return Figures()
         shared = [number for number in trial.shots if number in self._reference]
@@ -48,7 +48,7 @@ class Judge:
 
 
 def headline(inputs: Inputs, original: Trial, best: Trial) -> Iterator[Metric]:
-    """The original and the optimized settings side by side, both timed in the same turns."""
+    """Yield the original beside the optimized settings, both timed in the same turns."""
     measured = best.reason is None
     before = best.beside if measured else original.ms
     for rank in (50, 95):

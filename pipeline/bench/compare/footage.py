@@ -1,4 +1,4 @@
-"""The driver: frames that are decoded and tracked, and where the animated ones go."""
+"""The driving video, decoded and tracked, and where the animated pictures are written."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ from pipeline.liveportrait.crop import fitted
 if TYPE_CHECKING:
     from pipeline.models.face_models import FaceModels
 
-MOST_FRAMES, MOST_BYTES = 360, 2e9  # of a video, since the original holds all of it
+MOST_FRAMES, MOST_BYTES = 360, 2e9  # of a video: the original keeps all of it in memory
 
 Track = Callable[[DrivingFrame], DrivingFrame]
 Write = Callable[[Picture], None]
 
 
 class Footage(Protocol):
-    """A video of the driver."""
+    """A driving video."""
 
     about: str
     count: int  # frames
 
     def frames(self, reduced: bool) -> Iterator[DrivingFrame]:
-        """Decoded one by one, from the first; `reduced`: large ones at 1280 pixels. Their faces are not known yet."""
+        """Decode the frames one by one; with `reduced`, large ones are shrunk to 1280 pixels. No face is set yet."""
 
     def tracking(self) -> Track:
-        """Finds the face in each of the frames, which must come in order from the first."""
+        """Return a function that finds the face of each frame; frames must come in order from the first."""
 
     def recording(self) -> AbstractContextManager[Write]:
-        """Where to write what was drawn."""
+        """Open what the animated pictures are written to."""
 
 
 class Clip:
-    """A video file; what is drawn becomes another one, in a temporary folder."""
+    """A video file; the animated pictures become another one, in a temporary folder."""
 
     def __init__(self, path: Path, models: FaceModels) -> None:
-        """VideoError where it cannot be read."""
+        """Raise VideoError if the file cannot be read."""
         self._path, self._models = path, models
         self._limit: int | None = 1
         [first] = self.frames(False)
@@ -54,7 +54,6 @@ class Clip:
         self.about = f"{path.name}, {self.count} frames of {width} x {height}, decoded, tracked and encoded"
 
     def frames(self, reduced: bool) -> Iterator[DrivingFrame]:
-        """As the protocol says."""
         from pipeline.files.video import VideoReader
 
         with VideoReader(self._path) as video:
@@ -62,7 +61,6 @@ class Clip:
                 yield DrivingFrame(fitted(frame.picture) if reduced else frame.picture, None, frame.time)
 
     def tracking(self) -> Track:
-        """As the protocol says."""
         from pipeline.face.tracker import FaceTracker
 
         tracker = FaceTracker(self._models)
@@ -70,7 +68,6 @@ class Clip:
 
     @contextmanager
     def recording(self) -> Iterator[Write]:
-        """As the protocol says."""
         from pipeline.files.video import VideoWriter
 
         rate = Fraction(30)
@@ -83,24 +80,21 @@ class Clip:
 
 
 class KnownFootage:
-    """A made driver whose face is known, for machines without the face models: nothing is decoded or written."""
+    """A synthetic driver whose face is known, for machines without the face models."""
 
-    about = "a made driver whose face is known: nothing is decoded, tracked or encoded"
+    about = "a synthetic driver whose face is known: nothing is decoded, tracked or encoded"
 
     def __init__(self) -> None:
         self._frames = list(driving_frames())
         self.count = len(self._frames)
 
     def frames(self, reduced: bool) -> Iterator[DrivingFrame]:
-        """As the protocol says, but the faces are known."""
         return (replace(frame, picture=frame.picture.copy(), planes=None) for frame in self._frames)
 
     def tracking(self) -> Track:
-        """Nothing to do."""
         return lambda frame: frame
 
     def recording(self) -> AbstractContextManager[Write]:
-        """Nowhere."""
         return nullcontext(lambda picture: None)
 
 
@@ -108,20 +102,20 @@ class Cursor:
     """A place in some footage, from which frames are read."""
 
     def __init__(self, footage: Footage, streams: bool) -> None:
-        """Not `streams`: all of it is read now, and held."""
+        """Read and keep all frames now, unless `streams`."""
         self._footage, self._streams = footage, streams
         self._held = None if streams else list(footage.frames(reduced=False))
         self._rewind()
 
     def seek(self, number: int) -> None:
-        """The frame of this number is the next to be read. Those between are read and tracked, as a player would."""
+        """Go to the frame of this number. Frames between are read and tracked, as a player would."""
         if number < self._next:
             self._rewind()
         while self._next < number:
             self.read()
 
     def read(self) -> DrivingFrame:
-        """The next frame, its face looked for."""
+        """Return the next frame, with its face tracked."""
         self._next += 1
         return self._track(next(self._frames))
 

@@ -1,4 +1,4 @@
-"""What all setups share: the device, the networks' files, the portrait, the driver."""
+"""The inputs that all setups share: the device, the networks' files, the portrait, the driving video."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from pipeline.models.liveportrait_hub import find
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """One for a whole comparison."""
+    """The inputs of a whole comparison."""
 
     device: torch.device
-    load: Callable[[bool], Networks]  # new ones in float32: with constant norms folded, or as they were published
+    load: Callable[[bool], Networks]  # new ones in float32, with constant norms folded or as published
     portrait: Picture
-    face: Face  # in it
+    face: Face  # in the portrait
     footage: Footage
-    find_face: Callable[[Picture], Face | None]  # the largest in a picture; always None where no models are
-    weights: str  # what they are, in words
-    disk: tuple[int, int]  # bytes of the networks' files: as published, as they are kept for the next start
+    find_face: Callable[[Picture], Face | None]  # the largest face; always None without face models
+    weights: str  # in words
+    disk: tuple[int, int]  # bytes of the networks' files: as published, and as cached for the next start
 
     def networks(self, setup: Setup) -> Networks:
-        """New ones, as large as the setup wants them."""
+        """Return new networks, pruned as the setup says."""
         networks = self.load(setup.folded or setup.backend != "plain")
         if setup.pruned:
             from pipeline.liveportrait.backends.pruned import pruned
@@ -42,14 +42,14 @@ class Inputs:
         return networks
 
     def backend(self, setup: Setup, networks: Networks, dtype: torch.dtype) -> Backend:
-        """That of the setup, for networks which it takes over."""
+        """Return the setup's backend, which takes over the networks."""
         if setup.backend == "plain":
             return Plain(networks, self.device, setup)
         return builder(setup.backend, self.device)(networks, dtype)
 
 
 def load_from(folder: Path, cache: Path, folded: bool) -> Networks:
-    """The networks of the checkpoints in `folder`. Raises WeightsError."""
+    """Return the networks of the checkpoints in `folder`. Raise WeightsError if they cannot be read."""
     if folded:
         return load_networks(folder, cache)
     found = {name: read_networks(find(folder, name), parts) for name, parts in FILES.items()}
@@ -57,7 +57,7 @@ def load_from(folder: Path, cache: Path, folded: bool) -> Networks:
 
 
 def disk_sizes(folder: Path, cache: Path, digests: Mapping[str, str]) -> tuple[int, int]:
-    """Bytes of the checkpoints in `folder`, and of what is kept of them, folded; `digests`: their sha256 by name."""
+    """Return the bytes of the checkpoints in `folder` and of their folded copies, whose sha256 are in `digests`."""
     paths = {name: find(folder, name) for name in digests}
     folded = (folded_file(path, digests[name], cache) for name, path in paths.items())
     return sum(path.stat().st_size for path in paths.values()), sum(path.stat().st_size for path in folded)

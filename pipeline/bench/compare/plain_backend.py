@@ -1,4 +1,4 @@
-"""The networks as they are, with one change or another: what single optimizations are measured on."""
+"""The plain networks with single changes, on which single optimizations are measured."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pipeline.liveportrait.networks.motion_extractor import RawMotion
 
 Network = TypeVar("Network", bound=nn.Module)
 
-LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}  # by dimensions
+LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}  # by number of dimensions
 
 
 class Plain:
@@ -31,7 +31,7 @@ class Plain:
     name = "plain"
 
     def __init__(self, networks: Networks, device: torch.device, setup: Setup) -> None:
-        """Takes the networks: they are moved. Those that draw become what the setup says."""
+        """Take over the networks: move them, and change those that draw as the setup says."""
         self.device, self.dtype = device, DTYPES[setup.precision]
         self._setup, self._networks = setup, networks.to(device, self.dtype)
         if setup.dynamic:
@@ -47,28 +47,23 @@ class Plain:
                 network.compile(mode=setup.compiled)
 
     def warm_up(self, progress: Progress) -> None:
-        """Nothing: the first frame does it."""
         progress(1, 1)
 
     def appearance(self, picture: Tensor) -> Tensor:
-        """As the protocol says; features (1, 32, 16, 32, 32) where all networks work at half the size."""
         with self._mode():
             smaller = functional.avg_pool2d(picture, 2) if self._setup.half == "all" else picture
             feature: Tensor = self._networks.appearance(smaller)
             return feature.float()
 
     def motion(self, pictures: Tensor) -> RawMotion:
-        """As the protocol says."""
         with self._mode():
             raw: RawMotion = self._networks.motion(pictures)
             return RawMotion(*(value.float() for value in raw))
 
     def prepare_source(self, feature: Tensor, keypoints: Tensor) -> PreparedSource:
-        """Nothing beyond what it is made of."""
         return PreparedSource(feature, keypoints)
 
     def draw(self, sources: Sequence[PreparedSource], driven: Tensor) -> Tensor:
-        """As the protocol says."""
         features = torch.cat([source.feature for source in sources]).to(self.dtype)
         keypoints = torch.cat([source.keypoints for source in sources])
         with self._mode():
@@ -97,7 +92,7 @@ class Plain:
     def _mode(self) -> Iterator[None]:
         setup = self._setup
         with ExitStack() as stack:
-            # LivePortrait itself is in inference mode: here it is left again.
+            # LivePortrait calls this in inference mode, which the original does not use.
             stack.enter_context(torch.inference_mode(setup.inference))
             stack.enter_context(torch.no_grad())
             if setup.autocast:
@@ -107,7 +102,7 @@ class Plain:
 
 def _dynamic(network: Network) -> Network:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it will move to another package
+        warnings.simplefilter("ignore")  # a deprecation: it will move to another package
         quantize = torch.ao.quantization.quantize_dynamic
         quantized: Network = quantize(network, {nn.Linear}, torch.qint8)  # type: ignore[no-untyped-call]
     return quantized
@@ -120,7 +115,7 @@ def _channels_last(network: nn.Module) -> None:
 
 
 class CapturingBackend:
-    """A backend, and what was asked of it in its first call since `restart`."""
+    """A backend that keeps the inputs and the result of its first `draw` since `restart`."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -131,17 +126,16 @@ class CapturingBackend:
         self._waits = True
 
     def draw(self, sources: Sequence[PreparedSource], driven: Tensor) -> Tensor:
-        """As the backend does it."""
         crops = self._backend.draw(sources, driven)
         if self._waits:
             self._shown, self._waits = [driven[0].clone(), crops[0].clone()], False
         return crops
 
     def restart(self) -> None:
-        """The next call is the one to keep."""
+        """Keep the next call."""
         self._waits = True
 
     def shown(self) -> tuple[Tensor, Tensor]:
-        """Of that call's first picture: the driven keypoints (21, 3), and itself (3, 512, 512) about 0..1."""
+        """Return the driven keypoints (21, 3) and the picture (3, 512, 512) about 0..1 that were kept."""
         keypoints, crop = self._shown
         return keypoints, crop

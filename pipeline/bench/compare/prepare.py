@@ -1,4 +1,4 @@
-"""From what the user named to a inputs."""
+"""Make the inputs from the command line."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from pipeline.models.face_models import FaceModels
 from pipeline.models.liveportrait_hub import weights_folder
 from pipeline.models.store import cache_folder
 
-DEMO_FPS = 10  # its twelve seconds are then read in one
+DEMO_FPS = 10  # so that its twelve seconds are read in one second
 
 READERS = ("av", "ai_edge_litert")  # packages that read videos and find faces
 
 
 def chosen_device(name: Device) -> torch.device:
-    """CompareError where there is none of this name."""
+    """Return the device of this name. Raise CompareError if there is none."""
     if name == "cuda" and not torch.cuda.is_available():
         raise CompareError(
-            "PyTorch finds no CUDA device here; `python run.py doctor` says more, --device cpu compares."
+            "PyTorch finds no CUDA device. `python run.py doctor` says why; --device cpu compares on the CPU."
         )
     return best_device() if name == "auto" else torch.device(name)
 
 
 def sees_videos() -> bool:
-    """Whether the packages are here that read videos and find faces."""
+    """Return whether the packages that read videos and find faces are installed."""
     return all(find_spec(package) for package in READERS)
 
 
@@ -49,11 +49,12 @@ def prepare_inputs(
     weights: Path | None,
     folder: Path,
 ) -> Inputs:
-    """For the source and the driving video in `files`, or the built-in ones; without `models` with a made driver.
+    """Return the inputs for the source and the driving video in `files`, or the built-in ones if None.
 
-    `folder` is for the built-in video. AnimatorError or WeightsError without the networks, PortraitError, VideoError.
+    Without `models` the driver is synthetic; `folder` is for the built-in video. Raise AnimatorError or WeightsError
+    without the networks, PortraitError or VideoError if a file cannot be used.
     """
-    networks = load_liveportrait(weights)  # also writes the folded ones
+    networks = load_liveportrait(weights)  # also writes their folded copies
     checkpoints, cache = weights or weights_folder(), cache_folder()
     portrait, face, footage, find = _seen(models, *files, folder) if models else _known(*files)
     return Inputs(

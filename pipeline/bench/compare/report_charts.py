@@ -1,4 +1,4 @@
-"""A comparison's charts for the page: time per frame as bars, speed against quality as points."""
+"""Draw the charts of the HTML report: time per frame as bars, speed against quality as points."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from html import escape
 from pipeline.bench.compare.report_text import number
 
 WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 760, 400, 56, 24, 44
-BAND = 30  # at the top, for pictures in which no bit differs
-HIGHEST = 60  # dB: what is above is drawn here, since nobody sees it
-LETTER, LINE = 6.4, 14  # about the size of a label's letters in pixels
+BAND = 30  # at the top, for equal pictures
+HIGHEST = 60  # dB: better pictures are drawn here, because nobody sees the difference
+LETTER, LINE = 6.4, 14  # rough size of the letters of a label in pixels
 
 
 @dataclass(frozen=True)
 class Bar:
-    """One way of running."""
+    """A bar: one way of running."""
 
     name: str
     ms: float
-    kind: str  # "before", "ours" or "other": a colour
+    kind: str  # "before", "after" or "other": a colour
 
 
 @dataclass(frozen=True)
 class Point:
-    """One way of running, and its picture."""
+    """A point: one way of running, and the quality of its picture."""
 
     name: str
     speedup: float  # over the original
-    psnr_db: float | None  # None: no bit differs
+    psnr_db: float | None  # None: equal pictures
     kind: str
 
 
 def bars(shown: Sequence[Bar]) -> Iterator[str]:
-    """Longer is slower."""
+    """Draw a bar for each way; longer is slower."""
     longest = max((bar.ms for bar in shown), default=1)
     yield '<div class="bars" role="img" aria-label="Milliseconds per frame">'
     for bar in shown:
@@ -46,7 +46,7 @@ def bars(shown: Sequence[Bar]) -> Iterator[str]:
 
 
 def scatter(points: Sequence[Point]) -> Iterator[str]:
-    """To the right is faster (logarithmic), upwards is nearer to the original's picture."""
+    """Draw the points: to the right is faster (logarithmic), higher is closer to the original's picture."""
     known = [min(point.psnr_db, HIGHEST) for point in points if point.psnr_db is not None]
     low = 5 * math.floor(min(known, default=HIGHEST - 5) / 5)
     high = max(low + 5, 5 * math.ceil(max(known, default=HIGHEST) / 5))
@@ -82,7 +82,7 @@ def scatter(points: Sequence[Point]) -> Iterator[str]:
 
 
 def _label(name: str, x: float, y: float, taken: list[tuple[float, float, float]]) -> Iterator[str]:
-    """Beside its point, unless another one is there."""
+    """Draw the name beside its point, unless another name is there."""
     wide = len(name) * LETTER
     for start, anchor in ((x + 8, "start"), (x - 8 - wide, "end")):
         free = all(abs(y - top) >= LINE or start + wide < left or start > right for left, right, top in taken)

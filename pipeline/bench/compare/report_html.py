@@ -1,4 +1,4 @@
-"""A comparison as one self-contained page."""
+"""Write a comparison as one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ STYLE = Path(__file__).with_name("report.css")
 TITLE = "Original against optimized"
 WHOLE = ("", "original", "optimized", "improvement", "the original report claimed")
 HEADS = ("ms", "faster", "MB", "PSNR dB", "SSIM", "keypoint error")
-LESS = HEADS[:4]  # of the optimized settings without it
+LESS = HEADS[:4]  # for the optimized settings without it
 TIMES = "Milliseconds, median. Below the optimized: each optimization alone, on top of the original."
-TRADE = "Each optimization alone: how much faster it is, and how near its pictures are to the original's."
+TRADE = "Each optimization alone: how much faster it is, and how close its pictures are to the original's."
 ABLATION = (
     'Alone: on top of the original, against which "faster" counts. Without it: the optimized settings less this one, '
-    "against the optimized ones; below 1x it is missed. Quality is against the original's pictures."
+    "against the optimized ones; below 1x means that it helps there. Quality is against the original's pictures."
 )
 METHOD = (
-    "The original and what is compared with it draw their frames in turns, so that the machine's drift meets both. "
-    "Loading, compiling and a first frame come before and are not in the times. A frame is everything from the video "
-    "file to the written picture. Memory is the most that a setup held while it drew, above what the process held "
-    "before it was made. A row is measured again, by itself, with <code>--only NAME</code>."
+    "The original and what is compared with it draw their frames in turns, so that changes of the machine's speed "
+    "affect both. Loading, compiling and a first frame are not included. A frame is everything from the video file to "
+    "the written picture. Memory is the most that a setup used while it drew, above what the process used before. "
+    "<code>--only NAME</code> measures a row again by itself."
 )
 DIFFERENCE_GAIN = 8
 SAMPLES = 3
-SAME = 0.03  # a share of the time that is no difference
+SAME = 0.03  # a share of the time that counts as no difference
 
 _ROWS = {row.name: row for row in ROWS}
 
 
 def page(found: Comparison) -> str:
-    """HTML without anything to fetch."""
+    """Return the HTML, which loads nothing from elsewhere."""
     parts = (_top, _headline, _bars, _scatter, _table, _samples, _paragraphs, _method)
     body = "\n".join(line for part in parts for line in part(found))
     return (
@@ -86,7 +86,7 @@ def _gain_cell(metric: Metric) -> str:
 def _bars(found: Comparison) -> Iterator[str]:
     time = found.headline[0]
     shown = [Bar("original", time.original, "before")] if time.original else []
-    shown += [Bar("optimized", time.optimized, "ours")] if time.optimized else []
+    shown += [Bar("optimized", time.optimized, "after")] if time.optimized else []
     rows = [Bar(row.name, row.alone.ms_p50, "other") for row in found.ablation if row.alone.ms_p50]
     yield _section("Time per frame", TIMES)
     yield from bars([*shown, *sorted(rows, key=lambda bar: bar.ms)])
@@ -145,7 +145,7 @@ def _embedded(picture: Picture) -> str:
 
 
 def _paragraphs(found: Comparison) -> Iterator[str]:
-    yield _section("What each one does, and what it does here")
+    yield _section("What each optimization does, and what it gains here")
     for row in found.ablation:
         about = _ROWS.get(row.name) or Optimization(row.name, row.name, "")
         yield f'<article id="{escape(row.name)}"><h3>{escape(about.title)}</h3>'
@@ -154,7 +154,7 @@ def _paragraphs(found: Comparison) -> Iterator[str]:
 
 
 def here(row: Ablation) -> Iterator[str]:
-    """What was measured of it, in sentences."""
+    """Yield what was measured of a row, in sentences."""
     if row.status == "unavailable":
         yield f"Not measured here. {row.reason}"
         return
@@ -163,7 +163,7 @@ def here(row: Ablation) -> Iterator[str]:
         yield f"Here: {_compared(alone.speedup)}, {number(alone.ms_p50)} ms a frame"
         yield f"and {number(alone.memory_mb)} MB; {_fidelity(alone)}."
     if without.speedup:
-        missed = f"Taken out of the optimized settings, they are {_compared(without.speedup)}"
+        missed = f"Without it the optimized settings are {_compared(without.speedup)}"
         yield f"{missed} ({number(without.ms_p50)} ms)."
     if row.reason:
         yield row.reason
@@ -171,13 +171,13 @@ def here(row: Ablation) -> Iterator[str]:
 
 def _compared(speedup: float) -> str:
     if abs(speedup - 1) <= SAME:
-        return "as fast, within the noise"
+        return "just as fast, within the noise"
     return f"{times(speedup)} as fast" if speedup > 1 else f"slower, {times(speedup)} as fast"
 
 
 def _fidelity(figures: Figures) -> str:
     if figures.psnr_db is None:
-        return "the picture is the same, bit by bit"
+        return "the pictures are equal"
     return f"{figures.psnr_db:.1f} dB and an SSIM of {figures.ssim:.4f} against the original's picture"
 
 

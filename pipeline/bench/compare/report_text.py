@@ -1,4 +1,4 @@
-"""A comparison for people, on the console."""
+"""Write a comparison as text for the console."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CLAIMED = {"processing time per frame, p50 (ms)": "ms", "frames per second": "fp
 
 
 def table(found: Comparison) -> str:
-    """Machine, headline, ablation, notes."""
+    """Return the machine, the headline, every optimization and the notes."""
     return "\n".join([*_head(found), "", *_headline(found), "", *_ablation(found), "", *found.notes])
 
 
@@ -45,7 +45,7 @@ def _ablation(found: Comparison) -> Iterator[str]:
 
 
 def cells(figures: Figures) -> list[str]:
-    """Milliseconds, speed, memory and quality."""
+    """Return milliseconds, speed, memory and quality as cells."""
     same = figures.ssim == 1 and figures.psnr_db is None
     quality = ["same" if same else number(figures.psnr_db), "-" if figures.ssim is None else f"{figures.ssim:.4f}"]
     error = "-" if figures.keypoint_error is None else f"{figures.keypoint_error:.1g}"
@@ -53,20 +53,20 @@ def cells(figures: Figures) -> list[str]:
 
 
 def number(value: float | None) -> str:
-    """With three digits at least."""
+    """Return a number with at least three digits."""
     return "-" if value is None else f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def times(value: float | None) -> str:
-    """A speed over another."""
+    """Return how many times faster something is."""
     return "-" if value is None else f"{value:.2f}x"
 
 
 def gain(metric: Metric) -> str:
-    """In percent."""
+    """Return the improvement in percent."""
     return "-" if metric.improvement is None else f"{metric.improvement:+.1f} %"
 
 
 def claim(metric: Metric) -> str:
-    """What the original report said, where it said something."""
+    """Return what the original report claimed, or nothing."""
     return CLAIMS[CLAIMED[metric.metric]] if metric.metric in CLAIMED else ""

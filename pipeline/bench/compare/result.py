@@ -1,4 +1,4 @@
-"""What a comparison found, in plain numbers."""
+"""The figures of a comparison, as plain numbers."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from typing import Any, Literal
 
 from pipeline.core.animator import Picture
 
-NOT_USED = "Not part of the settings that `serve` uses here, so there is nothing to take out of them."
-"""Why an optimization has no figures "without"."""
+NOT_USED = "`serve` does not use it on this machine, so it cannot be left out."
+"""Why an optimization has no figures `without`."""
 
 Status = Literal["measured", "unavailable"]
 
 
 @dataclass(frozen=True)
 class Figures:
-    """Of one setup. None: not measured, or there is none; a PSNR of None with an SSIM of 1 says that no bit differs."""
+    """Figures of one setup; None if not measured. A PSNR of None with an SSIM of 1 means equal pictures."""
 
-    ms_p50: float | None = None  # of a frame
+    ms_p50: float | None = None  # for a frame
     ms_p95: float | None = None
-    speedup: float | None = None  # over what it is compared with, measured in turns: the original, or the optimized
-    memory_mb: float | None = None  # while it draws, all that it holds included: of the GPU where there is one
-    psnr_db: float | None = None  # this and what follows: of its pictures against the float32 original's
+    speedup: float | None = None  # over the original or the optimized settings, in turns
+    memory_mb: float | None = None  # the most while it draws, on the GPU if there is one
+    psnr_db: float | None = None  # this and the rest: against the pictures of the float32 original
     ssim: float | None = None
     keypoint_error: float | None = None  # mean distance of the 21 driven keypoints along an axis; 1 is half the crop
-    landmark_error: float | None = None  # in the pictures, percent of the eyes' distance; None where no face is seen
+    landmark_error: float | None = None  # percent of the eyes' distance; None if no face is seen
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Ablation:
 
     name: str
     status: Status
-    reason: str | None  # why it is not available; or what there is to say of what was measured
+    reason: str | None  # why it is not available, or a remark on the figures
     alone: Figures = Figures()
     without: Figures = Figures()
 
@@ -59,18 +59,18 @@ class SamplePicture:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Everything."""
+    """Everything that was measured."""
 
     machine: Mapping[str, str]
     weights: str
     command: str
     headline: Sequence[Metric]
     ablation: Sequence[Ablation]
-    notes: Sequence[str] = ()  # what else a reader should know
+    notes: Sequence[str] = ()  # remarks for the reader
     samples: Sequence[SamplePicture] = field(default=(), repr=False)
 
     def as_json(self) -> dict[str, Any]:
-        """Without the pictures."""
+        """Return everything but the pictures."""
         return {
             "machine": dict(self.machine),
             "weights": self.weights,

@@ -1,4 +1,4 @@
-"""One setup, made ready and then asked for one step after another."""
+"""Make one setup ready, then run it step by step."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ from pipeline.liveportrait.landmarks import mesh_outline
 from pipeline.liveportrait.networks.motion_extractor import RawMotion
 from pipeline.liveportrait.pixels import CropRequest, HostPixels
 
-STILL = 1.0  # of 255: by so little the driver's crop may differ in the mean, and the last picture is shown again
+STILL = 1.0  # of 255: mean difference of the driver's crop below which the last picture is shown again
 HOST = torch.device("cpu")
 
 
 @dataclass(frozen=True)
 class PeakMemory:
-    """MB above what the process held before, while a frame is drawn, with all that stays; None: unknown, or no GPU."""
+    """The most MB used above what the process held before the setup was made; None if unknown, or without a GPU."""
 
     host: float | None = None
     device: float | None = None
@@ -47,17 +47,17 @@ class PeakMemory:
 
 @dataclass(frozen=True, eq=False)
 class Shot:
-    """What is compared of a frame."""
+    """The parts of a frame that are compared."""
 
     keypoints: NDArray[np.float32]  # (21, 3): where they went
     crop: Picture  # (512, 512, 3): what was drawn
 
 
 class Runner:
-    """Draws frames when it is asked to; whoever made it closes it."""
+    """Draws frames on request. Its owner closes it."""
 
     def __init__(self, setup: Setup, inputs: Inputs) -> None:
-        """Loads, builds, and draws a first frame: the seconds of all that are `ready`, and in no other figure."""
+        """Load, build and draw a first frame; `ready` is how many seconds that took."""
         self.setup, self._inputs = setup, inputs
         self.size = setup.frames(inputs.device)  # of a step
         self.memory = PeakMemory()
@@ -75,10 +75,10 @@ class Runner:
         self._stays = _differences(before, [restart_peak(place) for place in self._places])
 
     def step(self, number: int, size: int | None = None) -> float:
-        """Seconds for each frame of a step that begins with this frame of the footage."""
+        """Draw `size` frames of the footage from this one on, and return the seconds for each."""
         size = size or self.size
         with self.setup.applied():
-            if self.setup.keeps_memory:  # a frame that is not timed fills what is kept
+            if self.setup.keeps_memory:  # an untimed frame fills the memory that is kept
                 self._cursor.seek(number)
                 self._draw([self._cursor.read()])
             self._cursor.seek(number)
@@ -90,7 +90,7 @@ class Runner:
             return (time.perf_counter() - start) / size + self._loading
 
     def weighed_step(self, number: int) -> float:
-        """The same, and sets `memory`. What is free is given back before, so it may take a little longer."""
+        """Run a step and set `memory`. Free memory is given back before, so this may take a little longer."""
         before = [restart_peak(place) for place in self._places]
         seconds = self.step(number)
         moves = _differences(before, [peak(place) for place in self._places])
@@ -100,13 +100,13 @@ class Runner:
         return seconds
 
     def shot(self) -> Shot:
-        """The first frame that the last step drew."""
+        """Return the first frame that the last step drew."""
         keypoints, crop = self._recorder.shown()
         pixels = (crop.float().clamp(0, 1) * 255).round().to(torch.uint8)
         return Shot(keypoints.cpu().numpy(), pixels.permute(1, 2, 0).cpu().numpy())
 
     def held(self) -> float | None:
-        """Bytes, by the whole process: on the GPU where there is one."""
+        """Return the bytes that the process holds, on the GPU if there is one."""
         return held(self._places[-1])
 
     def close(self) -> None:
@@ -124,13 +124,13 @@ class Runner:
         start = time.perf_counter()
         self._cursor = Cursor(inputs.footage, setup.streams)
         seconds = time.perf_counter() - start
-        self._loading = 0.0 if setup.streams else seconds / inputs.footage.count  # of every frame its share
+        self._loading = 0.0 if setup.streams else seconds / inputs.footage.count  # a frame's share
         with setup.applied():
             self._animator = self._new_animator()
             self._animator.backend.warm_up(lambda done, total: None)
             self._puppet = self._new_puppet()
         self._write: Write = self._stack.enter_context(inputs.footage.recording())
-        self._seen: tuple[Picture, Picture] | None = None  # the driver's crop, and what was drawn of it
+        self._seen: tuple[Picture, Picture] | None = None  # the driver's crop, and the picture drawn from it
 
     def _new_animator(self) -> LivePortrait:
         setup, inputs = self.setup, self._inputs
@@ -141,19 +141,19 @@ class Runner:
         return LivePortrait(NO_MODELS, correctors, self._recorder, pixels, fallback=self._no_fallback)
 
     def _no_fallback(self) -> NoReturn:
-        raise ArithmeticError(f"{self.setup.precision} gives pictures without numbers (NaN) on this device")
+        raise ArithmeticError(f"{self.setup.precision} gives pictures of NaN on this device")
 
     def _new_puppet(self) -> DrivenPortrait:
-        """Its neutral is the first frame's."""
+        """Return the portrait whose reference (neutral) is the driver's first frame."""
         portrait = self._animator.portrait(self._inputs.portrait, self._inputs.face)
         [neutral] = self._animator.read_motion([self._cursor.read()])
         if neutral is None:
-            raise LookupError("no face is in the driving video's first frame; choose one that begins with a face")
+            raise LookupError("the first frame of the driving video shows no face; choose another video")
         face = neutral.face
         return DrivenPortrait(portrait, Reference(neutral, face.shape, face.pose, face.eye_ratio))
 
     def _frames(self, count: int) -> Iterator[DrivingFrame]:
-        if self.setup.reuses_motion:  # a driver who does not move: each frame comes twice
+        if self.setup.reuses_motion:  # a driver who does not move, so each frame comes twice
             frame = self._cursor.read()
             yield from [frame] * count
         else:
@@ -182,7 +182,7 @@ class Runner:
         return pictures
 
     def _portrait(self) -> Portrait:
-        """Known already, or looked at again by the networks."""
+        """Return the portrait, read again by the networks unless the setup caches it."""
         portrait = cast(SourcePortrait, self._puppet.portrait)
         if self.setup.caches_source:
             return portrait
@@ -210,7 +210,7 @@ class Runner:
 
 
 def overlapped(frames: Iterator[DrivingFrame], draw: Callable[[DrivingFrame], Picture], write: Write) -> None:
-    """Reads one frame ahead in a thread and writes in another, while this one draws."""
+    """Draw frames while one thread reads the next one and another thread writes the one before."""
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
         ahead, written = reader.submit(next, frames, None), []
         while frame := ahead.result():
@@ -221,6 +221,6 @@ def overlapped(frames: Iterator[DrivingFrame], draw: Callable[[DrivingFrame], Pi
 
 
 def _differences(before: Sequence[float | None], after: Sequence[float | None]) -> list[float | None]:
-    """MB, of bytes."""
+    """Return the growth in MB, from bytes."""
     pairs = zip(before, after, strict=True)
     return [None if low is None or high is None else (high - low) / 1e6 for low, high in pairs]

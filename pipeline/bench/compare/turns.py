@@ -1,4 +1,4 @@
-"""Setups in turns: two that are compared draw their frames alternately, so that what the machine does meets both."""
+"""Run setups in turns, frame by frame, so that changes of the machine's speed affect all of them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pipeline.bench.compare.runner import PeakMemory, Runner, Shot
 from pipeline.bench.compare.setup import RUN_FRAMES, Setup
 from pipeline.bench.networks import in_short
 
-STRIDE = 20  # frames of the footage from one measured frame to the next, where it is long enough
+STRIDE = 20  # frames between two measured ones, if the video is long enough
 LONGEST = 8  # frames in a step
-PICTURES = 8  # frames at most of which the quality is told
+PICTURES = 8  # at most so many frames are compared for quality
 
 Say = Callable[[int, int, str], None]
-"""Called with frames done, frames in all, and what is measured now."""
+"""Called with frames done, frames in all, and the name of what is measured now."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,11 @@ class Effort:
 
 @dataclass(eq=False)
 class Trial:
-    """What one setup did; with a `reason` it could not, and the rest is incomplete."""
+    """The results of one setup; incomplete if there is a `reason` why it failed."""
 
     reason: str | None = None
-    ms: list[float] = field(default_factory=list)  # of a frame, by step
-    beside: list[float] = field(default_factory=list)  # of what it is compared with, in the same turns
+    ms: list[float] = field(default_factory=list)  # for a frame, by step
+    beside: list[float] = field(default_factory=list)  # the same of what it is compared with, in the same turns
     ready: float = 0.0  # seconds from nothing to the first picture
     memory: PeakMemory = field(default_factory=PeakMemory)
     held: list[float | None] = field(default_factory=list)  # bytes that the process holds after each step
@@ -42,7 +42,7 @@ class Trial:
 
 
 class Bench:
-    """Measures setups on one inputs."""
+    """Measures setups on the same inputs."""
 
     def __init__(self, inputs: Inputs, effort: Effort, say: Say) -> None:
         self._inputs, self._effort, self._say = inputs, effort, say
@@ -52,16 +52,16 @@ class Bench:
         self._done, self.total = 0, 0
 
     def frames(self, setups: Sequence[Setup]) -> int:
-        """How many are drawn for these in turns with another one."""
+        """Return how many frames are drawn for these setups in turns with another one."""
         groups = ceil(len(setups) / self._effort.together)
         sizes = [setup.frames(self._inputs.device) for setup in setups]
         steps = [1 + size * ceil(self._effort.frames / size) for size in sizes]
         return sum(steps) + 1 + groups * self._effort.frames
 
     def against(self, base: tuple[str, Setup], others: Mapping[Setup, str]) -> tuple[Trial, dict[Setup, Trial]]:
-        """The trial of `base`, a name and a setup, and of each of the others in turns with it; others by name.
+        """Measure `base`, a name and a setup, in turns with each of the others, which are given with their names.
 
-        What goes wrong in one of them is its reason.
+        An error of one of them becomes the reason of its trial.
         """
         name, setup = base
         first, trials = _Run(name, setup), dict[Setup, Trial]()
@@ -113,7 +113,7 @@ class _Run:
         self._runner: Runner | None = None
 
     def attempt(self, action: Callable[[], None]) -> None:
-        """Unless something went wrong before."""
+        """Call `action`, unless something failed before."""
         if self.trial.reason is None:
             try:
                 action()
@@ -128,7 +128,7 @@ class _Run:
         self.trial.ready = self._runner.ready
 
     def step(self, number: int) -> None:
-        """Time one; the first one is weighed, too."""
+        """Time one step; the memory of the first one is measured too."""
         runner = self._runner
         assert runner is not None  # it is open
         step = runner.step if self.trial.ms else runner.weighed_step
@@ -146,6 +146,6 @@ class _Run:
 
 
 def _reason(error: Exception) -> str:
-    """The project's own exceptions are sentences."""
+    """Return an error's text if it is one of this project's, which are sentences; else its name and first line."""
     own = type(error).__module__.partition(".")[0] in ("pipeline", "realtime")
     return str(error) if own else in_short(error)

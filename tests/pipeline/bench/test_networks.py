@@ -114,7 +114,7 @@ def test_one_that_fails_says_why_and_the_others_go_on(clock):
     assert [way.reason for way in found] == [
         None,
         "RuntimeError: no compiler here",
-        "ArithmeticError: not every pixel that it draws is a number",
+        "ArithmeticError: some of the pixels are not numbers",
         "MemoryError",
     ]
     assert [bool(way.ms) for way in found] == [True, False, False, False]

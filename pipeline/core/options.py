@@ -13,11 +13,11 @@ AnimationRegion = Literal["all", "exp", "pose", "lip", "eyes"]
 Background = Literal["keep", "blur", "colour", "transparent"]
 
 KEY_COLOUR = "#00ff00"
-"""What stands where a picture is transparent: video has no alpha, so those who show it take this colour out."""
+"""Fills transparent parts: video has no alpha channel, so the output page makes this colour transparent again."""
 
 
 class OptionError(ValueError):
-    """An option that does not exist or a value outside its range; the text names the field and the range."""
+    """An option does not exist, or its value is not allowed; the message names the option and what it takes."""
 
 
 def _slider(default: float, low: float, high: float, label: str, hint: str, unit: str = "") -> float:
@@ -37,7 +37,7 @@ def _switch(default: bool, label: str, hint: str) -> bool:
 
 @dataclass(frozen=True)
 class AnimateOptions:
-    """How motion becomes pictures. Replaced as a whole: a reader sees the old set or the new one, never a mix."""
+    """How motion becomes pictures. Replaced as a whole, so that no frame is drawn with half of a change."""
 
     head: float = _gain("Head", "How far the head turns and moves; 1 is as far as yours")
     expression: float = _gain("Expression", "Strength of every movement of the face")
@@ -49,7 +49,7 @@ class AnimateOptions:
     pitch: float = _gain("Nod", "How far the head goes up and down, on top of Head")
     roll: float = _gain("Tilt", "How far the head leans, on top of Head")
     position: float = _gain("Position", "How far the head moves aside and closer, on top of Head; 0 stays in place")
-    smoothing: float = _slider(0.5, 0.0, 1.0, "Smoothness", "Steadier against quicker; 0 is the raw tracking")
+    smoothing: float = _slider(0.5, 0.0, 1.0, "Smoothness", "More is steadier, less is quicker; 0 is the raw tracking")
     mirror: bool = _switch(False, "Mirror", "Flip the animated picture, left to right")
     badge: bool = _switch(True, "AI-generated badge", "Mark the picture as made by a machine")
     background: Background = field(
@@ -62,15 +62,15 @@ class AnimateOptions:
     )
     background_colour: str = field(
         default="#30475e",
-        metadata={"colour": True, "label": "Colour", "hint": "Of the background, where that is a colour"},
+        metadata={"colour": True, "label": "Colour", "hint": "Used when the background is a colour"},
     )
     size: float = _slider(
-        1.0, 0.25, 1.0, "Size", "Sides of the picture that is sent; a smaller one needs less of the network", "×"
+        1.0, 0.25, 1.0, "Size", "Sides of the picture that is sent; a smaller one needs less bandwidth", "×"
     )
     driver_mouth: bool = _switch(
         False, "My own mouth", "Show your mouth's pixels inside the lips: livelier, but they are yours"
     )
-    relative: bool = _switch(True, "Relative", "Move as you move from your neutral; off: take your pose as it is")
+    relative: bool = _switch(True, "Relative", "Move as far as you do from your neutral; off: copy your pose as it is")
     region: AnimationRegion = field(
         default="all",
         metadata={
@@ -79,12 +79,12 @@ class AnimateOptions:
             "hint": "What follows you; exp is the face without the pose",
         },
     )
-    driving_multiplier: float = _gain("Strength", "On all that moves, after every correction")
+    driving_multiplier: float = _gain("Strength", "Multiplies all movement, after every correction")
     stitching: bool = _switch(True, "Stitching", "Keep the head on its shoulders")
     normalize_lip: bool = _switch(False, "Close lips first", "Close the portrait's open mouth before it follows yours")
     eye_retargeting: bool = _switch(False, "Copy eyes only", "The lids open as far as yours; nothing else moves")
     lip_retargeting: bool = _switch(False, "Copy lips only", "The lips open as far as yours; nothing else moves")
-    paste_back: bool = _switch(True, "Whole picture", "Put the head back into the whole portrait; off: the crop alone")
+    paste_back: bool = _switch(True, "Whole picture", "Put the head back into the whole portrait; off: the crop only")
     edit_pitch: float = _slider(0.0, -15.0, 15.0, "Nod", "On the portrait itself", "°")
     edit_yaw: float = _slider(0.0, -25.0, 25.0, "Turn", "On the portrait itself", "°")
     edit_roll: float = _slider(0.0, -15.0, 15.0, "Tilt", "On the portrait itself", "°")
@@ -102,7 +102,7 @@ class AnimateOptions:
     edit_zoom: float = _slider(1.0, 0.9, 1.2, "Head size", "1 leaves it as it is", "×")
 
     def changed(self, changes: Mapping[str, Any]) -> AnimateOptions:
-        """A copy with `changes` applied; OptionError where a name or a value does not fit."""
+        """Return a copy with these changes. Raise OptionError if a name does not exist or a value is not allowed."""
         checked: dict[str, Any] = {name: _checked(name, value) for name, value in changes.items()}
         return dataclasses.replace(self, **checked)
 

@@ -1,6 +1,6 @@
-"""The animators by name: those of this program, one line each, and those that installed packages add.
+"""The animators by name: those of this program, one line each, and those of installed packages.
 
-A package adds one with an entry point of the group `portrait_puppet.animators` that names a `Load`.
+A package adds an animator by an entry point in the group `portrait_puppet.animators`; it names a `Load`.
 """
 
 from __future__ import annotations

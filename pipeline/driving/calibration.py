@@ -1,4 +1,4 @@
-"""Finding the driver's neutral: the look against which every movement is measured."""
+"""Find the driver's neutral: the look relative to which every movement is measured."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from pipeline.core.animator import Motion, Reference
 from pipeline.face import groups
 from pipeline.face.face import Face, HeadPose
 
-WINDOW_SECONDS = 2.0  # of automatic calibration, counted from the first face
-COMMAND_SECONDS = 0.6  # after "calibrate": the driver looks straight and relaxed already
-BEST_FRAMES = 5  # averaged, against the noise of a single one
-SETTLE_SECONDS = 0.15  # a better neutral is eased into, not jumped to
-RECENTRE_SECONDS = 8.0  # how slowly a resting driver's new seat becomes the middle
+WINDOW_SECONDS = 2.0  # length of automatic calibration, from the first face on
+COMMAND_SECONDS = 0.6  # shorter after "calibrate": the driver looks straight and relaxed already
+BEST_FRAMES = 5  # averaged, to reduce the noise of a single one
+SETTLE_SECONDS = 0.15  # time constant with which a better neutral is approached
+RECENTRE_SECONDS = 8.0  # time constant with which a resting driver's new position becomes the middle
 EYE_SAMPLE_SECONDS = 0.1
 EYE_SAMPLES = 200
-EYE_PERCENTILE = 85  # open eyes: blinks and squints are the rest
+EYE_PERCENTILE = 85  # of eye openings, so that blinks and squints do not count
 CLOSED_LIPS_CM = 0.15
-RESTING_WIDTH, RESTING_SPREAD = 0.35, 0.03  # of a mouth, in face widths: people differ by about the second
+RESTING_WIDTH, RESTING_SPREAD = 0.35, 0.03  # width of a mouth at rest in face widths, and how much people differ
 
 
 class Calibration:
-    """Watches a driver and keeps their Reference. Times are seconds of any clock that does not run backwards."""
+    """Watches a driver and keeps their Reference. Times are seconds of any monotonic clock."""
 
     def __init__(self) -> None:
         self.reference: Reference | None = None
@@ -39,18 +39,18 @@ class Calibration:
         self._last: tuple[float, Face] | None = None
 
     def restart(self) -> None:
-        """Choose a new neutral from the next moments; the old one holds until then."""
+        """Choose a new neutral from the next moments; keep the old one until then."""
         self._candidates.clear()
         self._eyes.clear()
         self._window, self._until, self._eye_time = COMMAND_SECONDS, None, -math.inf
 
     @property
     def running(self) -> bool:
-        """True until a neutral is settled."""
+        """Return whether the neutral is not settled yet."""
         return self._until is None or (self._last is not None and self._last[0] <= self._until)
 
     def choose(self, motions: Sequence[Motion]) -> None:
-        """Settle the neutral at once on frames that are all at hand (a file's first seconds)."""
+        """Settle the neutral at once on these frames, a file's first seconds."""
         self._eyes.extend(motion.face.eye_ratio for motion in motions)
         self._candidates = list(motions)
         self.reference, self._until = self._best(), -math.inf
@@ -79,7 +79,7 @@ class Calibration:
     def _best(self) -> Reference:
         usual = DriverBaseline.of([motion.face for motion in self._candidates], _open_eyes(self._eyes))
         calm = min(self._candidates, key=lambda motion: strain(motion.face, usual))
-        # A mean of different looks would be none of them: only frames that look like the calmest are averaged.
+        # The mean of different expressions is none of them, so only frames that look like the calmest are averaged.
         best = sorted(self._candidates, key=lambda motion: _unlike(motion.face, calm.face))[:BEST_FRAMES]
         poses = [motion.face.pose for motion in best]
         shape = np.mean([motion.face.shape for motion in best], axis=0)
@@ -88,7 +88,7 @@ class Calibration:
 
 @dataclass(frozen=True)
 class DriverBaseline:
-    """What differs from person to person, or with the camera's place, and so is only known from watching."""
+    """Values that differ between people and camera positions, so that they must be measured."""
 
     eye_open: tuple[float, float]  # lid ratio of the open eyes: subject's right, left
     brow: float  # cm above the head's origin
@@ -101,7 +101,7 @@ class DriverBaseline:
 
 
 def strain(face: Face, usual: DriverBaseline) -> float:
-    """How far a face is from looking straight and at ease: 0 is neutral, about 1 per strong fault."""
+    """Return how far a face is from looking straight and relaxed: 0 is neutral, about 1 per strong deviation."""
     turned = (face.pose.yaw / 15) ** 2 + ((face.pose.pitch - usual.pitch) / 15) ** 2
     lips = max(0.0, face.lip_gap - CLOSED_LIPS_CM) / 0.3
     smile = max(0.0, abs(mouth_width(face) - RESTING_WIDTH) - RESTING_SPREAD) / 0.06
@@ -110,7 +110,7 @@ def strain(face: Face, usual: DriverBaseline) -> float:
 
 
 def mouth_width(face: Face) -> float:
-    """The mouth's width in face widths: about .28 pursed, .35 at rest, .48 in a broad smile."""
+    """Return the mouth's width in face widths: about 0.28 pursed, 0.35 at rest, 0.48 in a broad smile."""
     sides = face.shape[groups.RIGHT_SIDE] - face.shape[groups.LEFT_SIDE]
     return face.lip_width / float(np.linalg.norm(sides))
 
@@ -135,7 +135,7 @@ def _settle(old: Reference | None, new: Reference, step: float) -> Reference:
 
 
 def _rests(before: Face, now: Face, reference: Reference, step: float) -> bool:
-    """Still, and looking about where neutral looks: only then may the middle move."""
+    """Return whether the head is still and looks about straight: only then may the middle move."""
     if step <= 0:
         return False
     speed = float(np.linalg.norm(now.pose.translation[:2] - before.pose.translation[:2])) / now.pose.scale / step

@@ -1,4 +1,4 @@
-"""One driver's timeline: turns what was tracked into what to show. Times are passed in, in seconds."""
+"""One driver over time: decide from the tracked motion what to show. Times are passed in, in seconds."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class DriverState:
 
     @classmethod
     def rehearsed(cls, motions: Sequence[Motion]) -> DriverState:
-        """For a file: the neutral chosen beforehand from its first motions (one or more), following at once."""
+        """Return the state for a file: it follows at once, with a neutral from the file's first motions."""
         state = cls()
         state._calibration.choose(motions)
         state._following = 1.0
@@ -37,7 +37,7 @@ class DriverState:
 
     @property
     def state(self) -> State:
-        """waiting: no face yet; calibrating: its neutral is not settled; live: it follows; lost: the face went away."""
+        """Return waiting (no face yet), calibrating (the neutral is not settled), live, or lost (the face is gone)."""
         if self._motion is None:
             return "waiting"
         if not self._held:
@@ -46,11 +46,11 @@ class DriverState:
 
     @property
     def motion(self) -> Motion | None:
-        """The driver's newest; None before the first."""
+        """Return the driver's newest motion; None before the first."""
         return self._motion
 
     def calibrate(self) -> None:
-        """Take the driver's next moments as the new neutral."""
+        """Choose a new neutral from the next moments."""
         self._calibration.restart()
 
     def cue(
@@ -61,7 +61,7 @@ class DriverState:
         time: float,
         driver: Picture | None = None,
     ) -> Cue:
-        """What to show at `time`, given the motion of the newest frame (None: no face, or no frame)."""
+        """Return what to show at `time`, given the motion of the newest frame (None: no face, or no frame)."""
         self._advance(motion is not None, time)
         if motion is not None:
             self._motion = motion

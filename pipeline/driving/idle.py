@@ -1,4 +1,4 @@
-"""What a portrait does by itself while nobody drives it: pure functions of time in seconds."""
+"""The movement of a portrait that nobody drives, as a function of time in seconds."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import math
 
 from pipeline.core.animator import Idle
 
-BREATH_SECONDS = 4.2  # 14 breaths a minute: a resting adult's
-BLINK_SLOT_SECONDS = 4.0  # one blink in each slot, at a place that looks random
+BREATH_SECONDS = 4.2  # 14 breaths a minute, as of a resting adult
+BLINK_SLOT_SECONDS = 4.0  # one blink in each slot, at a time that looks random
 BLINK_SECONDS = 0.24
 
 
 def idle(time: float, weight: float) -> Idle:
-    """The idle movement `time` seconds after its start (nothing at 0), scaled by `weight` in 0..1."""
+    """Return the idle movement `time` seconds after its start (none at 0), scaled by `weight` in 0..1."""
     turn = 2 * math.pi * time
     sway = (1.6 * math.sin(turn / 9.1), 0.8 * math.sin(turn / 6.7))
     return Idle(

@@ -1,1 +1,1 @@
-"""Pictures as such: reading a source picture, the I420 format, the "AI-generated" badge."""
+"""Operations on pictures: read a source, convert to I420, draw the "AI-generated" badge, measure quality."""

@@ -1,4 +1,4 @@
-"""The mark that tells viewers that a picture was made by a machine."""
+"""The badge that tells viewers that a picture was made by a machine."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ TEXT = "AI-generated"
 
 @dataclass(frozen=True, eq=False)
 class Label:
-    """For pictures of one size; shared by all of them."""
+    """The badge for pictures of one size; shared by all of them."""
 
-    veil: NDArray[np.float32]  # (h, w, 1): what is kept of the picture, 0..1
-    ink: NDArray[np.float32]  # (h, w, 1): the light added to it, 0..255
-    margin: int  # pixels, to the left and below
+    veil: NDArray[np.float32]  # (h, w, 1): share of the picture that is kept, 0..1
+    ink: NDArray[np.float32]  # (h, w, 1): light that is added, 0..255
+    margin: int  # pixels to the left edge and to the bottom
 
     def top(self, height: int) -> int:
-        """The first row of the label in a picture of this height."""
+        """Return the first row of the label in a picture of this height."""
         return height - self.margin - len(self.ink)
 
 
 def draw(picture: Picture) -> None:
-    """Draw the label into `picture`, in place, where there is room for it."""
+    """Draw the label into `picture`, in place; nothing if the picture is too small."""
     height, width = picture.shape[:2]
     found = label(height, width)
     if found:
@@ -38,7 +38,7 @@ def draw(picture: Picture) -> None:
 
 
 def label(height: int, width: int) -> Label | None:
-    """The label in the lower left corner of a picture of this size. Under 96 pixels there is no room for it."""
+    """Return the label for the lower left corner of a picture of this size; None if a side has less than 96 pixels."""
     side = min(height, width)
     return None if side < 96 else _drawn(side)
 

@@ -1,4 +1,4 @@
-"""Pictures as decoders give and encoders want them: I420, BT.601, limited range (ITU-R BT.601-7)."""
+"""The pixel format of decoders and encoders: I420 in limited range (ITU-R BT.601-7)."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from pipeline.core.animator import Layout, Picture, Planes
 
 
 def to_planes(picture: Picture) -> Planes:
-    """An odd last row or column is left out."""
+    """Convert a picture to planes; an odd last row or column is dropped."""
     height, width = (side & ~1 for side in picture.shape[:2])
     return np.asarray(cv2.cvtColor(picture[:height, :width], cv2.COLOR_RGB2YUV_I420), np.uint8)
 
 
 def to_picture(planes: Planes) -> Picture:
-    """The RGB picture."""
+    """Convert planes to an RGB picture."""
     return np.asarray(cv2.cvtColor(planes, cv2.COLOR_YUV2RGB_I420), np.uint8)
 
 
 def laid_out(picture: Picture, layout: Layout) -> Picture | Planes:
-    """The picture itself, or its planes."""
+    """Return the picture in this layout."""
     return to_planes(picture) if layout == "i420" else picture
 
 
 def reduced(planes: Planes, share: float) -> Planes:
-    """With sides of `share` (0..1] of what they are, to the next multiple of 16: whole macroblocks."""
+    """Scale planes by `share` in (0, 1], with sides that are multiples of 16: whole macroblocks."""
     height, width = planes.shape[0] * 2 // 3, planes.shape[1]
     if share == 1:
         return planes

@@ -1,4 +1,4 @@
-"""A source picture: read from untrusted bytes within limits, and the face in it that will be animated."""
+"""Read a source picture from untrusted bytes, within limits, and choose the face in it that is animated."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipeline.face.face import Face
 
 MAX_BYTES: Final = 20_000_000
 MAX_PIXELS: Final = 50_000_000
-MAX_SIDE: Final = 4096  # a larger picture is reduced to this: no face needs more
+MAX_SIDE: Final = 4096  # larger pictures are reduced to this; no face needs more
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 
 BUILTIN: Final = {
@@ -26,7 +26,7 @@ BUILTIN: Final = {
 
 
 class PortraitError(ValueError):
-    """A source that cannot be animated; the text says why and what to choose instead."""
+    """A source cannot be animated; the message says why and what to choose instead."""
 
 
 class NotAPicture(PortraitError):
@@ -34,7 +34,7 @@ class NotAPicture(PortraitError):
 
 
 class TooLarge(PortraitError):
-    """More bytes or pixels than the limits."""
+    """A picture with more bytes or pixels than the limits."""
 
 
 class Unsuitable(PortraitError):
@@ -42,15 +42,15 @@ class Unsuitable(PortraitError):
 
 
 def default_portrait() -> bytes:
-    """The file of the portrait that is shown until the user chooses another."""
+    """Return the file of the portrait that is shown until the user chooses another."""
     return BUILTIN["astronaut"].read_bytes()
 
 
 def read_picture(data: bytes) -> Picture:
     """Decode an uploaded picture: upright (EXIF), without alpha, an animation's first frame, at most 4096 on a side.
 
-    The type is told by content, never by name, and the size is checked in the header before anything is decoded.
-    Raises TooLarge or NotAPicture.
+    The type is recognised by content, never by name, and the size is checked before anything is decoded. Raise
+    TooLarge or NotAPicture.
     """
     if len(data) > MAX_BYTES:
         raise TooLarge(f"The picture has {len(data) / 1e6:.1f} MB; choose one of at most {MAX_BYTES / 1e6:.0f} MB.")
@@ -93,16 +93,16 @@ def _rgb(image: Image.Image) -> Picture:
 
 
 def _from_deep_gray(image: Image.Image) -> Image.Image:
-    """16 and 32 bit gray to 8 bit; Pillow's own conversion clips at 255."""
+    """Convert gray of 16 or 32 bits to 8; Pillow's own conversion clips at 255."""
     gray = np.asarray(image).astype(np.float64)
     top = 65535.0 if gray.max() > 255 else 255.0
     return Image.fromarray(np.clip(gray * (255 / top), 0, 255).astype(np.uint8))
 
 
 def choose_face(picture: Picture, faces: list[Face]) -> tuple[Face, tuple[str, ...]]:
-    """The face to animate (the largest; `faces` come biggest first) and sentences on what may look wrong.
+    """Return the face to animate, the first and largest of `faces`, and sentences on what may look wrong.
 
-    Raises Unsuitable where there is none.
+    Raise Unsuitable if there is none.
     """
     if not faces:
         raise Unsuitable(
@@ -126,7 +126,7 @@ def _which(picture: Picture, face: Face, count: int) -> str:
 
 
 def _doubts(picture: Picture, face: Face) -> list[str]:
-    """Sentences on size, direction, eyes, mouth and border."""
+    """Return sentences on what may look wrong: size, direction, eyes, mouth, border."""
     low, high = face.landmarks[:468, :2].min(0), face.landmarks[:468, :2].max(0)
     height, width = picture.shape[:2]
     size = float(max(high - low))
@@ -142,6 +142,6 @@ def _doubts(picture: Picture, face: Face) -> list[str]:
         (abs(face.pose.pitch) > 22, "The head is tilted far up or down; a portrait at eye level moves more freely."),
         (max(face.eye_ratio) < 0.12, "The eyes are closed in the portrait; they cannot open."),
         (mouth_open, "The mouth is open in the portrait; speech looks best from a closed or slightly smiling mouth."),
-        (outside, "The face is cut off by the border of the portrait; what lies outside is made up."),
+        (outside, "The face is cut off by the border of the portrait; what lies outside is invented."),
     )
     return [sentence for wrong, sentence in checks if wrong]

@@ -1,4 +1,4 @@
-"""LivePortrait as an animator (Guo et al., arXiv:2407.03168): portraits prepared once, motion read, pictures drawn."""
+"""LivePortrait as an animator (Guo et al., arXiv:2407.03168)."""
 
 from __future__ import annotations
 
@@ -76,18 +76,18 @@ class LivePortrait:
         return DeviceMemory(lambda: torch.cuda.mem_get_info(device)[0], torch.OutOfMemoryError)
 
     def warm_up(self, progress: Progress) -> float:
-        """Compile, capture, or load what the first frame would wait for; the seconds that a frame takes then."""
+        """Do what the first frame would wait for (compile, capture, load); return the seconds of a later frame."""
         self._executor.run(lambda: self.backend.warm_up(progress))
         return min(self._executor.run(self._blank_frame) for _ in range(2))
 
     def prepare(self, picture: Picture) -> SourcePortrait:
-        """Crop, appearance and motion of a source, at most 1280 pixels long. PortraitError where there is no face."""
+        """Find crop, appearance and motion of a source, reduced to 1280 pixels. Raise PortraitError without a face."""
         picture = fitted(picture)
         return self.portrait(picture, *choose_face(picture, find_faces(picture, self._models) if picture.size else []))
 
     @torch.inference_mode()
     def portrait(self, picture: Picture, face: Face, warnings: tuple[str, ...] = ()) -> SourcePortrait:
-        """As `prepare`, where the face of a picture of this size is known already."""
+        """Prepare a picture, already of the right size, whose face is known."""
         box = face_box(mesh_outline(face), SOURCE)
         feature, motion = self._executor.run(lambda: self._look(CropRequest(picture, None, box.matrix())))
         return SourcePortrait(
@@ -103,16 +103,16 @@ class LivePortrait:
         )
 
     def read_motion(self, frames: Sequence[DrivingFrame]) -> list[Motion | None]:
-        """The motion in each frame's steady crop; all frames in one batch."""
+        """Read the motion in each frame's steady crop, all in one batch."""
         return self.start_motion(frames)()
 
     def animate(self, cues: Sequence[Cue], layout: Layout = "rgb") -> list[Picture]:
-        """One picture per cue: the whole portrait, or the crop alone; all cues in one batch."""
+        """Draw one picture per cue, the whole portrait or the crop alone, all in one batch."""
         return self.start_pictures([self.drive(cue) for cue in cues], layout)()
 
     @torch.inference_mode()
     def start_motion(self, frames: Sequence[DrivingFrame]) -> Callable[[], list[Motion | None]]:
-        """As `read_motion`, but only begun: call what comes back for the result, which waits for the device."""
+        """Begin `read_motion`; return a function that waits for the device and returns the result."""
         boxes = [_steady_box(frame, frame.face) if frame.face else None for frame in frames]
         seen = zip(frames, boxes, strict=True)
         views = [CropRequest(frame.picture, frame.planes, box.matrix()) for frame, box in seen if box]
@@ -123,13 +123,13 @@ class LivePortrait:
 
     @torch.inference_mode()
     def drive(self, cue: Cue) -> Drawing:
-        """Where the cue puts the keypoints of its portrait. Works on the host alone."""
+        """Return where the cue puts the keypoints of its portrait; computed on the host alone."""
         portrait = cast(SourcePortrait, cue.portrait)
         return Drawing(portrait, driven_keypoints(self.correctors, cue, portrait), cue.options)
 
     @torch.inference_mode()
     def start_pictures(self, drawings: Sequence[Drawing], layout: Layout) -> Callable[[], list[Picture | Planes]]:
-        """The pictures of some drawings, begun as in `start_motion`; again in float32 where 16 bits gave no numbers."""
+        """Begin to draw, as `start_motion` does; what 16 bits drew as NaN is drawn again in float32."""
         if not drawings:
             return lambda: []
         backend = self.backend
@@ -158,7 +158,7 @@ class LivePortrait:
         return self.backend.draw(sources, points.to(self.backend.device, non_blocking=True))
 
     def _source(self, portrait: SourcePortrait) -> PreparedSource:
-        """Made once for a portrait and the backend in use."""
+        """Return the prepared source, made once per portrait and backend."""
         source = self._sources.get(portrait)
         if source is None:
             keypoints = portrait.keypoints.to(self.backend.device, non_blocking=True)
@@ -174,7 +174,7 @@ class LivePortrait:
         if self.backend is failed:
             logger.warning(
                 "%s gives pictures without numbers (NaN) on this device; float32 is used from here on. "
-                "--precision fp32 chooses it from the start.",
+                "Use --precision fp32 to start with it.",
                 str(failed.dtype).removeprefix("torch."),
             )
             self.backend = build()

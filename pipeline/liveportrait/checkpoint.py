@@ -1,7 +1,7 @@
-"""LivePortrait's checkpoints: read without executing anything, checked to the last tensor, folded, cached.
+"""Read LivePortrait's checkpoints: nothing in them is executed, every tensor is checked.
 
-A checkpoint is read once. What the networks need of it is written to the cache as safetensors, under a name that
-carries the checkpoint's sha256, with spectral and batch normalisation already folded into the convolutions.
+A checkpoint is read once. What the networks need of it goes to the cache as safetensors, under a name with the
+checkpoint's sha256, with spectral and batch normalisation folded into the convolutions.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ State = dict[str, Tensor]
 
 @dataclass(frozen=True, eq=False)
 class Networks:
-    """Everything that LivePortrait computes with, in inference mode. The perceptrons stay on the host."""
+    """LivePortrait's networks, in inference mode. The perceptrons stay on the host."""
 
     appearance: AppearanceFeatureExtractor
     motion: MotionExtractor
@@ -40,18 +40,18 @@ class Networks:
     stitching: Perceptron
     lip: Perceptron
     eye: Perceptron
-    digests: Mapping[str, str] = field(default_factory=dict)  # sha256 of the files they were read from, by name
+    digests: Mapping[str, str] = field(default_factory=dict)  # file name without ending -> sha256
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of those that draw every frame."""
+        """Return the type of the networks that draw every frame."""
         return self.generator.fc.weight.dtype
 
     def to(self, device: torch.device | str, dtype: torch.dtype = torch.float32) -> Networks:
-        """Moved. Those that draw every frame become `dtype`.
+        """Move the networks in place; those that draw every frame become `dtype`.
 
-        The motion extractor stays float32, where rounding would be jitter; so does the appearance extractor, which
-        runs once for a portrait. The perceptrons correct keypoints, which are on the host.
+        The motion extractor stays float32, because rounding would be visible as jitter; so does the appearance
+        extractor, which runs once per portrait. The perceptrons correct keypoints, which are on the host.
         """
         self.warping.to(device, dtype)
         self.generator.to(device, dtype)
@@ -66,7 +66,7 @@ class CheckpointPart:
 
     field: str  # of Networks
     build: Callable[[], nn.Module]
-    prefixes: tuple[str, ...] = ("",)  # of its keys in the file, by kind of file; an entry's dots are nesting
+    prefixes: tuple[str, ...] = ("",)  # of its keys, in either kind of file; a dot is a level of nesting
 
 
 FILES: Mapping[str, tuple[CheckpointPart, ...]] = {
@@ -80,13 +80,13 @@ FILES: Mapping[str, tuple[CheckpointPart, ...]] = {
         CheckpointPart("eye", eye_retargeting, ("retarget_eye.module.", "retarget_eye_module.")),
     ),
 }
-"""Every checkpoint file, by its name without ending, and the networks in it."""
+"""File name without ending -> the networks in it."""
 
 
 def load_networks(folder: Path, cache: Path) -> Networks:
-    """All networks from the checkpoints in `folder`; `cache` keeps what makes the next start fast.
+    """Load all networks from the checkpoints in `folder`; `cache` keeps the folded ones for the next start.
 
-    WeightsError, naming the file and the tensors, where a checkpoint is not what it should be.
+    Raise WeightsError, which names the file and the tensors, if a checkpoint does not fit.
     """
     fields: dict[str, nn.Module] = {}
     digests: dict[str, str] = {}
@@ -99,23 +99,23 @@ def load_networks(folder: Path, cache: Path) -> Networks:
 
 
 def read_networks(path: Path, parts: tuple[CheckpointPart, ...]) -> dict[str, nn.Module]:
-    """The networks of one checkpoint, by field and as stored: nothing is folded."""
+    """Read the networks of one checkpoint as stored, not folded; field of Networks -> network."""
     tensors = read_tensors(path)
     return {part.field: _fill(path, part, tensors) for part in parts}
 
 
 def read_tensors(path: Path) -> State:
-    """The tensors of a checkpoint, nested ones under "outer.inner". Executes nothing that is in the file."""
+    """Read the tensors of a checkpoint, nested ones under "outer.inner". Nothing in the file is executed."""
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
         return _flatten(torch.load(path, map_location="cpu", weights_only=True))
     except pickle.UnpicklingError as error:
         raise WeightsError(
-            f"{path} holds more than tensors ({_first_line(error)}). Nothing of it was run; use the official file."
+            f"{path} holds more than tensors ({_first_line(error)}). Nothing in it was executed; use the official file."
         ) from error
     except (SafetensorError, RuntimeError, EOFError, KeyError, ValueError, AttributeError) as error:
-        raise WeightsError(f"{path} cannot be read: it is cut short or no checkpoint; fetch it again.") from error
+        raise WeightsError(f"{path} cannot be read: it is cut short or is not a checkpoint; fetch it again.") from error
 
 
 def _first_line(error: Exception) -> str:
@@ -137,7 +137,7 @@ def _fill(path: Path, part: CheckpointPart, tensors: State) -> nn.Module:
     state = _take(part, tensors)
     expected = network.state_dict()
     for key in expected.keys() - state.keys():
-        if key.endswith("num_batches_tracked"):  # only training reads it, and some conversions leave it out
+        if key.endswith("num_batches_tracked"):  # only training reads it, and some conversions drop it
             state[key] = torch.tensor(0)
     differences = _differences(expected, state)
     if differences:
@@ -155,7 +155,7 @@ def _take(part: CheckpointPart, tensors: State) -> State:
 
 
 def _differences(expected: State, found: State) -> str:
-    """What is missing, too much, or of another shape or type; empty where nothing is."""
+    """Describe tensors that are missing, unknown, or of another shape or type; empty if there are none."""
     wrong = [
         f"{key} is {_describe(found[key])} instead of {_describe(value)}"
         for key, value in expected.items()
@@ -173,7 +173,7 @@ def _describe(tensor: Tensor) -> str:
 
 
 def folded_file(path: Path, sha256: str, cache: Path) -> Path:
-    """Where the networks of the checkpoint `path` lie in the cache, folded."""
+    """Return the file in the cache with the folded networks of the checkpoint `path`."""
     return cache / f"{path.stem}.{sha256[:16]}.folded.safetensors"
 
 
@@ -189,7 +189,7 @@ def _cached(path: Path, sha256: str, parts: tuple[CheckpointPart, ...], cache: P
 
 
 def _save(state: State, path: Path) -> None:
-    """Whole or not at all, whatever happens meanwhile."""
+    """Write the whole file or none, even if the program is stopped meanwhile."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="fold-", dir=path.parent) as temporary:

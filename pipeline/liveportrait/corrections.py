@@ -1,4 +1,4 @@
-"""Corrections of the driven keypoints by LivePortrait's small networks: stitching, eye and lip retargeting.
+"""Correct driven keypoints with LivePortrait's small networks: stitching, eye and lip retargeting.
 
 After Guo et al., arXiv:2407.03168, section 3.3, in the order of the official pipeline.
 """
@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 OPEN_LIPS = 0.03  # lip ratio from which a source's mouth counts as open
-CLOSED_EYES, OPEN_EYES = 0.18, 0.39  # below the first a source video's eyes count as closed; the second opens them
+CLOSED_EYES, OPEN_EYES = 0.18, 0.39  # a source video's eyes below the first count as closed, and open to the second
 
 Perceptron = Callable[[Tensor], Tensor]
 
 
 class Correctors(Protocol):
-    """The three networks, as `checkpoint.Networks` has them."""
+    """The three small networks; `checkpoint.Networks` has them."""
 
     @property
     def stitching(self) -> Perceptron: ...
@@ -54,10 +54,10 @@ class Ratios:
 
 @dataclass(frozen=True)
 class Corrections:
-    """Which corrections are wanted. Eye or lip retargeting discards relative motion and copies only the openness."""
+    """Which corrections to make. Eye or lip retargeting discards relative motion and copies only the openness."""
 
     stitching: bool = True
-    normalize_lip: bool = False  # close the source's mouth where it is open
+    normalize_lip: bool = False  # close the source's mouth if it is open
     eye_retargeting: bool = False
     lip_retargeting: bool = False
     multiplier: float = 1.0  # how far the keypoints move
@@ -73,7 +73,7 @@ def correct(
     relative: bool,
     target: Tensor | None = None,
 ) -> Tensor:
-    """The keypoints for the warping network, from those of the source and the driven ones, all (B, 21, 3).
+    """Return the keypoints for the warping network, given the source's and the driven ones, all (B, 21, 3).
 
     `driving_ratios` may be None without retargeting. `target` (B, 1) is how open the eyes of a source video should be.
     """
@@ -105,19 +105,19 @@ def _retargeting(
 
 
 def stitch(networks: Correctors, source: Tensor, driven: Tensor) -> Tensor:
-    """The driven keypoints, moved so that the head fits the source's shoulders; both (B, 21, 3)."""
+    """Move driven keypoints so that the head fits the source's shoulders; both (B, 21, 3)."""
     delta = networks.stitching(torch.cat((source.flatten(1), driven.flatten(1)), 1))
     shift = torch.nn.functional.pad(delta[:, None, 63:], (0, 1))
     return driven + delta[:, :63].reshape(-1, 21, 3) + shift
 
 
 def eye_offset(networks: Correctors, source: Tensor, ratios: Ratios, target: Tensor) -> Tensor:
-    """(B, 21, 3) to add, so that the source's eyes open to the ratio `target` (B, 1)."""
+    """Return what to add, (B, 21, 3), to open the source's eyes to the ratio `target` (B, 1)."""
     return _offset(networks.eye, source, ratios.eyes, target)
 
 
 def lip_offset(networks: Correctors, source: Tensor, ratios: Ratios, target: Tensor) -> Tensor:
-    """(B, 21, 3) to add, so that the source's lips open to the ratio `target` (B, 1)."""
+    """Return what to add, (B, 21, 3), to open the source's lips to the ratio `target` (B, 1)."""
     return _offset(networks.lip, source, ratios.lip, target)
 
 
@@ -127,12 +127,12 @@ def _offset(network: Perceptron, source: Tensor, ratio: Tensor, target: Tensor) 
 
 
 def lip_normalization(networks: Correctors, source: Tensor, ratios: Ratios) -> Tensor:
-    """(B, 21, 3) to add, so that a source with an open mouth starts from a closed one; zero for a closed mouth."""
+    """Return what to add, (B, 21, 3), to close the source's open mouth; zero for a closed one."""
     closing = lip_offset(networks, source, ratios, torch.zeros_like(ratios.lip))
     return torch.where(ratios.lip[..., None] >= OPEN_LIPS, closing, 0.0)
 
 
 def eye_target(first: Ratios) -> Tensor:
-    """(1, 1): how open a source video's eyes should be, from its first frame; eyes that are closed there are opened."""
+    """Return how open a source video's eyes should be, (1, 1): as in its first frame, but not closed."""
     mean = first.eyes[:1].mean(1, keepdim=True)
     return torch.where(mean < CLOSED_EYES, OPEN_EYES, mean)

@@ -1,4 +1,4 @@
-"""Where LivePortrait cuts a face out of a picture. In float64; a pixel's centre is at whole numbers, as in OpenCV."""
+"""Find and cut LivePortrait's crops. In float64; the centres of pixels are at whole numbers, as in OpenCV."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from pipeline.liveportrait.landmarks import Outline
 
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
-"""(3, 3), maps the homogeneous pixels of one picture to those of another."""
+"""(3, 3), maps homogeneous pixel coordinates of one picture to those of another."""
 
 CROP_SIZE = 512
 
 
 @dataclass(frozen=True)
 class CropRule:
-    """How much around a face is cut out."""
+    """How large a crop is and where it lies around a face."""
 
-    scale: float  # side of the crop over the larger extent of the landmarks
+    scale: float  # side of the crop / larger extent of the landmarks
     lift: float  # how far the centre moves down the face, as a share of the side
     upright: bool  # whether the crop turns with the head
 
@@ -41,19 +41,19 @@ class Box:
     angle: float = 0.0  # radians: the direction of its top edge
 
     def matrix(self, size: int = CROP_SIZE) -> Matrix:
-        """From the picture to a crop of `size` pixels a side."""
+        """Return the map from the picture to a crop of `size` x `size` pixels."""
         turn = size / self.side * _rotation(self.angle).T
         shift = size / 2 - turn @ self.centre
         return np.vstack((np.column_stack((turn, shift)), (0, 0, 1)))
 
     def corners(self) -> NDArray[np.float64]:
-        """(4, 2) clockwise from the top left."""
+        """Return the corners (4, 2), clockwise from the top left."""
         half = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * self.side / 2
         return self.centre + half @ _rotation(self.angle).T
 
 
 def face_box(outline: Outline, rule: CropRule) -> Box:
-    """The square around a face."""
+    """Return the square around a face."""
     down = outline.mouth - outline.eyes
     length = float(np.linalg.norm(down))
     down = down / length if length > 1e-3 else np.array([0.0, 1.0])
@@ -70,17 +70,17 @@ def _rotation(angle: float) -> NDArray[np.float64]:
     return np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
 
 
-STILL_SHIFT = 0.12  # of the side: so far a face may move before the driving crop follows
-STILL_ZOOM = math.log(1.2)  # and so much grow or shrink
-LOST_SHIFT, LOST_ZOOM = 0.5, math.log(2.0)  # beyond these it is somewhere else, and the crop goes there at once
+STILL_SHIFT = 0.12  # of the side: a face may move so far before the driving crop follows
+STILL_ZOOM = math.log(1.2)  # and grow or shrink so much
+LOST_SHIFT, LOST_ZOOM = 0.5, math.log(2.0)  # beyond these the crop jumps to the face
 FOLLOW_SECONDS = 0.5
 
 
 def follow(held: Box | None, wanted: Box, seconds: float) -> Box:
-    """The driving crop, `seconds` after it was `held`: steady while the face stays near, following where it goes far.
+    """Return the driving crop `seconds` after it was `held`: steady while the face stays near, else following it.
 
-    Each frame's own box would wobble with the landmarks, and the portrait's shoulders with it. Where the crop does
-    move, `placement` and `motion.reframe` take that out of the motion again.
+    Each frame's own box would wobble with the landmarks, and the portrait's shoulders with it. If the crop moves,
+    `placement` and `keypoint_motion.reframe` take that out of the motion again.
     """
     if held is None:
         return wanted
@@ -95,27 +95,27 @@ def follow(held: Box | None, wanted: Box, seconds: float) -> Box:
 
 
 def placement(box: Box, frame: Box) -> tuple[Vector, float]:
-    """Where `box` lies in `frame`, both upright: its centre (2,) in half sides of the frame, and its relative size."""
+    """Return the centre of `box` in half sides of `frame`, (2,), and its relative size; both are upright."""
     return 2 * (box.centre - frame.centre) / frame.side, box.side / frame.side
 
 
 def transform(points: NDArray[np.floating], matrix: Matrix) -> NDArray[np.float64]:
-    """(N, 2) points of one picture in the other."""
+    """Map points (N, 2) of one picture to the other."""
     return points @ matrix[:2, :2].T + matrix[:2, 2]
 
 
 def cut(picture: Picture, matrix: Matrix, size: int = CROP_SIZE) -> Picture:
-    """The crop (size, size, 3), bilinear, black outside the picture."""
+    """Cut out the crop (size, size, 3): bilinear, black outside the picture."""
     return np.asarray(cv2.warpAffine(picture, matrix[:2], (size, size), flags=cv2.INTER_LINEAR), np.uint8)
 
 
 def halved(crop: Picture) -> Picture:
-    """A crop at half its size, as the networks get it: the mean of every 2x2 pixels, rounded."""
+    """Halve a crop for the networks: the rounded mean of every 2x2 pixels."""
     return np.asarray(cv2.resize(crop, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def fitted(picture: Picture, longest: int = 1280) -> Picture:
-    """A source picture made at most `longest` pixels long, its sides even."""
+    """Reduce a source picture to at most `longest` pixels, with even sides."""
     height, width = picture.shape[:2]
     if max(height, width) > longest:
         factor = longest / max(height, width)

@@ -1,4 +1,4 @@
-"""What a cue asks of LivePortrait's networks: the driven keypoints. See `driven_keypoints` first."""
+"""Compute from a cue where the keypoints go. See `driven_keypoints` first."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from pipeline.liveportrait.keypoint_motion import Gains, KeypointMotion, amplify
 from pipeline.liveportrait.landmarks import mesh_ratios
 from pipeline.liveportrait.paste import Paster
 
-NOWHERE = Box(np.zeros(2), 1.0)  # the crop of motion that was recorded without one
-BREATH_LIFT, BREATH_GROWTH = 0.004, 0.002  # of half the crop, of the head's size: about a pixel of 512
+NOWHERE = Box(np.zeros(2), 1.0)  # the crop of recorded motion, which does not state one
+BREATH_LIFT, BREATH_GROWTH = 0.004, 0.002  # in half sides of the crop, in head sizes: about a pixel of 512
 
 
 @dataclass(frozen=True, eq=False)
 class SourcePortrait(Portrait):
-    """A source, and what the networks say of its crop; float32, all but the appearance on the host."""
+    """A source, and what the networks extracted from its crop; float32, on the host except the appearance."""
 
     feature: Tensor  # (1, 32, 16, 64, 64) appearance, on the device that draws
     motion: KeypointMotion  # one frame
@@ -35,16 +35,16 @@ class SourcePortrait(Portrait):
 
 @dataclass(frozen=True, eq=False)
 class Drawing:
-    """A picture to draw."""
+    """A picture to draw: a portrait, and where its keypoints go."""
 
     portrait: SourcePortrait
-    keypoints: Tensor  # (1, 21, 3): where they go
+    keypoints: Tensor  # (1, 21, 3)
     options: AnimateOptions
 
 
 @dataclass(frozen=True, eq=False)
 class DriverMotion(Motion):
-    """One driving frame as the motion extractor sees it, in a crop that is kept steady from frame to frame."""
+    """The motion of one driving frame, read in a crop that is kept steady from frame to frame."""
 
     keypoints: KeypointMotion  # one frame
     ratios: Ratios | None  # None: recorded without them
@@ -53,7 +53,7 @@ class DriverMotion(Motion):
 
     @torch.inference_mode()
     def towards(self, other: Motion, share: float) -> Motion:
-        """Both as this one's crop shows them, mixed."""
+        """Mix both, as this one's crop shows them."""
         if not isinstance(other, DriverMotion):
             return other
         mixed = amplify(reframed(other, self.box), self.keypoints, Gains(head=share, expression=share))
@@ -61,13 +61,13 @@ class DriverMotion(Motion):
 
 
 def ratios_of(face: Face) -> Ratios:
-    """How open a face's eyes and lips are."""
+    """Return how open a face's eyes and lips are."""
     left, right, lip = mesh_ratios(face)
     return Ratios(torch.tensor([[left, right]]), torch.tensor([[lip]]))
 
 
 def driven_keypoints(networks: Correctors, cue: Cue, portrait: SourcePortrait) -> Tensor:
-    """(1, 21, 3): where the keypoints of the cue's portrait go."""
+    """Return where the keypoints of the cue's portrait go, (1, 21, 3)."""
     points = _resting(networks, cue, portrait)
     if isinstance(cue.motion, DriverMotion) and cue.blend > 0:
         points = points + cue.blend * (_following(networks, cue, portrait, cue.motion) - points)
@@ -94,7 +94,7 @@ def _following(networks: Correctors, cue: Cue, portrait: SourcePortrait, motion:
 
 
 def _measured(cue: Cue, motion: DriverMotion) -> tuple[KeypointMotion, KeypointMotion]:
-    """The driver's motion and neutral, as one and the same crop would show them; a lone picture is its own neutral."""
+    """Return the driver's motion and neutral, as the same crop would show them; a single picture is its own neutral."""
     neutral = cue.reference.motion if cue.reference else None
     if not isinstance(neutral, DriverMotion):
         return motion.keypoints, picture_reference(motion.keypoints, cue.options.region)
@@ -102,20 +102,20 @@ def _measured(cue: Cue, motion: DriverMotion) -> tuple[KeypointMotion, KeypointM
 
 
 def reframed(motion: DriverMotion, box: Box) -> KeypointMotion:
-    """The motion as the crop `box` of the same video would show it."""
+    """Return the motion as the crop `box` of the same video would show it."""
     offset, zoom = placement(motion.box, box)
     like = motion.keypoints.scale
     return reframe(motion.keypoints, torch.as_tensor(offset[None]).to(like), torch.full_like(like, zoom))
 
 
 def gains(options: AnimateOptions) -> Gains:
-    """How much of the driver's motion is shown."""
+    """Return how much of the driver's motion to show."""
     face = options.expression, options.mouth, options.eyes, options.brows, options.gaze
     return Gains(options.head, *face, position=options.position)
 
 
 def corrections(options: AnimateOptions) -> Corrections:
-    """What the small networks are to do."""
+    """Return what the small networks should correct."""
     return Corrections(
         stitching=options.stitching,
         normalize_lip=options.normalize_lip,
@@ -126,7 +126,7 @@ def corrections(options: AnimateOptions) -> Corrections:
 
 
 def edits(options: AnimateOptions, idle: Idle = Idle()) -> Edits:
-    """The sliders, and what the idle movement adds to them."""
+    """Return the sliders, plus what the idle movement adds."""
     still, (yaw, pitch) = Edits.of(options), idle.sway
     return replace(
         still,

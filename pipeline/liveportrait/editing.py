@@ -1,4 +1,4 @@
-"""Sliders on a portrait's own face: LivePortrait's expression editing (the official user interface), by name."""
+"""Edit a portrait's own expression, with the sliders of the official user interface of LivePortrait."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pipeline.core.options import AnimateOptions
 from pipeline.liveportrait.keypoint_motion import KeypointMotion, rotation_matrix
 
 Offsets = dict[str, float]
-"""By point and axis, as "20y": what one unit of a slider adds to the expression there."""
+"""Point and axis, as "20y" -> what one unit of a slider adds to the expression there."""
 
 
 @dataclass(frozen=True)
 class Effect:
-    """What a slider does; some do another thing below zero."""
+    """What a slider does, and, if that differs, what it does below zero."""
 
     above: Offsets
     below: Offsets | None = None
@@ -47,7 +47,7 @@ EFFECTS = {
 
 @dataclass(frozen=True)
 class Edits:
-    """The sliders, in the official units; the defaults change nothing. Their ranges are AnimateOptions' (edit_*)."""
+    """The sliders in the official units; AnimateOptions has their ranges (edit_*). The defaults change nothing."""
 
     pitch: float = 0.0  # degrees
     yaw: float = 0.0
@@ -67,12 +67,12 @@ class Edits:
 
     @classmethod
     def of(cls, options: AnimateOptions) -> Edits:
-        """The sliders among the options."""
+        """Return the sliders among the options."""
         return cls(**{field.name: getattr(options, f"edit_{field.name}") for field in dataclasses.fields(cls)})
 
 
 def edit(motion: KeypointMotion, edits: Edits) -> KeypointMotion:
-    """The motion (of a source picture, or driven) with the sliders applied."""
+    """Apply the sliders to a motion, of a source picture or driven."""
     turn = (edits.pitch, edits.yaw, edits.roll)
     return dataclasses.replace(
         motion,
@@ -88,7 +88,7 @@ def _turned(rotation: Tensor, degrees: tuple[float, float, float]) -> Tensor:
 
 
 def head_pose(rotation: Tensor) -> Tensor:
-    """(..., 3, 3) for row vectors to (..., 3) pitch, yaw, roll in degrees; the inverse of `motion.rotation_matrix`."""
+    """Return pitch, yaw, roll (..., 3) in degrees of rotations (..., 3, 3); the inverse of `rotation_matrix`."""
     pitch = torch.atan2(rotation[..., 1, 2], rotation[..., 2, 2])
     yaw = torch.asin((-rotation[..., 0, 2]).clamp(-1, 1))
     roll = torch.atan2(rotation[..., 0, 1], rotation[..., 0, 0])

@@ -1,7 +1,6 @@
-"""LivePortrait's mathematics of motion: from what the motion extractor says to the keypoints for the warping network.
+"""Compute keypoints for the warping network from what the motion extractor found (Guo et al., arXiv:2407.03168).
 
-Pure functions of float32 tensors on any device; B frames at once, a single source or reference frame is broadcast.
-After Guo et al., arXiv:2407.03168.
+Pure functions of float32 tensors on any device, for B frames at once; a single source or reference frame is broadcast.
 """
 
 from __future__ import annotations
@@ -26,12 +25,12 @@ LIP_POINTS = (6, 12, 14, 17, 19, 20)
 EYE_POINTS = (11, 13, 15, 16, 18)
 GAZE_POINTS, BROW_POINTS = (11, 15), (1, 2)
 STABLE = {1: "xyz", 2: "xyz", 6: "xyz", 3: "y", 4: "y", 5: "z", 8: "z", 9: "yz"} | dict.fromkeys(range(11, 21), "xyz")
-"""The axes whose expression may come from another person's face as it is, not only as a difference."""
+"""The axes of points whose expression can be copied from another person as it is, not only as a difference."""
 
 
 @dataclass(frozen=True)
 class Gains:
-    """How much of the driver's difference from the reference goes into the portrait; 1 is all of it."""
+    """How much of the driver's difference from the reference the portrait shows; 1 is all of it."""
 
     head: float = 1.0
     expression: float = 1.0  # on top of the four below
@@ -44,7 +43,7 @@ class Gains:
 
 @dataclass(frozen=True, eq=False)
 class KeypointMotion:
-    """Where a head is and what its face does, for B frames.
+    """The pose and expression of a head, for B frames.
 
     A keypoint is (x right, y down, z inward); -1 and 1 are the edges of the crop.
     """
@@ -56,12 +55,12 @@ class KeypointMotion:
     translation: Tensor  # (B, 3); z has no effect
 
     def transformed(self) -> Tensor:
-        """(B, 21, 3): the keypoints in the picture."""
+        """Return the keypoints in the picture, (B, 21, 3)."""
         points = self.scale[..., None] * (self.keypoints @ self.rotation + self.expression)
         return points + functional.pad(self.translation[:, None, :2], (0, 1))
 
     def frame(self, index: int) -> KeypointMotion:
-        """One frame of the B."""
+        """Return one of the B frames."""
         return self._each(lambda value: value[index : index + 1])
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> KeypointMotion:
@@ -69,26 +68,26 @@ class KeypointMotion:
 
 
 def join(motions: Sequence[KeypointMotion]) -> KeypointMotion:
-    """All frames of several motions, in order."""
+    """Join the frames of several motions, in order."""
     names = [field.name for field in dataclasses.fields(KeypointMotion)]
     return KeypointMotion(*(torch.cat([getattr(motion, name) for motion in motions]) for name in names))
 
 
 def decode(raw: RawMotion) -> KeypointMotion:
-    """The motion that the network's seven outputs stand for."""
+    """Convert the network's seven outputs to a motion."""
     raw = RawMotion(*(value.float() for value in raw))
     pitch, yaw, roll = (head_pose_degrees(logits) for logits in (raw.pitch, raw.yaw, raw.roll))
     return KeypointMotion(raw.kp, raw.exp, rotation_matrix(pitch, yaw, roll), raw.scale, raw.t)
 
 
 def head_pose_degrees(logits: Tensor) -> Tensor:
-    """(..., 66) logits of bins of 3 degrees to an angle in degrees."""
+    """Convert logits (..., 66) of bins of 3 degrees to an angle in degrees."""
     bins = torch.arange(POSE_BINS, device=logits.device, dtype=torch.float32)
     return 3 * (logits.float().softmax(-1) * bins).sum(-1) - 97.5
 
 
 def rotation_matrix(pitch: Tensor, yaw: Tensor, roll: Tensor) -> Tensor:
-    """(...) degrees about x, y, z to (..., 3, 3) for row vectors: the transpose of Rz Ry Rx."""
+    """Return rotations (..., 3, 3) for row vectors, the transpose of Rz Ry Rx, from degrees (...) about x, y, z."""
     (sp, sy, sr), (cp, cy, cr) = (
         [function(torch.deg2rad(angle)) for angle in (pitch, yaw, roll)] for function in (torch.sin, torch.cos)
     )
@@ -101,7 +100,7 @@ def rotation_matrix(pitch: Tensor, yaw: Tensor, roll: Tensor) -> Tensor:
 
 
 def relative(source: KeypointMotion, driving: KeypointMotion, reference: KeypointMotion) -> KeypointMotion:
-    """The source, moved as the driver moved since the reference frame."""
+    """Move the source as the driver moved since the reference frame."""
     return KeypointMotion(
         source.keypoints,
         source.expression + driving.expression - reference.expression,
@@ -112,7 +111,7 @@ def relative(source: KeypointMotion, driving: KeypointMotion, reference: Keypoin
 
 
 def amplify(motion: KeypointMotion, reference: KeypointMotion, gains: Gains) -> KeypointMotion:
-    """The driver, `gains` times as far from the reference; 1 everywhere changes nothing, 0 is the reference."""
+    """Scale the driver's distance from the reference by `gains`; 1 everywhere changes nothing, 0 is the reference."""
     strength, far = _expression_gains(gains, motion.expression.device), gains.head * gains.position
     return KeypointMotion(
         motion.keypoints,
@@ -123,9 +122,8 @@ def amplify(motion: KeypointMotion, reference: KeypointMotion, gains: Gains) -> 
     )
 
 
-@functools.lru_cache(maxsize=64)  # a slider that moves makes many, and each stays on the device
+@functools.lru_cache(maxsize=64)  # a moving slider makes many, and each stays on the device
 def _expression_gains(gains: Gains, device: torch.device) -> Tensor:
-    """(21, 3)"""
     strength = torch.ones(21, 3)
     strength[list(LIP_POINTS)] = gains.mouth
     strength[list(BROW_POINTS)] = gains.brows
@@ -135,7 +133,7 @@ def _expression_gains(gains: Gains, device: torch.device) -> Tensor:
 
 
 def _power(rotation: Tensor, gain: float) -> Tensor:
-    """(B, 3, 3): the rotation about the same axis by `gain` times the angle (Rodrigues); angles below a half turn."""
+    """Multiply the angles of rotations (B, 3, 3), below a half turn, by `gain`; the axes stay (Rodrigues)."""
     skew = (rotation - rotation.mT) / 2  # sin(angle) * [axis]x
     sine = torch.linalg.vector_norm(skew, dim=(1, 2), keepdim=True) / 2**0.5
     cosine = ((rotation.diagonal(dim1=1, dim2=2).sum(1) - 1) / 2)[:, None, None]
@@ -145,14 +143,14 @@ def _power(rotation: Tensor, gain: float) -> Tensor:
 
 
 def absolute(source: KeypointMotion, driving: KeypointMotion) -> KeypointMotion:
-    """The source with the driver's pose and expression; its size stays."""
+    """Give the source the driver's pose and expression; its size stays."""
     return dataclasses.replace(driving, keypoints=source.keypoints, scale=source.scale)
 
 
 def restrict(source: KeypointMotion, driven: KeypointMotion, region: AnimationRegion, stable: bool) -> KeypointMotion:
-    """What of `driven` the animation region lets through; the rest is the source's.
+    """Keep of `driven` what belongs to the animation region; the rest is the source's.
 
-    `stable`: of the whole face's expression only the axes that carry over between people.
+    With `stable` the whole face's expression is limited to the axes that carry over between people.
     """
     moves = region in ("all", "pose")
     pose = driven if moves else source
@@ -181,7 +179,7 @@ def _expression_mask(region: AnimationRegion, stable: bool, device: torch.device
 def drive(
     source: KeypointMotion, driving: KeypointMotion, reference: KeypointMotion | None, region: AnimationRegion = "all"
 ) -> KeypointMotion:
-    """A source picture driven by a video: relative to `reference`, or, where it is None, absolute."""
+    """Drive a source picture by a video: relative to `reference`, or absolute if that is None."""
     if reference is None:
         return restrict(source, absolute(source, driving), region, stable=True)
     return restrict(source, relative(source, driving, reference), region, stable=False)
@@ -194,7 +192,7 @@ def drive_video(
     region: AnimationRegion = "all",
     observation_variance: float | None = 3e-7,
 ) -> KeypointMotion:
-    """A source video driven by a video, frame by frame; None smooths nothing, more smooths more."""
+    """Drive a source video by a video, frame by frame; a larger variance smooths more, None not at all."""
     driven = absolute(source, driving) if reference is None else relative(source, driving, reference)
     if observation_variance is not None:
         driven = dataclasses.replace(
@@ -208,27 +206,27 @@ def drive_video(
 
 
 def picture_reference(driving: KeypointMotion, region: AnimationRegion = "all") -> KeypointMotion:
-    """The reference for one driving picture: its own pose with a neutral face; for the eyes, no expression at all."""
+    """Return the reference for one driving picture: its own pose, a neutral face (for the eyes: no expression)."""
     neutral = torch.tensor(NEUTRAL_LIP).expand(1, 21, 3) if region != "eyes" else torch.zeros(1, 21, 3)
     return dataclasses.replace(driving, expression=neutral.to(driving.expression))
 
 
 def reframe(motion: KeypointMotion, offset: Tensor, zoom: Tensor) -> KeypointMotion:
-    """The motion as another crop shows it, in which this one's centre is at `offset` (B, 2) and its size `zoom` (B, 1).
+    """Return the motion as a crop shows it in which this one's centre is at `offset` (B, 2) and its size `zoom` (B, 1).
 
-    Lets the driving crop follow a driver without the driven head moving with the crop.
+    With this the driving crop can follow a driver without moving the portrait's head.
     """
     shift = torch.cat((offset, torch.zeros_like(offset[:, :1])), 1)
     return dataclasses.replace(motion, scale=motion.scale * zoom, translation=motion.translation * zoom + shift)
 
 
 def hull_multiplier(source: NDArray[np.floating], driving: NDArray[np.floating]) -> float:
-    """How large the source's face is beside the driver's; from (N, 3) keypoints in general position."""
+    """Return the ratio of the source's and the driver's face size, from keypoints (N, 3) in general position."""
     return float(np.sqrt(_hull_volume(source) / _hull_volume(driving)))
 
 
 def _hull_volume(points: NDArray[np.floating]) -> float:
-    """Of the convex hull: a triangle of points is a face of it where all others lie on one side."""
+    """Return the volume of the convex hull: a triangle of points is a face of it if all others lie on one side."""
     centred = points.astype(np.float64) - points.mean(0, dtype=np.float64)
     a, b, c = centred[np.array(list(itertools.combinations(range(len(points)), 3)))].transpose(1, 0, 2)
     normals = np.cross(b - a, c - a)
@@ -261,4 +259,4 @@ NEUTRAL_LIP = (
     (-4.16022e-06, -1.50906e-02, -2.5494e-03),
     (2.22474e-04, 5.62788e-03, 2.72646e-03),
 )
-"""The expression of a face at rest with closed lips, a constant of the official pipeline."""
+"""The expression of a face at rest with closed lips; a constant of the official pipeline."""

@@ -1,7 +1,7 @@
-"""What LivePortrait needs of a face's landmarks: an outline to crop around, and how open eyes and lips are.
+"""Derive from a face's landmarks what LivePortrait needs: an outline to crop around, and how open eyes and lips are.
 
 The official pipeline crops around the 106 points of a non-commercial model and takes the ratios from a network of 203
-points. Here both come from the attention mesh, through points of the same meaning. Nothing was fitted: with the
+points. Here both come from the attention mesh, from points with the same meaning. Nothing was fitted; with the
 official constants unchanged,
 
 - the outline (jaw from eye to eye, brows, tip of the nose) is that of the 106 points; crops of the example portraits
@@ -30,7 +30,7 @@ RIGHT_EYE, LEFT_EYE, LIPS = (33, 159, 133, 145), (362, 386, 263, 374), (61, 13, 
 _JAW = groups.OVAL[groups.OVAL.index(356) : groups.OVAL.index(127) + 1]
 OUTLINE = (*_JAW, *groups.RIGHT_BROW, *groups.LEFT_BROW, groups.NOSE_TIP)
 
-REFERENCE_POINTS = {  # by number of landmarks: left eye, right eye, mouth, each the mean of these
+REFERENCE_POINTS = {  # number of landmarks -> left eye, right eye, mouth, each the mean of these points
     203: ((0, 6, 12, 18), (24, 30, 36, 42), (48, 66)),
     106: ((33, 35, 40, 39), (87, 89, 94, 93), (52, 61)),
     101: ((39, 42, 45, 48), (51, 54, 57, 60), (75, 81)),
@@ -42,7 +42,7 @@ REFERENCE_POINTS = {  # by number of landmarks: left eye, right eye, mouth, each
 
 @dataclass(frozen=True, eq=False)
 class Outline:
-    """The extent of a face and which way it points."""
+    """The extent and the direction of a face."""
 
     points: NDArray[np.float64]  # (N, 2) pixels, the first pixel's centre at 0
     eyes: NDArray[np.float64]  # (2,) the middle between the eyes
@@ -50,13 +50,13 @@ class Outline:
 
 
 def mesh_outline(face: Face) -> Outline:
-    """Of the attention mesh."""
+    """Return the outline of a face of the attention mesh."""
     points = face.landmarks[:, :2].astype(np.float64) - 0.5
     return _outline(points, points[list(OUTLINE)], RIGHT_EYE, LEFT_EYE, LIPS[::2])
 
 
 def outline(landmarks: Points) -> Outline:
-    """Of (N, 2) landmarks in one of the orders that face alignment uses. ValueError where N has no known order."""
+    """Return the outline of landmarks (N, 2) of another model. Raise ValueError if no model with N points is known."""
     groups_of = REFERENCE_POINTS.get(len(landmarks))
     if groups_of is None:
         known = ", ".join(map(str, REFERENCE_POINTS))
@@ -77,13 +77,13 @@ def _outline(
 
 
 def mesh_ratios(face: Face) -> tuple[float, float, float]:
-    """Left eye, right eye (of the picture) and lip ratio: 0 closed, eyes about 0.35 open."""
+    """Return the ratios of the picture's left eye, its right eye, and the lips: 0 closed, eyes about 0.35 open."""
     eyes = (_ratio(face.landmarks[:, :2], *group) for group in (RIGHT_EYE, LEFT_EYE))
     return (*eyes, _ratio(face.landmarks[:, :2], *LIPS))  # type: ignore[return-value]  # two eyes
 
 
 def ratios_203(landmarks: Points) -> tuple[float, float, float]:
-    """The same of the 203 official landmarks (N, 2)."""
+    """Return the same of the official model's 203 landmarks, (203, 2)."""
     return (
         _ratio(landmarks, 0, 6, 12, 18),
         _ratio(landmarks, 24, 30, 36, 42),

@@ -1,4 +1,4 @@
-"""The animated crop, put back into the full picture on the device that drew it."""
+"""Put the animated crop back into the full picture, on the device that drew it."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ FEATHER = 16  # pixels at the crop's edge over which it fades
 
 
 class Paster:
-    """A source picture and the place of its crop in it; made once per portrait, its tensors when first used."""
+    """Puts crops back into a source picture; made once per portrait, its tensors when first used."""
 
     def __init__(self, picture: NDArray[np.uint8], matrix: Matrix, device: torch.device | str) -> None:
-        """`picture` (H, W, 3) uint8; `matrix` from the crop of 512 pixels to it."""
+        """Take a picture (H, W, 3) uint8 and the map from the crop of 512 pixels to it."""
         self.picture, self._device = picture, device
         self.to_crop = np.linalg.inv(matrix).astype(np.float64)
 
     def __call__(self, crops: Tensor) -> Tensor:
-        """Crops (B, 3, 512, 512) in 0..1 to pictures (B, H, W, 3) uint8."""
+        """Return pictures (B, H, W, 3) uint8 with the crops (B, 3, 512, 512) in 0..1 put back."""
         warped = _warp(to_pixels(crops).permute(0, 3, 1, 2).float(), self._grid).round()
         return (self.mask * warped + self._rest).clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
     @functools.cached_property
     def mask(self) -> Tensor:
-        """(1, 1, H, W) float32: how much of the crop each pixel shows."""
+        """Return how much of the crop each pixel shows: (1, 1, H, W) float32 in 0..1."""
         return _warp(feather_mask().to(self._device), self._grid).round() / 255
 
     @functools.cached_property
@@ -43,17 +43,17 @@ class Paster:
 
 
 def to_pixels(picture: Tensor) -> Tensor:
-    """What a network drew, (B, 3, H, W) about 0..1, as (B, H, W, 3) uint8; truncated as in the official pipeline."""
+    """Convert (B, 3, H, W), about 0..1, to (B, H, W, 3) uint8; truncated, as in the official pipeline."""
     return (picture.float().clamp(0, 1) * 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
 def to_input(picture: NDArray[np.uint8], device: torch.device | str) -> Tensor:
-    """A picture (H, W, 3) uint8 as networks want it: (1, 3, H, W) float32 in 0..1."""
+    """Convert a picture (H, W, 3) uint8 to (1, 3, H, W) float32 in 0..1."""
     return torch.from_numpy(picture).to(device).permute(2, 0, 1)[None].float() / 255
 
 
 def feather_mask() -> Tensor:
-    """(1, 1, 512, 512) float32: 0 outside to 255 inside, whole numbers; round at the corners."""
+    """Return whole numbers from 0 outside to 255 inside, (1, 1, 512, 512) float32; round at the corners."""
     index = torch.arange(CROP_SIZE, dtype=torch.float64)
     inset = torch.maximum((FEATHER - index).clamp(min=0), index - (CROP_SIZE - FEATHER))
     distance = torch.hypot(inset[:, None], inset[None]) / FEATHER
@@ -61,7 +61,7 @@ def feather_mask() -> Tensor:
 
 
 def _grid(matrix: Matrix, height: int, width: int) -> Tensor:
-    """(1, H, W, 2): where in the crop, as -1..1 over its pixels' centres, each pixel of the picture lies."""
+    """Return where in the crop each pixel of the picture lies, (1, H, W, 2): -1..1 over the crop's pixel centres."""
     y, x = np.mgrid[:height, :width]
     points = np.stack((x, y), -1) @ matrix[:2, :2].T + matrix[:2, 2]
     return torch.from_numpy(points * 2 / (CROP_SIZE - 1) - 1)[None].float()

@@ -1,5 +1,5 @@
-"""Between pictures on the host and numbers on the device. `HostPixels` is the reference; cuda/pixels.py has the
-same for CUDA, in which nothing waits."""
+"""Move pictures between host and device. `HostPixels` is the reference; cuda/pixels.py does the same on CUDA without
+waiting."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from pipeline.liveportrait.paste import Paster, to_input, to_pixels
 
 
 class NotANumber(ArithmeticError):
-    """The networks drew no picture; the text says why and what to do."""
+    """The networks drew NaN; the message says what to do."""
 
 
 @dataclass(frozen=True, eq=False)
 class CropRequest:
-    """A square of a driver's picture."""
+    """A square of a picture that the networks are to see."""
 
     picture: Picture
-    planes: Planes | None  # the same picture as it was decoded, where it was: less to copy
-    matrix: Matrix  # from the picture to the square of 512 pixels, of which the networks get half the size
+    planes: Planes | None  # the same picture as it was decoded, if it was: fewer bytes to copy
+    matrix: Matrix  # from the picture to the crop of 512 pixels; the networks get it at half the size
 
 
 @dataclass(frozen=True, eq=False)
 class Finish:
-    """What becomes of a drawn crop."""
+    """How a drawn crop becomes a picture."""
 
     paster: Paster | None  # puts it back into its portrait; None: the crop alone
     size: int  # side of the crop alone in pixels
@@ -42,39 +42,36 @@ class Finish:
 
 
 class Pixels(Protocol):
-    """Moves pictures to and from the device; for one thread. What it returns to call waits, where there is to wait."""
+    """Moves pictures to and from the device, in one thread. The functions that it returns wait for the device."""
 
     def upload_crops(self, requests: Sequence[CropRequest]) -> Tensor:
-        """(B, 3, 256, 256) float32 in 0..1 on the device."""
+        """Return the crops on the device, (B, 3, 256, 256) float32 in 0..1."""
 
     def download(self, values: Tensor) -> Callable[[], Tensor]:
-        """The values on the host, when called."""
+        """Return a function that returns the values on the host."""
 
     def compose(
         self, crops: Tensor, finishes: Sequence[Finish], layout: Layout
     ) -> Callable[[], list[Picture | Planes]]:
-        """From crops (B, 3, 512, 512) about 0..1 to finished pictures, when called. NotANumber: a crop has none."""
+        """Return a function that returns the pictures made of crops (B, 3, 512, 512), or raises NotANumber."""
 
 
 class HostPixels:
-    """By OpenCV on the host and PyTorch on any device: waits for the device within the call."""
+    """Pixels by OpenCV on the host and PyTorch on any device; every call waits for the device."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
 
     def upload_crops(self, requests: Sequence[CropRequest]) -> Tensor:
-        """As the protocol says; takes the pictures, not their planes."""
         return torch.cat([to_input(halved(cut(view.picture, view.matrix)), self._device) for view in requests])
 
     def download(self, values: Tensor) -> Callable[[], Tensor]:
-        """As the protocol says."""
         copy = values.to("cpu", copy=True)
         return lambda: copy
 
     def compose(
         self, crops: Tensor, finishes: Sequence[Finish], layout: Layout
     ) -> Callable[[], list[Picture | Planes]]:
-        """As the protocol says."""
         if not crops.isfinite().all():
             return no_picture
         drawn = [(_placed(crop, each), each) for crop, each in zip(crops[:, None], finishes, strict=True)]
@@ -83,7 +80,7 @@ class HostPixels:
 
 
 def no_picture() -> NoReturn:
-    """Raises NotANumber."""
+    """Raise NotANumber."""
     raise NotANumber("LivePortrait's networks gave no picture; check the files with `run.py weights verify`.")
 
 

@@ -1,4 +1,4 @@
-"""Smoothing of motion over the frames of a source video."""
+"""Smooth motion over the frames of a source video."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ PROCESS_VARIANCE = 1e-5
 
 
 def kalman_smooth(values: Tensor, observation_variance: float) -> Tensor:
-    """(N, ...) over N frames, every component on its own: the Rauch-Tung-Striebel smoother of a random walk.
+    """Smooth (N, ...) over N frames, each component by itself (Rauch, Tung and Striebel, AIAA Journal 3, 1965).
 
-    (AIAA Journal 3, 1965.) The walk's variance is 1e-5 a frame; a larger `observation_variance` smooths more.
+    The model is a random walk with a variance of 1e-5 per frame; a larger `observation_variance` smooths more.
     """
     means, variances = [values[0].double()], [observation_variance / (1 + observation_variance)]
     for value in values[1:]:
@@ -29,9 +29,9 @@ def kalman_smooth(values: Tensor, observation_variance: float) -> Tensor:
 
 
 def one_euro_smooth(values: Tensor, min_cutoff: float = 4.0, beta: float = 0.3, rate: float = 30.0) -> Tensor:
-    """(N, ...) over N frames at `rate` Hz without looking ahead: the One-Euro filter (Casiez et al., CHI 2012).
+    """Smooth (N, ...) over N frames at `rate` Hz, without looking ahead: One-Euro filter (Casiez et al., CHI 2012).
 
-    As FasterLivePortrait has it: the speed, low-passed at 1 Hz, is measured between unfiltered values.
+    As in FasterLivePortrait, the speed is measured between unfiltered values and low-passed at 1 Hz.
     """
     raw = values.double()
     smooth, speed = [raw[0]], torch.zeros_like(raw[0])

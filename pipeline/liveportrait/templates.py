@@ -1,4 +1,4 @@
-"""Recorded motion in files: LivePortrait's templates (pickles, read through a narrow gate) and NumPy archives."""
+"""Read and write recorded motion: LivePortrait's templates (pickles, of which only arrays are read), NumPy archives."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ OPTIONAL = ("kp", "x_s", "c_eyes", "c_lip")
 
 
 class TemplateError(ValueError):
-    """A motion file that cannot be used; the text says why."""
+    """A motion file cannot be used; the message says why."""
 
 
 @dataclass(frozen=True, eq=False)
 class MotionTemplate:
-    """The motion of N frames, as float32 arrays named as in the files."""
+    """The motion of N frames: float32 arrays, named as in the files."""
 
     fps: float
     scale: Array  # (N, 1)
@@ -54,25 +54,25 @@ class MotionTemplate:
         return len(self.scale)
 
     def motion(self) -> KeypointMotion:
-        """All frames; driving needs no keypoints, so they are zero where the file has none."""
+        """Return all frames. Driving needs no keypoints, so they are zero if the file has none."""
         keypoints = np.zeros_like(self.exp) if self.kp is None else self.kp
         return KeypointMotion(*(torch.from_numpy(a) for a in (keypoints, self.exp, self.R, self.scale, self.t)))
 
 
 def load_template(path: Path) -> MotionTemplate:
-    """A template, NumPy archive or pickle. TemplateError where it is neither or incomplete; executes nothing of it."""
+    """Read an archive or a pickle; nothing in it is executed. Raise TemplateError if it is neither or incomplete."""
     data = path.read_bytes()
     try:
         fps, arrays = _from_archive(data) if zipfile.is_zipfile(io.BytesIO(data)) else _from_pickle(data)
         return _checked(fps, arrays)
     except TemplateError as error:
-        raise TemplateError(f"{path} is no motion template: {error}") from error
+        raise TemplateError(f"{path} is not a motion template: {error}") from error
     except (pickle.UnpicklingError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-        raise TemplateError(f"{path} is no motion template, or is damaged ({error}).") from error
+        raise TemplateError(f"{path} is not a motion template, or it is damaged ({error}).") from error
 
 
 def save_template(path: Path, template: MotionTemplate) -> None:
-    """As a NumPy archive without pickles."""
+    """Write the template as a NumPy archive without pickles."""
     arrays = {name: value for name in SHAPES if (value := getattr(template, name)) is not None}
     fps, frames = np.float64(template.fps), np.int64(len(template))
     with path.open("wb") as file:
@@ -107,12 +107,12 @@ def _checked(fps: float, arrays: dict[str, Any]) -> MotionTemplate:
         if array.shape != (count, *SHAPES[name]) or not count:
             raise TemplateError(f"{name} has the shape {array.shape} instead of {(count or 'N', *SHAPES[name])}.")
         if not np.issubdtype(array.dtype, np.floating) or not np.isfinite(array).all():
-            raise TemplateError(f"{name} holds something else than finite numbers.")
+            raise TemplateError(f"{name} contains values that are not finite numbers.")
     return MotionTemplate(fps, **{name: np.ascontiguousarray(array, np.float32) for name, array in arrays.items()})
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    """Knows how to rebuild NumPy arrays, and nothing else."""
+    """Rebuilds NumPy arrays and nothing else."""
 
     _reconstruct = np.empty(0).__reduce__()[0]  # the function itself has moved between versions of NumPy
     _globals = {  # noqa: RUF012
@@ -124,5 +124,5 @@ class _ArrayUnpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in self._globals:
-            raise TemplateError(f"it asks for {module}.{name}, which no template needs; nothing of it was run.")
+            raise TemplateError(f"it asks for {module}.{name}, which no template needs; nothing in it was executed.")
         return self._globals[module, name]

@@ -1,6 +1,6 @@
-"""A CUDA device for code that must not wait: PyTorch's memory and stream, cuda-python's other streams and kernels.
+"""A CUDA device for code that must not wait: PyTorch's memory and stream, plus streams and kernels of cuda-python.
 
-Both use the device's primary context. Copies and launches are queued and return at once; see `Stream` for their order.
+Both use the device's primary context. Copies and launches are queued and return at once; `Stream` tells their order.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ BLOCK = (32, 8, 1)  # threads
 
 
 class MissingPackage(RuntimeError):
-    """A package that this needs is not installed; the text says how to install it."""
+    """A package is not installed; the message says how to install it."""
 
 
 class Event(Protocol):
-    """A point in a stream; over at once where it was never recorded."""
+    """A point in a stream; one that was never recorded counts as reached."""
 
     def sync(self) -> None:
-        """Wait until it is over, asleep."""
+        """Sleep until it is reached."""
 
 
 class Stream(Protocol):
-    """What is queued here is done in order; streams know of each other only by events."""
+    """A queue whose entries run in order; streams wait for each other only by events."""
 
     def record(self, event: Any) -> Any:
-        """The event is over when all that is queued now is done."""
+        """Put the event at the end of the queue: it is reached when all entries before are done."""
 
     def wait(self, event: Any) -> None:
-        """What is queued from now on begins when the event is over."""
+        """Let later entries begin only when the event is reached."""
 
 
 class Gpu(Protocol):
-    """A device and its three streams; for one thread but for `wait`."""
+    """A device and its three streams; for one thread, except `wait`."""
 
     device: torch.device
     copy_in: Stream
@@ -45,29 +45,29 @@ class Gpu(Protocol):
 
     @property
     def compute(self) -> Stream:
-        """PyTorch's current stream: memory that PyTorch gives is safe to use here, in order."""
+        """Return PyTorch's current stream, in which PyTorch's memory is safe to use."""
 
     def pinned(self, size: int) -> Tensor:
-        """(size,) uint8 on the host, where the device can copy without the host's help."""
+        """Return (size,) uint8 of pinned host memory, which the device can copy by itself."""
 
     def event(self) -> Event:
-        """One that was not recorded yet."""
+        """Return an event that was not recorded yet."""
 
     def wait(self, event: Event) -> None:
-        """Until it is over; from any thread."""
+        """Wait for the event; any thread may call this."""
 
     def copy(self, target: Tensor, source: Tensor, size: int, stream: Stream) -> None:
-        """The first `size` bytes, in any direction. Host memory must be pinned."""
+        """Queue a copy of the first `size` bytes, in any direction. Host memory must be pinned."""
 
     def launch(self, name: str, grid: tuple[int, int, int], arguments: Sequence[int]) -> None:
-        """A kernel in blocks of `BLOCK` on `compute`; all its arguments are addresses or whole numbers of 64 bits."""
+        """Queue a kernel in blocks of `BLOCK` on `compute`; its arguments are addresses or integers of 64 bits."""
 
 
 class CudaGpu:
-    """A real one. Made in the thread that uses it."""
+    """A real CUDA device. Make it in the thread that uses it."""
 
     def __init__(self, device: torch.device, source: Path) -> None:
-        """Compiles `source`, CUDA C++ with kernels of C linkage. MissingPackage without cuda-python."""
+        """Compile `source`, CUDA C++ with kernels of C linkage. Raise MissingPackage without cuda-python."""
         self._core, self._driver = _cuda_python()
         self.device = torch.zeros(1, device=device).device  # with its index; and PyTorch has made the context
         self._device = self._core.Device(self.device.index)
@@ -80,36 +80,30 @@ class CudaGpu:
 
     @property
     def compute(self) -> Stream:
-        """As the protocol says."""
         handle = torch.cuda.current_stream(self.device).cuda_stream or 1  # CU_STREAM_LEGACY, the default stream's name
         if handle not in self._compute:
             self._compute[handle] = self._core.Stream.from_handle(handle)
         return self._compute[handle]
 
     def pinned(self, size: int) -> Tensor:
-        """As the protocol says."""
         return torch.empty(size, dtype=torch.uint8, pin_memory=True)
 
     def event(self) -> Event:
-        """As the protocol says."""
         options = self._core.EventOptions
         blocking = "blocking_sync" if "blocking_sync" in options.__dataclass_fields__ else "busy_waited_sync"  # 0.x
         event: Event = self._device.create_event(options(**{blocking: True}))
         return event
 
     def wait(self, event: Event) -> None:
-        """As the protocol says."""
         self._core.Device(self.device.index).set_current()  # in this thread
         event.sync()
 
     def copy(self, target: Tensor, source: Tensor, size: int, stream: Any) -> None:
-        """As the protocol says."""
         [error] = self._driver.cuMemcpyAsync(target.data_ptr(), source.data_ptr(), size, stream.handle)
         if error:
             raise RuntimeError(f"CUDA could not copy {size} bytes ({error.name}).")
 
     def launch(self, name: str, grid: tuple[int, int, int], arguments: Sequence[int]) -> None:
-        """As the protocol says."""
         if name not in self._kernels:
             self._kernels[name] = self._program.get_kernel(name)
         config = self._core.LaunchConfig(grid=grid, block=BLOCK)

@@ -1,4 +1,4 @@
-// The two kernels between pictures and LivePortrait's networks: `views` on the way in, `pictures` on the way out.
+// The two kernels between pictures and LivePortrait's networks: `upload_crops` on the way in, `compose` on the way out.
 // HostPixels in pipeline/liveportrait/pixels.py is the reference; pipeline/liveportrait/cuda/pixels.py fills the tables.
 // Sides and places are in pixels, whose centres are at whole numbers; colours are 0..255. A matrix is the upper two
 // rows of an affine map. Every argument has 64 bits.
@@ -53,13 +53,13 @@ __device__ byte chroma_red(int red, int green, int blue) {
 
 // The way in.
 
-struct View {
+struct CropRequest {
     int64 pixels;     // where they start in the slot: I420 planes or packed RGB
     float matrix[6];  // from the crop to the picture
     int width, height, planar, unused;
 };
 
-__device__ Colour pixel(const View& view, const byte* pixels, int x, int y) {
+__device__ Colour pixel(const CropRequest& view, const byte* pixels, int x, int y) {
     if (x < 0 || y < 0 || x >= view.width || y >= view.height) return {0, 0, 0};
     if (!view.planar) {
         const byte* at = pixels + 3 * ((int64)y * view.width + x);
@@ -75,7 +75,7 @@ __device__ float blend(float a, float b, float c, float d, float x, float y) {
     return (a * (1 - x) + b * x) * (1 - y) + (c * (1 - x) + d * x) * y;
 }
 
-__device__ Colour sampled(const View& view, const byte* pixels, int x, int y) {
+__device__ Colour sampled(const CropRequest& view, const byte* pixels, int x, int y) {
     Point at = mapped(view.matrix, x, y);
     float left = floorf(at.x), top = floorf(at.y), right = at.x - left, down = at.y - top;
     int column = (int)left, row = (int)top;
@@ -90,10 +90,10 @@ __device__ float mean(float a, float b, float c, float d) {
     return floorf((a + b + c + d + 2) / 4) / 255;
 }
 
-// One thread for each pixel of the networks' input (views, 3, 256, 256), which is the mean of 2x2 pixels of the crop.
-// `slot` starts with a View for each.
-extern "C" __global__ void views(const byte* slot, float* inputs) {
-    const View& view = ((const View*)slot)[blockIdx.z];
+// One thread for each pixel of the networks' input (requests, 3, 256, 256), the mean of 2x2 pixels of the crop.
+// `slot` starts with a CropRequest for each.
+extern "C" __global__ void upload_crops(const byte* slot, float* inputs) {
+    const CropRequest& view = ((const CropRequest*)slot)[blockIdx.z];
     int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
     const byte* pixels = slot + view.pixels;
     Colour a = sampled(view, pixels, 2 * x, 2 * y), b = sampled(view, pixels, 2 * x + 1, 2 * y);
@@ -152,7 +152,7 @@ __device__ bool within(int x, int y) {
     return x >= 0 && y >= 0 && x < SIDE && y < SIDE;
 }
 
-// How much of the crop shows at one of its pixels: none outside, all inside, round at the corners.
+// How much of the crop shows at one of its pixels: nothing outside, all inside, round at the corners.
 __device__ float feather(int x, int y) {
     if (!within(x, y)) return 0;
     float across = fmaxf(FEATHER - x, x - (SIDE - FEATHER)), down = fmaxf(FEATHER - y, y - (SIDE - FEATHER));
@@ -254,10 +254,10 @@ __device__ void write_planes(byte* picture, int width, int height, int x, int y,
     chroma[(int64)width * height / 4] = chroma_red(red, green, blue);
 }
 
-// One thread for each pixel of a picture. Where a crop has something else than finite numbers, the first word of `slot`
-// becomes the number of this call, so that nothing has to be cleared before.
-extern "C" __global__ void pictures(const Finish* finishes, byte* slot, int64 type, int64 channel, int64 row,
-                                    int64 column, int64 planar, int64 call) {
+// One thread for each pixel of a picture. If a crop has numbers that are not finite, the first word of `slot` becomes
+// the number of this call, so that nothing has to be cleared before.
+extern "C" __global__ void compose(const Finish* finishes, byte* slot, int64 type, int64 channel, int64 row,
+                                   int64 column, int64 planar, int64 call) {
     const Finish& finish = finishes[blockIdx.z];
     Crop crop = {finish.crop, type, channel, row, column};
     int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;

@@ -1,5 +1,5 @@
-"""Pictures to the GPU and back without waiting: while one batch is computed, the next one is copied in and the one
-before is copied out. One kernel each way does all that is not the networks' (pipeline/liveportrait/cuda/pixels.cu)."""
+"""Move pictures to the GPU and back without waiting: while one batch is computed, the next one is copied in and the
+one before is copied out. One kernel each way does everything besides the networks (pixels.cu)."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from pipeline.liveportrait.paste import Paster
 from pipeline.liveportrait.pixels import CropRequest, Finish, HostPixels, Pixels, no_picture
 
 KERNELS = Path(__file__).with_name("pixels.cu")
-ALIGNMENT = 16  # bytes, of all that lies in a slot
+ALIGNMENT = 16  # bytes, of all parts of a buffer
 
-# The kernels' tables, as pixels.cu has them.
-TYPES = (torch.float32, torch.float16, torch.bfloat16)  # of drawn crops, by number
+# The kernels' tables; they must match pixels.cu.
+TYPES = (torch.float32, torch.float16, torch.bfloat16)  # of drawn crops; the kernel gets the index
 MATRIX = ("matrix", "<f4", 6)
-VIEW = np.dtype([("pixels", "<i8"), MATRIX, *((name, "<i4") for name in ("width", "height", "planar", "unused"))])
+REQUEST = np.dtype([("pixels", "<i8"), MATRIX, *((name, "<i4") for name in ("width", "height", "planar", "unused"))])
 FINISH = np.dtype(
     [
         *((name, "<u8") for name in ("crop", "portrait", "light", "picture")),
@@ -52,7 +52,7 @@ def overlapping_pixels(device: torch.device) -> Pixels:
 
 @dataclass(frozen=True, eq=False)
 class _Job:
-    """A finish, with what it needs on the device."""
+    """A finish, with the data on the device that it needs."""
 
     finish: Finish
     portrait: Tensor | None  # (H, W, 3) uint8
@@ -61,16 +61,16 @@ class _Job:
 
     @property
     def sides(self) -> tuple[int, int]:
-        """Height and width."""
+        """Return height and width."""
         return _sides(self.finish)
 
     def shape(self, layout: Layout) -> tuple[int, ...]:
-        """Of the array that the host gets."""
+        """Return the shape of the array that the host gets."""
         height, width = self.sides
         return (height, width, 3) if layout == "rgb" else (height // 2 * 3, width // 2 * 2)
 
     def row(self, crop: Tensor, start: int) -> tuple[Any, ...]:
-        """Of the kernel's table, FINISH."""
+        """Return the row for the kernel's table, FINISH."""
         addresses = (0 if tensor is None else tensor.data_ptr() for tensor in (crop, self.portrait, self.light))
         matrix = np.eye(3)[:2] if self.finish.paster is None else self.finish.paster.to_crop[:2]
         (height, width), label = self.sides, self.label
@@ -79,14 +79,14 @@ class _Job:
 
 
 class CudaPixels:
-    """`Pixels` for CUDA, within two levels of 255 of `HostPixels`. Waits only for slots that are still in use.
+    """`Pixels` for CUDA, within two levels of 255 of `HostPixels`. It waits only for buffers that are still in use.
 
-    What it returns to call may be called from any thread. What a portrait or a badge alone decides stays on the device
-    as long as the Paster or the Label lives.
+    The functions that it returns may be called from any thread. What depends on a portrait or a badge alone stays on
+    the device as long as the Paster or the Label lives.
     """
 
     def __init__(self, gpu: Gpu) -> None:
-        """`gpu` with KERNELS."""
+        """Take a GPU that was made with KERNELS."""
         self._gpu = gpu
         make = functools.partial(Buffer, gpu)
         self._views, self._tables, self._numbers, self._pictures = (Ring(make) for _ in range(4))
@@ -94,21 +94,19 @@ class CudaPixels:
         self._calls = itertools.count(1)
 
     def upload_crops(self, requests: Sequence[CropRequest]) -> Tensor:
-        """As the protocol says; takes the planes where there are any."""
         pixels = [view.picture if view.planes is None else view.planes for view in requests]
-        starts = _starts([len(requests) * VIEW.itemsize, *(each.nbytes for each in pixels)])
-        table = np.array([_row(view, start) for view, start in zip(requests, starts[1:-1], strict=True)], VIEW)
+        starts = _starts([len(requests) * REQUEST.itemsize, *(each.nbytes for each in pixels)])
+        table = np.array([_row(view, start) for view, start in zip(requests, starts[1:-1], strict=True)], REQUEST)
         slot = self._views.take(starts[-1])
         slot.upload([table, *pixels], starts[:-1])
         side = CROP_SIZE // 2
         inputs = torch.empty(len(requests), 3, side, side, device=self._gpu.device)
         grid = (side // BLOCK[0], side // BLOCK[1], len(requests))
-        self._gpu.launch("views", grid, [slot.device.data_ptr(), inputs.data_ptr()])
+        self._gpu.launch("upload_crops", grid, [slot.device.data_ptr(), inputs.data_ptr()])
         slot.release()
         return inputs
 
     def download(self, values: Tensor) -> Callable[[], Tensor]:
-        """As the protocol says."""
         values = values.contiguous()
         slot = self._numbers.take(values.nbytes)
         self._gpu.copy(slot.device, values, values.nbytes, self._gpu.compute)  # the next call may overwrite them
@@ -118,7 +116,6 @@ class CudaPixels:
     def compose(
         self, crops: Tensor, finishes: Sequence[Finish], layout: Layout
     ) -> Callable[[], list[Picture | Planes]]:
-        """As the protocol says."""
         jobs = [self._job(finish) for finish in finishes]
         shapes, call = [job.shape(layout) for job in jobs], next(self._calls)
         starts = _starts([ALIGNMENT, *map(math.prod, shapes)])
@@ -127,7 +124,7 @@ class CudaPixels:
         table.upload([np.array(rows, FINISH)], [0])
         arguments = [TYPES.index(crops.dtype), *crops.stride()[1:], layout == "i420", call]
         addresses = [table.device.data_ptr(), target.device.data_ptr()]
-        self._gpu.launch("pictures", _grid(job.sides for job in jobs), [*addresses, *map(int, arguments)])
+        self._gpu.launch("compose", _grid(job.sides for job in jobs), [*addresses, *map(int, arguments)])
         table.release()
         return functools.partial(_unpacked, target.download(starts[-1]), call, starts[1:], shapes)
 
@@ -143,7 +140,7 @@ class CudaPixels:
         return self._constants[owner]
 
     def _sent(self, array: NDArray[Any]) -> Tensor:
-        """The array's bytes on the device, for `compute`."""
+        """Return the array's bytes on the device, for use on `compute`."""
         slot = self._tables.take(array.nbytes)
         slot.upload([array], [0])
         copy = torch.empty(array.nbytes, dtype=torch.uint8, device=self._gpu.device)
@@ -153,7 +150,7 @@ class CudaPixels:
 
 
 def _row(view: CropRequest, start: int) -> tuple[Any, ...]:
-    """Of the kernel's table, VIEW."""
+    """Return the row for the kernel's table, REQUEST."""
     height, width = view.picture.shape[:2]
     return start, np.linalg.inv(view.matrix)[:2].ravel(), width, height, view.planes is not None, 0
 
@@ -164,13 +161,13 @@ def _sides(finish: Finish) -> tuple[int, int]:
 
 
 def _grid(sides: Iterable[tuple[int, int]]) -> tuple[int, int, int]:
-    """Blocks for pictures of these heights and widths, a thread for each pixel."""
+    """Return the blocks for pictures of these heights and widths, one thread per pixel."""
     heights, widths = zip(*sides, strict=True)
     return -(-max(widths) // BLOCK[0]), -(-max(heights) // BLOCK[1]), len(widths)
 
 
 def _starts(sizes: Sequence[int]) -> list[int]:
-    """Where parts of these sizes begin in a slot, one after the other, and where the last ends."""
+    """Return where consecutive parts of these sizes begin in a buffer, and where the last ends."""
     return list(itertools.accumulate((-(-size // ALIGNMENT) * ALIGNMENT for size in sizes), initial=0))
 
 

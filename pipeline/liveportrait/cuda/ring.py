@@ -1,7 +1,7 @@
-"""Buffers that lie twice, in pinned memory on the host and on the device, and are used in turn.
+"""Buffers in pinned host memory and on the device, used in turn.
 
-The streams that copy see slots only; all else that PyTorch allocated is touched on PyTorch's own stream alone. So
-PyTorch may reuse its memory as it likes, and a backend may overwrite what it returned.
+The copying streams touch only these buffers; all other memory of PyTorch is used on PyTorch's own stream alone. So
+PyTorch may reuse its memory freely, and a backend may overwrite what it returned.
 """
 
 from __future__ import annotations
@@ -19,34 +19,34 @@ from pipeline.liveportrait.cuda.device import Gpu
 
 Bytes = NDArray[np.uint8]
 
-GROWTH = 1 << 20  # bytes: slots are multiples of it, so that they seldom grow
-SLOTS = 2  # of a ring: one is filled while the other one is on its way
+GROWTH = 1 << 20  # bytes: sizes are multiples of this, so that buffers seldom grow
+SLOTS = 2  # in a ring: one is filled while the other is being copied
 
 T = TypeVar("T")
 
 
 class Reusable(Protocol):
-    """What a ring holds."""
+    """An element of a ring."""
 
     size: int  # bytes
 
     def settle(self) -> None:
-        """Wait until nobody needs what is in it."""
+        """Wait until its content is no longer needed."""
 
 
 R = TypeVar("R", bound=Reusable)
 
 
 class Ring(Generic[R]):
-    """A few slots, used in turn: made when first needed, again when too small, and never given back."""
+    """A few buffers, used in turn: made when first needed, replaced when too small, and never freed."""
 
     def __init__(self, make: Callable[[int], R], count: int = SLOTS) -> None:
-        """`make` gives a slot of so many bytes."""
+        """Use `make` to get a buffer of a number of bytes."""
         self._make, self._next = make, 0
         self._slots: list[R | None] = [None] * count
 
     def take(self, size: int) -> R:
-        """The slot that was used longest ago, with room for `size` bytes; waits until it is free."""
+        """Wait for the buffer that was used longest ago, and return it with room for `size` bytes."""
         index, self._next = self._next, (self._next + 1) % len(self._slots)
         slot = self._slots[index]
         if slot:
@@ -57,7 +57,7 @@ class Ring(Generic[R]):
 
 
 class Once(Generic[T]):
-    """Calls a function when first called, and keeps what it gave; for any thread."""
+    """Calls a function once and keeps the result; for any thread."""
 
     def __init__(self, function: Callable[[], T]) -> None:
         self._function, self._lock = function, threading.Lock()
@@ -71,22 +71,22 @@ class Once(Generic[T]):
 
 
 class Buffer:
-    """As many bytes of pinned memory on the host as on the device; zeros at first."""
+    """The same number of bytes in pinned host memory and on the device; zeros at first."""
 
     def __init__(self, gpu: Gpu, size: int) -> None:
         self._gpu, self.size = gpu, size
         self.host, self.device = gpu.pinned(size), torch.zeros(size, dtype=torch.uint8, device=gpu.device)
         self._copied, self._free = gpu.event(), gpu.event()
         self._last: Callable[[], object] = lambda: None
-        gpu.compute.record(self._copied)  # PyTorch may have given memory that is in use there until now
+        gpu.compute.record(self._copied)  # PyTorch may have given memory that is still in use there
         gpu.copy_in.wait(self._copied)
 
     def settle(self) -> None:
-        """Wait until the device has done with it; what it holds for the host is taken out of it."""
+        """Wait until the device no longer needs it, and take out what it holds for the host."""
         self._last()
 
     def upload(self, parts: Sequence[NDArray[Any]], starts: Sequence[int]) -> None:
-        """Put each part where it starts, in bytes; `compute` goes on when all are on the device."""
+        """Copy each part to the byte where it starts; `compute` continues when all are on the device."""
         host = self.host.numpy()
         for part, start in zip(parts, starts, strict=True):
             host[start : start + part.nbytes].view(part.dtype).reshape(part.shape)[...] = part
@@ -96,12 +96,12 @@ class Buffer:
         gpu.compute.wait(self._copied)
 
     def release(self) -> None:
-        """After an upload: `compute` needs it for what it has to do by now, and no longer."""
+        """Free it after an upload, as soon as `compute` has done what is queued now."""
         self._gpu.compute.record(self._free)
         self._last = functools.partial(self._gpu.wait, self._free)
 
     def download(self, size: int) -> Callable[[], Bytes]:
-        """The first bytes on the device as `compute` leaves them with what it has to do by now; a copy, when called."""
+        """Return a function that returns a copy of the first bytes after all that is queued on `compute` now."""
         gpu = self._gpu
         gpu.compute.record(self._copied)
         gpu.copy_out.wait(self._copied)

@@ -31,7 +31,7 @@ class ResBlock3d(nn.Module):
 
 
 class AppearanceFeatureExtractor(nn.Module):
-    """A picture becomes a feature volume that the warping network can turn."""
+    """Turns a picture into a feature volume that the warping network can deform."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class AppearanceFeatureExtractor(nn.Module):
             self.resblocks_3d.add_module(f"3dr{index}", ResBlock3d(CHANNELS))
 
     def forward(self, picture: Tensor) -> Tensor:
-        """RGB (B, 3, 256, 256) in 0..1 to appearance features (B, 32, 16, 64, 64): channels, depth, height, width."""
+        """Extract features (B, 32, 16, 64, 64), channels to width, from RGB (B, 3, 256, 256) in 0..1."""
         x = self.first(picture)
         for block in self.down_blocks:
             x = block(x)

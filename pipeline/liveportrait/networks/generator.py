@@ -30,7 +30,7 @@ class Spade(nn.Module):
 
 
 class SpadeBlock(nn.Module):
-    """Two normalised convolutions around a residual connection, which is a convolution where the width changes."""
+    """Two normalised convolutions around a residual connection, which is a convolution if the width changes."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class SpadeGenerator(nn.Module):
         self.conv_img = nn.Sequential(nn.Conv2d(64, 3 * 2 * 2, 3, padding=1), nn.PixelShuffle(2))
 
     def forward(self, feature: Tensor) -> Tensor:
-        """Feature (B, 256, 64, 64) to RGB (B, 3, 512, 512) in 0..1."""
+        """Draw RGB (B, 3, 512, 512) in 0..1 from a warped feature (B, 256, 64, 64)."""
         x = self.fc(feature)
         for index in range(MIDDLE_BLOCKS):
             x = self.get_submodule(f"G_middle_{index}")(x, feature)

@@ -1,4 +1,4 @@
-"""What the networks share: convolution blocks, spectral normalisation as stored, and folding of both kinds of norm."""
+"""Layers that several networks share, and `fold`, which removes norms that are constant in inference."""
 
 from __future__ import annotations
 
@@ -96,13 +96,13 @@ class UpBlock3d(ConvBlock3d):
 
 
 def per_slice(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """A 2-D function on every depth of (B, C, D, H, W); unlike 3-D ones these exist in every precision everywhere."""
+    """Apply a 2-D function at every depth of (B, C, D, H, W); unlike 3-D ones these exist in every precision."""
     y = function(x.flatten(1, 2))
     return y.reshape(*x.shape[:3], *y.shape[2:])
 
 
 def sample(feature: Tensor, grid: Tensor) -> Tensor:
-    """`feature` (B, C, D, H, W) at the points of `grid` (B, D', H', W', 3), xyz in -1..1: trilinear, zero outside.
+    """Sample `feature` (B, C, D, H, W) at `grid` (B, D', H', W', 3), xyz in -1..1: trilinear, zero outside.
 
     Always in float32: in float16 a coordinate near 1 has steps of 1/64 pixel. The corners are not aligned although
     the grids of this model run from the first sample to the last: the official networks were trained that way.
@@ -111,7 +111,7 @@ def sample(feature: Tensor, grid: Tensor) -> Tensor:
 
 
 def fold(network: Network) -> Network:
-    """In place and exact: norms that are constants in inference become part of the convolution before them."""
+    """Fold norms that are constant in inference into the convolution before them; exact, in place."""
     network.eval()
     for module in list(network.modules()):
         for conv, norm in getattr(module, "folds", ()):

@@ -23,7 +23,7 @@ HEADS = {
 
 
 class RawMotion(NamedTuple):
-    """What the network says of a picture; pipeline/liveportrait/keypoint_motion.py turns it into keypoints."""
+    """The network's outputs; keypoint_motion.decode turns them into a motion."""
 
     kp: Tensor  # (B, 21, 3) canonical keypoints
     scale: Tensor  # (B, 1)
@@ -34,12 +34,12 @@ class RawMotion(NamedTuple):
     exp: Tensor  # (B, 21, 3)
 
     def packed(self) -> Tensor:
-        """(B, 328): all in one, for one copy between devices."""
+        """Join all into one tensor (B, 328), for one copy between devices."""
         return torch.cat([value.flatten(1) for value in self], 1)
 
     @classmethod
     def unpacked(cls, values: Tensor) -> RawMotion:
-        """From what `packed` made."""
+        """Split what `packed` made."""
         parts = dict(zip(cls._fields, torch.split(values, [HEADS[name] for name in cls._fields], 1), strict=True))
         return cls(**parts | {name: parts[name].reshape(-1, KEYPOINTS, 3) for name in ("kp", "exp")})
 
@@ -52,7 +52,7 @@ class LayerNorm2d(nn.LayerNorm):
 
 
 class GlobalResponseNorm(nn.Module):
-    """Channels compete by their energy over the whole map; on (B, H, W, C)."""
+    """Scales each channel of (B, H, W, C) by its energy over the whole map."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -109,14 +109,14 @@ class ConvNeXtV2(nn.Module):
 
 
 class MotionExtractor(nn.Module):
-    """A picture of a face becomes its motion."""
+    """Extracts the motion from a picture of a face."""
 
     def __init__(self) -> None:
         super().__init__()
         self.detector = ConvNeXtV2()
 
     def forward(self, picture: Tensor) -> RawMotion:
-        """RGB (B, 3, 256, 256) in 0..1 to what the seven heads say."""
+        """Extract raw motion from RGB (B, 3, 256, 256) in 0..1."""
         raw = self.detector(picture)
         points = {name: raw[name].unflatten(1, (KEYPOINTS, 3)) for name in ("kp", "exp")}
         return RawMotion(**{**raw, **points})

@@ -16,21 +16,21 @@ class Perceptron(nn.Module):
         self.mlp = nn.Sequential(*layers[:-1])
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, first width) to (B, last width)."""
+        """Map (B, first width) to (B, last width)."""
         y: Tensor = self.mlp(x)
         return y
 
 
 def stitching() -> Perceptron:
-    """[source, driven keypoints] (B, 126) to [an offset per keypoint (63), x and y of all (2)]."""
+    """Build the network from [source, driven keypoints] (B, 126) to [offset per keypoint (63), x, y of all (2)]."""
     return Perceptron(126, 128, 128, 64, 65)
 
 
 def lip_retargeting() -> Perceptron:
-    """[source keypoints (63), its lip ratio, the wanted one] to an offset per keypoint (B, 63)."""
+    """Build the network from [source keypoints (63), lip ratio, target ratio] to an offset per keypoint (B, 63)."""
     return Perceptron(65, 128, 128, 64, 63)
 
 
 def eye_retargeting() -> Perceptron:
-    """[source keypoints (63), its left and right eye ratio, the wanted one] to an offset per keypoint (B, 63)."""
+    """Build the network from [source keypoints (63), eye ratios (2), target ratio] to offsets (B, 63)."""
     return Perceptron(66, 256, 256, 128, 128, 64, 63)

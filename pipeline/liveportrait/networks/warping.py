@@ -21,31 +21,31 @@ HOURGLASS_INPUTS = CANDIDATES * (COMPRESSED + 1)
 
 
 def identity_grid(like: Tensor) -> Tensor:
-    """(D, H, W, 3) float32, xyz of every sample of `like` (..., D, H, W): -1 is the first and 1 the last of an axis."""
+    """Return xyz of the samples of `like` (..., D, H, W): (D, H, W, 3) float32, -1 first on an axis, 1 last."""
     axes = [torch.linspace(-1, 1, size, device=like.device) for size in like.shape[-3:]]
     z, y, x = torch.meshgrid(axes, indexing="ij")
     return torch.stack((x, y, z), -1)
 
 
 def candidate_shifts(kp_driving: Tensor, kp_source: Tensor) -> Tensor:
-    """(B, 22, 3): from where, relative to itself, a driven point takes what it shows, if it follows that keypoint."""
+    """Return from where, relative to itself, a driven point that follows each keypoint takes its value, (B, 22, 3)."""
     return functional.pad(kp_source - kp_driving, (0, 0, 1, 0))
 
 
 def sparse_motions(grid: Tensor, shifts: Tensor) -> Tensor:
-    """(B, 22, D, H, W, 3): for every candidate the place that each sample is taken from."""
+    """Return for every candidate the place that each sample is taken from, (B, 22, D, H, W, 3)."""
     return grid + shifts[:, :, None, None, None]
 
 
 def deform(feature: Tensor, motions: Tensor) -> Tensor:
-    """`feature` (B, C, D, H, W) as every candidate would move it: (B, 22, C, D, H, W)."""
+    """Deform `feature` (B, C, D, H, W) as every candidate would: (B, 22, C, D, H, W)."""
     candidates = sample(feature, motions.flatten(1, 2))
     batch, channels, _, *size = candidates.shape
     return candidates.reshape(batch, channels, CANDIDATES, -1, *size).transpose(1, 2)
 
 
 def heatmaps(grid: Tensor, kp_driving: Tensor, kp_source: Tensor) -> Tensor:
-    """(B, 22, 1, D, H, W): where the keypoints are now, less where they were; zero for the first candidate."""
+    """Return Gaussians at the driving keypoints minus those at the source's, (B, 22, 1, D, H, W); the first is zero."""
     driving, source = (_gaussians(grid, keypoints) for keypoints in (kp_driving, kp_source))
     return functional.pad(driving - source, (0, 0, 0, 0, 0, 0, 1, 0))[:, :, None]
 
@@ -56,7 +56,7 @@ def _gaussians(grid: Tensor, keypoints: Tensor) -> Tensor:
 
 
 class Encoder(nn.Module):
-    """The way down of the hourglass, which keeps what it passes."""
+    """The first half of the hourglass; returns the result of every level."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """The way up; every block's result is joined with the encoder's at that size."""
+    """The second half; each block's result is joined with the encoder's of that size."""
 
     folds: ClassVar = (("conv", "norm"),)
 
@@ -105,7 +105,7 @@ class Hourglass(nn.Module):
 
 
 class DenseMotion(NamedTuple):
-    """Where every sample of the driven volume comes from, and how much of it can be seen."""
+    """Where every sample of the driven volume comes from, and how visible it is."""
 
     deformation: Tensor  # (B, 16, 64, 64, 3) float32, xyz
     occlusion: Tensor  # (B, 1, 64, 64) in 0..1, 1 is visible
@@ -126,7 +126,7 @@ class DenseMotionNetwork(nn.Module):
         self.occlusion = nn.Conv2d(channels * DEPTH, 1, 7, padding=3)
 
     def forward(self, feature: Tensor, kp_driving: Tensor, kp_source: Tensor) -> DenseMotion:
-        """Feature (B, 32, 16, 64, 64); keypoints (B, 21, 3) float32."""
+        """Compute the motion of a feature (B, 32, 16, 64, 64) from keypoints (B, 21, 3) float32."""
         grid, shifts = identity_grid(feature), candidate_shifts(kp_driving, kp_source)
         compressed = functional.relu(self.norm(self.compress(feature)))
         deformed = deform(compressed, sparse_motions(grid, shifts))
@@ -138,15 +138,15 @@ class DenseMotionNetwork(nn.Module):
 
 
 class Warped(NamedTuple):
-    """The appearance as the generator wants it, and what led there."""
+    """The warped appearance, and the motion that warped it."""
 
     feature: Tensor  # (B, 256, 64, 64)
-    deformation: Tensor  # as DenseMotion's
+    deformation: Tensor  # as in DenseMotion
     occlusion: Tensor
 
 
 class WarpingNetwork(nn.Module):
-    """Moves the source's appearance features to where the driving keypoints are."""
+    """Moves the source's appearance features to the driving keypoints."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -155,7 +155,7 @@ class WarpingNetwork(nn.Module):
         self.fourth = nn.Conv2d(256, 256, 1)
 
     def forward(self, feature: Tensor, kp_driving: Tensor, kp_source: Tensor) -> Warped:
-        """Feature (B, 32, 16, 64, 64); keypoints (B, 21, 3) float32."""
+        """Warp a feature (B, 32, 16, 64, 64) from the source keypoints (B, 21, 3) to the driving ones, float32."""
         motion = self.dense_motion_network(feature, kp_driving, kp_source)
         flat = sample(feature, motion.deformation).flatten(1, 2)
         return Warped(self.fourth(self.third(flat)) * motion.occlusion, *motion)

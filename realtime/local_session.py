@@ -19,7 +19,7 @@ from realtime.endpoints.preview import Preview
 from realtime.endpoints.preview_window import Action
 from realtime.session import Session, SessionContext
 
-LOOK_SECONDS = 0.5  # between looks whether it ended, where there is no window
+LOOK_SECONDS = 0.5  # between checks whether the session ended, without a preview
 STATES = {
     "connecting": "Looking for your face",
     "error": "Pictures fail: the portrait rests",
@@ -33,7 +33,7 @@ class LocalError(RuntimeError):
 
 @contextmanager
 def opened(makers: Iterable[Callable[[], Output]]) -> Iterator[list[Output]]:
-    """Make the outputs one by one; in the end, or where one cannot be made, all that were made are closed."""
+    """Make the outputs one by one. Close all of them at the end, or if one cannot be made."""
     outputs: list[Output] = []
     try:
         for make in makers:
@@ -45,13 +45,13 @@ def opened(makers: Iterable[Callable[[], Output]]) -> Iterator[list[Output]]:
 
 
 class LocalSession:
-    """A session that a camera drives. Its event loop has a thread of its own; all here is for the main thread."""
+    """A session that a local camera drives. Its event loop has its own thread; call the methods in the main thread."""
 
     def __init__(
         self, context: SessionContext, portraits: Sequence[Portrait], options: AnimateOptions, camera: Camera
     ) -> None:
-        """`portraits`: the context's first, and what "next portrait" goes on to."""
-        self.ended = threading.Event()  # by itself
+        """`portraits`: the context's one first, then those that the "next portrait" key shows."""
+        self.ended = threading.Event()  # set if the session ends by itself
         self._camera = camera
         self._portraits = cycle([*portraits[1:], *portraits[:1]])
         self._loop = asyncio.new_event_loop()
@@ -61,14 +61,14 @@ class LocalSession:
         self._session.set_options(vars(options))
 
     def start(self, outputs: Sequence[Output]) -> None:
-        """Show pictures in `outputs` from now on: the portrait at rest until the camera shows a face."""
+        """Show pictures in `outputs`: the portrait at rest until the camera shows a face."""
         for output in outputs:
             self._session.add_output(output)
         self._soon(self._session.open_here)
         self._camera.start(lambda video: self._soon(lambda: self._session.drive(video)))
 
     def stop(self) -> None:
-        """End the session, its outputs and its camera."""
+        """Close the session, its outputs and its camera."""
         self._camera.close()
         asyncio.run_coroutine_threadsafe(self._session.close(), self._loop).result()
         self._soon(self._loop.stop)
@@ -76,7 +76,7 @@ class LocalSession:
         self._loop.close()
 
     def act(self, action: Action) -> None:
-        """What a key of the preview asks for."""
+        """Do what a key of the preview asks for."""
         match action:
             case "calibrate":
                 self._soon(self._session.calibrate)
@@ -87,14 +87,14 @@ class LocalSession:
                 self._camera.paused = not self._camera.paused
 
     def status(self) -> tuple[str, ...]:
-        """Lines for the preview."""
+        """Return lines for the preview."""
         return status_lines(self._call(self._session.telemetry.stats), self._camera.connected, self._camera.paused)
 
     def _soon(self, work: Callable[[], None]) -> None:
         self._loop.call_soon_threadsafe(work)
 
     def _call(self, work: Callable[[], T]) -> T:
-        """What `work` gives, done on the loop."""
+        """Call `work` on the event loop, and return its result."""
 
         async def call() -> T:
             return work()
@@ -103,7 +103,7 @@ class LocalSession:
 
 
 def status_lines(stats: Mapping[str, Any], connected: bool, paused: bool) -> tuple[str, ...]:
-    """Figures of a session, and what its driver should know; the most pressing."""
+    """Return a line of figures, and the most pressing thing that the driver should know, if any."""
     server = stats["stages_ms"]["server"]
     figures = f"{stats['fps']['out']:.0f} fps   {server['p50']:.0f} ms   {stats['frames']['dropped']} dropped"
     if paused:
@@ -116,13 +116,13 @@ def status_lines(stats: Mapping[str, Any], connected: bool, paused: bool) -> tup
 
 
 def perform(local: LocalSession, outputs: Sequence[Output], on_ready: Callable[[], None]) -> None:
-    """From the first picture until Ctrl-C (or SIGTERM), or until the preview among `outputs` is quit. LocalError."""
+    """Run until Ctrl-C or SIGTERM, or until the preview is quit. Raise LocalError if the session ends by itself."""
     with _interrupted_once():
         try:
             local.start(outputs)
             on_ready()
             _watch(local, outputs)
-        except KeyboardInterrupt:  # this is how it is ended
+        except KeyboardInterrupt:  # the usual end
             pass
         finally:
             local.stop()
@@ -140,7 +140,7 @@ def _watch(local: LocalSession, outputs: Sequence[Output]) -> None:
 
 @contextmanager
 def _interrupted_once() -> Iterator[None]:
-    """The first signal to end is a KeyboardInterrupt; those after it leave what is being closed alone."""
+    """Raise KeyboardInterrupt at the first SIGINT or SIGTERM; ignore later ones, so that closing is not interrupted."""
 
     def interrupt(*_: object) -> None:
         for number in before:

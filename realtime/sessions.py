@@ -1,4 +1,4 @@
-"""The register of all sessions: how many there may be, and what those did that ended."""
+"""The register of all sessions: it limits their number, and keeps the counts of those that ended."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from realtime.webrtc.ice import NoPort
 from realtime.webrtc.sdp import DRIVER, PUPPETEER, Role
 from realtime.webrtc.settings import MediaSettings
 
-RETRY_SECONDS = 5  # when a refused client may ask again
+RETRY_SECONDS = 5  # after which a refused client may try again
 NEWEST = "whip"  # in place of an id: the newest session that a stream drives (WHIP)
 
 
 class SessionsFull(RuntimeError):
-    """No session, or no port for one, is free; `retry_after` seconds from now one may be."""
+    """No session, or no port for one, is free; try again after `retry_after` seconds."""
 
     retry_after = RETRY_SECONDS
 
 
 class UnknownSession(KeyError):
-    """There is no session of this id, or no longer."""
+    """There is no session of this id, or it has ended."""
 
     def __str__(self) -> str:
         return "There is no such session; it may have ended. Start a new one."
@@ -35,14 +35,14 @@ class UnknownSession(KeyError):
 
 @dataclass(frozen=True, eq=False)
 class Opened:
-    """A session that began, and the SDP answer for its peer."""
+    """A new session, and the SDP answer for its peer."""
 
     session: Session
     answer: str
 
 
 class Sessions:
-    """The register of sessions: at most `limit`, each ends by itself when its peer is gone. Used on one event loop."""
+    """At most `limit` sessions; each ends by itself when its peer is gone. For one event loop."""
 
     def __init__(
         self,
@@ -52,11 +52,11 @@ class Sessions:
         media: MediaSettings,
         limit: int = 4,
     ) -> None:
-        """`new_tracker` is called in each session's thread; with `portrait` a session begins, unless told otherwise."""
+        """`new_tracker` is called in each session's thread. `portrait`: for sessions that are opened without one."""
         self._context = SessionContext(animator, new_tracker, portrait, media)
         self._limit = limit
         self._sessions: dict[str, Session] = {}
-        self._leaving: set[Session] = set()
+        self._closing: set[Session] = set()
         self._ended = Counters()
         self._ending: set[asyncio.Task[None]] = set()
 
@@ -67,7 +67,7 @@ class Sessions:
         return iter(list(self._sessions.values()))
 
     async def open(self, offer: str, portrait: Portrait | None = None, role: Role = PUPPETEER) -> Opened:
-        """Begin a session for the SDP `offer`. SessionsFull; BadOffer where the offer cannot be answered."""
+        """Begin a session for the SDP `offer`. Raise SessionsFull, or BadOffer if the offer cannot be answered."""
         try:
             opened = await self._open(offer, portrait, role)
         except Exception as error:
@@ -93,21 +93,21 @@ class Sessions:
             raise
 
     def get(self, id: str) -> Session:
-        """The session of this id or NEWEST, or UnknownSession."""
+        """Return the session of this id (or NEWEST). Raise UnknownSession if there is none."""
         session = self._newest() if id == NEWEST else self._sessions.get(id)
         if session is None:
             raise UnknownSession(id)
         return session
 
     async def close(self, id: str) -> None:
-        """End the session of this id, and return when nothing of it is left. UnknownSession."""
+        """End the session of this id, and return when nothing of it is left. Raise UnknownSession if there is none."""
         session = self.get(id)
         session.request_close("asked to")
         await session.close()
 
     def counters(self) -> Counters:
-        """What all sessions did so far, those that ended too."""
-        return total([self._ended, *(session.telemetry.counters() for session in (*self, *self._leaving))])
+        """Return the counts of all sessions so far, also of those that ended."""
+        return total([self._ended, *(session.telemetry.counters() for session in (*self, *self._closing))])
 
     async def close_all(self) -> None:
         """End every session, and return when nothing of them is left."""
@@ -120,7 +120,7 @@ class Sessions:
 
     def _end(self, session: Session) -> None:
         if self._sessions.pop(session.id, None) is not None:
-            self._leaving.add(session)
+            self._closing.add(session)
             task = asyncio.create_task(self._finish(session))
             self._ending.add(task)
             task.add_done_callback(self._ending.discard)
@@ -128,7 +128,7 @@ class Sessions:
     async def _finish(self, session: Session) -> None:
         await session.close()
         summary = session.telemetry.summary(session.reason)
-        self._leaving.discard(session)
+        self._closing.discard(session)
         self._ended += session.telemetry.counters()
         self._ended.sessions_ended[str(summary["reason"])] += 1
         log_event("session ended", INFO, **summary)

@@ -1,13 +1,13 @@
-"""The driver's voice, sent on with the picture of its moment. Opus packets go through as they came; none is kept.
+"""Sends the driver's voice on, in step with the pictures. Opus packets are passed on as they came; none is kept.
 
-A voice is faster than its picture: nothing has to be drawn. So it waits until the picture of its moment leaves, less
-the time by which the listener plays voices later than it shows pictures. The page tells that of its browser, which
-counts how long it holds both. Pictures never wait for the voice.
+A voice is faster than its picture, because nothing has to be drawn. So each packet waits until the picture of the same
+moment leaves, minus the time by which the listener plays voices later than it shows pictures. The page reports that
+time: browsers measure how long they buffer both. Pictures never wait for the voice.
 
-The pictures' way, from capture to departure, is known by their sender's reports (webrtc/capture_clock.py). The voice is
-dated by its packets themselves: they leave when their last sample was spoken, so the fastest of them give a line from
-RTP timestamps to this machine's clock that is late by one packet and by the shortest way up. By that way the pictures'
-line is late, too, so it cancels out. The delays of camera and microphone are in none of this.
+How long a picture takes from capture to departure is known from RTCP sender reports (webrtc/capture_clock.py). The
+voice is dated by its packets themselves: each leaves its sender when its last sample was spoken. So the fastest packets
+map RTP timestamps to this machine's clock, late by one packet and by the shortest way up. The pictures' clock is late
+by the same way, so it cancels out. The delays inside camera and microphone are not considered.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ from realtime.webrtc.capture_clock import CaptureClock
 from realtime.webrtc.codec import Packet
 from realtime.webrtc.voice_rtp import SAMPLE_RATE, VoicePacket
 
-PLAYOUT_SECONDS = 0.05  # that a browser plays a packet of voice later than it shows one of a picture, until it tells
-BEARABLE_SECONDS = 0.01  # that a wait may be off: each lateness makes a listener's buffer grow for seconds
-LATER_SECONDS, SOONER_SECONDS = 0.0002, 0.001  # that it changes by from one packet to the next
-LONGEST_SECONDS = 1.0  # that a voice may be late or wait; beyond it its sender's clock was set anew
-PICTURES = 60  # whose latency counts
-RECENT = 50  # packets that the report is of
+PLAYOUT_SECONDS = 0.05  # by which browsers play voices later than pictures, until the page reports it
+BEARABLE_SECONDS = 0.01  # of error in the wait: a late packet makes the listener's buffer grow for seconds
+LATER_SECONDS, SOONER_SECONDS = 0.0002, 0.001  # by which the wait may change from one packet to the next
+LONGEST_SECONDS = 1.0  # that a voice may be late or wait; if it is more, the sender's clock was reset
+PICTURES = 60  # in the median of their latency
+RECENT = 50  # packets in the report
 
 
 class SlewLimiter:
-    """A number that follows another slowly; where it is near enough, it rests."""
+    """A number that follows another slowly; if it is close enough, it stays."""
 
     def __init__(self) -> None:
         self._value: float | None = None
         self._moving = False
 
     def follow(self, wanted: float) -> float:
-        """The next value; the first one is there at once."""
+        """Return the next value on the way to `wanted`; the first call returns `wanted`."""
         if self._value is None:
             self._value = wanted
         off = wanted - self._value
@@ -56,31 +56,31 @@ class SlewLimiter:
 
 @dataclass(frozen=True)
 class Moment:
-    """Of one packet, in monotonic seconds."""
+    """The times of one voice packet, in monotonic seconds."""
 
     arrived: float
-    due: float  # is to leave
-    shown: float  # its picture leaves
-    heard: float  # later than its picture is seen; negative: sooner
+    due: float  # when it is to leave
+    shown: float  # when its picture leaves
+    heard: float  # by how much it is heard later than its picture is seen; negative: sooner
 
 
 class LipSync:
-    """When each packet of a voice is to leave. Pure: numbers in, numbers out, all of them seconds."""
+    """Decides when each voice packet is to leave. Pure: numbers in, numbers out, all of them seconds."""
 
     def __init__(self) -> None:
-        self.playout = PLAYOUT_SECONDS  # that the listener plays voices later than it shows pictures
+        self.playout = PLAYOUT_SECONDS  # by which the listener plays voices later than it shows pictures
         self._clock = CaptureClock(SAMPLE_RATE)
         self._pictures: deque[float] = deque(maxlen=PICTURES)
-        self._latency: float | None = None  # from capture to departure of a picture; None: not known yet
+        self._latency: float | None = None  # of a picture, from capture to departure; None: not known yet
         self._wait, self._way = SlewLimiter(), SlewLimiter()  # seconds from speech to departure: voice, its picture
 
     def show(self, latency: float) -> None:
-        """A picture left `latency` after it was captured. Any thread, one at a time."""
+        """Record a picture that left `latency` after its capture. For any thread, one at a time."""
         self._pictures.append(max(0.0, min(latency, LONGEST_SECONDS)))
         self._latency = statistics.median(self._pictures)
 
     def place(self, packet: VoicePacket) -> Moment:
-        """Of the newest packet. It leaves at once where the picture of its moment is over, or not known."""
+        """Return the times of the newest packet. It is due at once if its picture has left, or is not known."""
         spoken, arrived, latency = self._spoken(packet), packet.arrived, self._latency
         if latency is None:
             return Moment(arrived, arrived, arrived + self.playout, 0.0)
@@ -89,7 +89,7 @@ class LipSync:
         return Moment(arrived, due, spoken + self._way.follow(latency), heard)
 
     def _spoken(self, packet: VoicePacket) -> float:
-        """When its first sample was."""
+        """Return when the first sample was spoken."""
         begun = self._begun(packet)
         if packet.arrived - begun > LONGEST_SECONDS:
             self._clock = CaptureClock(SAMPLE_RATE)
@@ -102,10 +102,10 @@ class LipSync:
 
 
 class Voice:
-    """One session's voice: from its driver to its outputs, and to all that receive its pictures. Lives on the loop."""
+    """One session's voice, from its driver to its outputs and receivers. Lives on the event loop."""
 
     def __init__(self, send: Callable[[Packet, float], None], outputs: Callable[[], Iterable[Output]]) -> None:
-        """`send` is given each packet and when it is to leave; `outputs` are those that are there now."""
+        """`send` gets each packet and when it is to leave; `outputs` returns the present ones."""
         self._send = send
         self._outputs = outputs
         self._decoder: AudioCodecContext | None = None
@@ -113,14 +113,14 @@ class Voice:
         self.sync = LipSync()
 
     def on_packet(self, packet: VoicePacket) -> None:
-        """Send it on."""
+        """Send a packet on, and add its sound to the outputs."""
         moment = self.sync.place(packet)
         self._recent.append(moment)
         self._send(packet.to_av(), moment.due)
         self._add_to_outputs(packet, moment.shown)
 
     def report(self) -> dict[str, float] | None:
-        """In milliseconds, at the median: what a voice waits here, and how much later than its picture it is heard."""
+        """Return medians (ms): how long the voice waits here, and how much later than its picture it is heard."""
         recent = list(self._recent)
         if not recent or recent[-1].arrived < time.monotonic() - LONGEST_SECONDS:
             return None
@@ -134,7 +134,7 @@ class Voice:
             self._decoder = None
             return
         self._decoder = self._decoder or _new_decoder()
-        with contextlib.suppress(av.FFmpegError):  # whatever strangers send
+        with contextlib.suppress(av.FFmpegError):  # anybody may send anything
             for frame in self._decoder.decode(packet.to_av()):
                 for output in outputs:
                     output.add_audio(frame, shown)

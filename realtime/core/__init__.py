@@ -1,1 +1,1 @@
-"""What every other folder of realtime may import: the frame, the slot that keeps the newest, threads."""
+"""What every other folder of realtime may import: frames, the slot for the newest one, threads."""

@@ -1,4 +1,4 @@
-"""A driver's frame on its way through a session, and when it was where. Times are monotonic seconds of this machine."""
+"""A driver's frame on its way through a session, with the times of its stages, in monotonic seconds."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from pipeline.imaging.i420 import to_picture
 
 CLOCK_RATE = 90000  # RTP's clock for video, Hz (RFC 3551 section 5)
 TIME_BASE = Fraction(1, CLOCK_RATE)
-SEND_TICKS = 1 << 18  # a second in abs-send-time, which has 24 bits and so begins again after 64 seconds
+SEND_TICKS = 1 << 18  # a second in RTP's abs-send-time, whose 24 bits wrap after 64 seconds
 SEND_WRAP = 1 << 24
 
 
 @dataclass(frozen=True)
 class Reception:
-    """How a frame came over the network."""
+    """When a frame came over the network."""
 
-    departed: int | None  # when its first packet left, by the sender's time of day, as RTP's abs-send-time
-    arrived: float  # when its last packet was there
-    released: float  # when the jitter buffer gave it away: later where a frame before it was not complete
-    timestamp: int | None = None  # of its packets: when it was captured, by RTP's clock of the sender
+    departed: int | None  # abs-send-time of its first packet: the sender's time of day
+    arrived: float  # when its last packet was here
+    released: float  # when the jitter buffer released it: later than `arrived` if an earlier frame was not complete
+    timestamp: int | None = None  # RTP's, of its packets: when the sender captured it
 
     def on_the_way(self, epoch: float) -> float | None:
-        """Seconds from its departure to its release, where the sender is on this machine.
+        """Return the seconds from departure to release. Only right if the sender is on this machine.
 
         `epoch` is the time of day, in seconds since 1970, at which the monotonic clock was 0.
         """
@@ -40,28 +40,28 @@ class Reception:
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """A decoded video frame, which brings its own `pts` and `time_base`."""
+    """A decoded video frame with its own `pts` and `time_base`."""
 
     video: av.VideoFrame
-    decoded: float  # when the decoder handed it over
+    decoded: float  # when the decoder returned it
     reception: Reception
 
 
 @dataclass(frozen=True)
 class Trace:
-    """What became of one frame. `spent` is seconds by stage, and adds up to `encoded - reception.released`."""
+    """The times of one frame. `spent` is seconds by stage; they add up to `encoded - reception.released`."""
 
     reception: Reception
     decoded: float
     seen: float  # the time that the tracker and the animator were given
     encoded: float
     spent: Mapping[str, float]
-    sent: float = 0.0  # when the event loop took the packets of its picture to send them
-    pts: int = 0  # of its picture's packets, 90 kHz
+    sent: float = 0.0  # when the event loop began to send its picture's packet
+    pts: int = 0  # of its picture's packet, 90 kHz
 
 
 class Stamps:
-    """How long each stage of one frame took, in seconds of `clock`; the first stage began at `start`."""
+    """A stopwatch for the stages of one frame. `clock` returns seconds; the first stage began at `start`."""
 
     def __init__(self, clock: Callable[[], float], start: float) -> None:
         self._clock = clock
@@ -74,14 +74,14 @@ class Stamps:
         return self._last
 
     def mark(self, stage: str, time: float | None = None) -> None:
-        """`stage` ends now, or ended at `time`, and took the time since the mark before; parts of a stage add up."""
+        """End `stage` now, or at `time`. It took the time since the last mark; several marks of one stage add up."""
         now = self._clock() if time is None else time
         self.spent[stage] = self.spent.get(stage, 0.0) + now - self._last
         self._last = now
 
 
 def decoded(video: av.VideoFrame) -> tuple[Picture, Planes | None]:
-    """The RGB picture of a decoded frame of any size and pixel format; with its planes where it has them as I420."""
+    """Return the RGB picture of a frame of any size and pixel format, and its planes if they are I420 of even sides."""
     even = video.width % 2 == 0 and video.height % 2 == 0
     if video.format.name != "yuv420p" or not even:
         return cast(Picture, video.to_ndarray(format="rgb24")), None
@@ -90,7 +90,7 @@ def decoded(video: av.VideoFrame) -> tuple[Picture, Planes | None]:
 
 
 def to_video_frame(planes: Planes, pts: int) -> av.VideoFrame:
-    """The frame to encode, at `pts` (90 kHz)."""
+    """Return I420 `planes` as a frame to encode, at `pts` (90 kHz)."""
     video = av.VideoFrame.from_ndarray(planes, format="yuv420p")
     video.pts, video.time_base = pts, TIME_BASE
     return video

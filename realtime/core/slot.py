@@ -1,4 +1,4 @@
-"""A place for one item, between the thread that brings it and the thread that works on it."""
+"""A slot for the newest item, between the thread that puts it there and the thread that takes it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class LatestSlot(Generic[T]):
-    """Holds one item: the newest. `put` never blocks, so whoever is slow misses items and never falls behind."""
+    """Holds only the newest item. `put` never blocks: a slow taker misses items and never falls behind."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -19,7 +19,7 @@ class LatestSlot(Generic[T]):
 
     @property
     def dropped(self) -> int:
-        """How many items were replaced before anybody took them."""
+        """The number of items that were replaced before they were taken."""
         return self._dropped
 
     @property
@@ -27,7 +27,7 @@ class LatestSlot(Generic[T]):
         return self._closed
 
     def put(self, item: T) -> None:
-        """Replace what is there; after `close` nothing happens."""
+        """Replace the item; do nothing after `close`."""
         with self._changed:
             if self._closed:
                 return
@@ -36,14 +36,14 @@ class LatestSlot(Generic[T]):
             self._changed.notify()
 
     def take(self, timeout: float) -> T | None:
-        """The newest item, waiting up to `timeout` seconds for one; None when none came or the slot was closed."""
+        """Return the newest item. Wait up to `timeout` seconds for one; None if none came or the slot was closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._item is not None or self._closed, timeout)
             item, self._item = self._item, None
             return item
 
     def close(self) -> None:
-        """Forget the item and wake whoever waits; for good."""
+        """Close the slot for good: drop its item and wake the taker."""
         with self._changed:
             self._closed, self._item = True, None
             self._changed.notify_all()

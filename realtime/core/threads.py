@@ -1,4 +1,4 @@
-"""Work that would hold up the event loop."""
+"""Work that would block the event loop."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ T = TypeVar("T")
 
 
 async def in_thread(work: Callable[[], T]) -> T:
-    """Call it in a thread of its own, of which nothing is left then; the loop's own executor would keep one."""
+    """Call `work` in a thread that ends with it; the event loop's own executor would keep the thread."""
     with ThreadPoolExecutor(1) as pool:
         return await asyncio.get_running_loop().run_in_executor(pool, work)

@@ -1,1 +1,1 @@
-"""What is decided about a driver: presence, hints, frame rate, and effects on the cue."""
+"""Decisions about one driver: presence, hints, frame rate, and effects on what is shown."""

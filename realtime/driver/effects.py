@@ -1,4 +1,4 @@
-"""From one portrait to the next without a jump."""
+"""Effects on what is shown: the frozen portrait, and the cross-fade from one portrait to the next."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ FADE_SECONDS = 0.15
 
 
 class Freeze:
-    """Used in one thread, but for `wanted`."""
+    """Freezes the portrait, whatever its driver does. For one thread; any thread may set `wanted`."""
 
     def __init__(self) -> None:
         self.wanted = False
         self._cue: Cue | None = None
 
     def apply(self, cue: Cue) -> Cue:
-        """The cue, or while it is wanted the first one since, of the portrait and with the options of now."""
+        """Return `cue`; while frozen, the first cue since then, with the present portrait and options."""
         self._cue = (self._cue or cue) if self.wanted else None
         return replace(self._cue, portrait=cue.portrait, options=cue.options) if self._cue else cue
 
@@ -32,7 +32,7 @@ class _Fade:
 
 
 class CrossFade:
-    """Draws a session's cues; while its portrait changes, the old one and the new one, mixed. Used in one thread."""
+    """Draws cues. While the portrait changes, it mixes pictures of the old and the new one. For one thread."""
 
     def __init__(self, animator: Animator) -> None:
         self._animator = animator
@@ -40,7 +40,7 @@ class CrossFade:
         self._fade: _Fade | None = None
 
     def draw(self, cue: Cue, time: float) -> Planes:
-        """The picture at `time` (seconds)."""
+        """Return the picture of `cue` at `time` (seconds)."""
         if self._portrait is not None and self._portrait is not cue.portrait:
             self._fade = _Fade(self._portrait, time)
         self._portrait = cue.portrait
@@ -54,7 +54,7 @@ class CrossFade:
 
 
 def mixed(before: Planes, after: Planes, share: float) -> Planes:
-    """`share` (0..1) of the way to `after`; all of it where the two differ in size."""
+    """Return `share` (0..1) of the way from `before` to `after`; `after` if the two differ in size."""
     if before.shape != after.shape:
         return after
     return np.asarray(cv2.addWeighted(before, 1 - share, after, share, 0), np.uint8)

@@ -1,7 +1,7 @@
-"""How many pictures a second a session asks its driver for, by how many it can draw. Times are passed in, in seconds.
+"""The frame rate that a session asks its driver for: as many as it can draw. Times are passed in, in seconds.
 
-What is slower than the camera drops frames before any work is done on them (`slot`), but each of them was encoded, sent
-and decoded for nothing, on cores that the slow stage could use. So the driver is asked for fewer.
+A session that is slower than the camera drops frames before it works on them (core/slot.py), but each of them was
+encoded, sent and decoded for nothing, on cores that the slow stage could use. So the driver is asked for fewer.
 """
 
 from __future__ import annotations
@@ -10,31 +10,31 @@ import math
 from dataclasses import dataclass
 from statistics import median
 
-RATES = (48, 40, 30, 24, 20, 15, 12, 10, 8, 6, 5, 4, 3, 2, 1)  # that are asked for, per second
-LOOK_SECONDS = 2.0  # between looks
-LEAST_WORKS = 5  # frames to judge by
-BUSY = 0.92  # the share of its time that a session may work
-FULL = 0.97  # from here on it does not keep up
-CALM_SECONDS = 8.0  # before the next higher rate is tried
+RATES = (48, 40, 30, 24, 20, 15, 12, 10, 8, 6, 5, 4, 3, 2, 1)  # frames per second to ask for
+LOOK_SECONDS = 2.0  # between decisions
+LEAST_WORKS = 5  # frames to decide by
+BUSY = 0.92  # the share of the time that a session may work
+FULL = 0.97  # from this share on it cannot keep up
+CALM_SECONDS = 8.0  # before a higher rate is tried
 LONGEST_CALM_SECONDS = 120.0
 
 
 def affordable(work: float) -> int:
-    """The highest of RATES at which frames that take `work` seconds each leave some time."""
+    """Return the highest of RATES at which frames of `work` seconds each leave some time unused."""
     return next((rate for rate in RATES if rate * work <= BUSY), RATES[-1])
 
 
 @dataclass(frozen=True)
 class Pace:
-    """What to ask for."""
+    """The frame rate to ask for, and why."""
 
     rate: int | None = None  # frames per second; None: as many as there are
-    drawn: float = 0.0  # per second, at most, when it was lowered
-    offered: float = 0.0  # per second by the driver, when it was not asked for fewer
+    drawn: float = 0.0  # the most that could be drawn per second when the rate was lowered
+    offered: float = 0.0  # what the driver sent per second before it was asked for fewer
 
     @property
     def warning(self) -> str | None:
-        """For the user, where fewer are asked for."""
+        """A sentence for the user; None if the driver may send all its frames."""
         if self.rate is None:
             return None
         return (
@@ -44,7 +44,7 @@ class Pace:
 
 
 def decide(pace: Pace, work: float, offered: float) -> Pace:
-    """The pace to change to where frames take `work` seconds each and `offered` come per second."""
+    """Return the next pace, if a frame takes `work` seconds and the driver sends `offered` per second."""
     if pace.rate is None:
         return Pace(affordable(work), 1 / work, offered) if offered * work > FULL else pace
     if pace.rate * work > FULL:
@@ -57,10 +57,10 @@ def decide(pace: Pace, work: float, offered: float) -> Pace:
 
 
 class FrameRateController:
-    """Lowers the rate at once when frames come faster than they can be drawn, and doubles it at most when it is calm.
+    """Lowers the rate at once if frames come faster than they can be drawn; raises it, at most twofold, after a while.
 
-    Where a higher rate fails soon after it was tried, the next try waits twice as long: the load is then of this
-    session's own making, and the rate would go up and down.
+    If a higher rate fails soon after it was tried, the next try waits twice as long: the session itself makes the load
+    then, and the rate would go up and down for ever.
     """
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ class FrameRateController:
         self._next_try = 0.0
 
     def add(self, work: float, offered: float, time: float) -> bool:
-        """A frame took `work` seconds, while `offered` came per second. Whether the pace changed."""
+        """Record a frame of `work` seconds while `offered` came per second. Return whether the pace changed."""
         self._looked = time if self._looked is None else self._looked
         self._works.append(work)
         if time - self._looked < LOOK_SECONDS or len(self._works) < LEAST_WORKS:

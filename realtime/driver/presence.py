@@ -1,4 +1,4 @@
-"""Whether a session's driver is there: connected in time, and not silent."""
+"""Whether a driver is there: it connected in time, and sends frames or messages."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 from typing import Literal, Protocol
 
-CONNECT_SECONDS = 15.0  # from the answer to the connection
-SILENCE_SECONDS = 5.0  # without a frame or a message: whoever was there is gone
-WATCH_SECONDS = 0.5  # between looks at both
+CONNECT_SECONDS = 15.0  # from the SDP answer until the driver must be connected
+SILENCE_SECONDS = 5.0  # without a frame or a message, until the driver counts as gone
+WATCH_SECONDS = 0.5  # between checks of both
 
 Absence = Literal["silent", "never connected"]
 
@@ -22,25 +22,25 @@ class Connected(Protocol):
 
 
 class Presence:
-    """Watches over one driver. Lives on the event loop."""
+    """Watches one driver. Lives on the event loop."""
 
     def __init__(self, on_absence: Callable[[Absence], None]) -> None:
-        """`on_absence` is called once, when nobody is there any more."""
+        """`on_absence` is called once, when the driver is gone."""
         self._on_absence = on_absence
         self._heard = time.monotonic()
         self._watch: asyncio.Task[None] | None = None
 
     def touch(self) -> float:
-        """The driver is there: the time, in monotonic seconds."""
+        """Record a sign of the driver, and return the time, in monotonic seconds."""
         self._heard = time.monotonic()
         return self._heard
 
     def begin(self, driver: Connected) -> None:
-        """Watch over `driver`, who was answered just now."""
+        """Start to watch `driver`, whose offer was just answered."""
         self._watch = asyncio.create_task(self._until_absent(driver))
 
     def end(self) -> None:
-        """Watch no longer."""
+        """Stop watching."""
         if self._watch is not None:
             self._watch.cancel()
 

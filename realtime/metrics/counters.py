@@ -1,4 +1,4 @@
-"""Counts that only grow, for who reads them now and then and takes differences (Prometheus)."""
+"""Counters that only grow; Prometheus reads them now and then and takes the differences."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ BOUNDS = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.045, 0.06, 0.08, 0.1, 
 
 
 class Histogram:
-    """How many values are at most each of BOUNDS, in seconds; and their sum."""
+    """The number of values (seconds) in each interval between BOUNDS, and their sum."""
 
     def __init__(self) -> None:
-        self.counts = [0] * (len(BOUNDS) + 1)  # of each interval; the last is without bound
+        self.counts = [0] * (len(BOUNDS) + 1)  # the last interval has no upper bound
         self.sum = 0.0
 
     def add(self, seconds: float) -> None:
@@ -29,7 +29,7 @@ class Histogram:
 
 @dataclass(eq=False)
 class Counters:
-    """What sessions did."""
+    """The counts of one or more sessions."""
 
     frames: Counter[str] = field(default_factory=Counter)  # by fate
     errors: Counter[str] = field(default_factory=Counter)  # by kind
@@ -39,7 +39,7 @@ class Counters:
     encoded_bytes: int = 0
 
     def stage(self, name: str) -> Histogram:
-        """That of a stage, for adding to it."""
+        """Return the histogram of a stage; a new one if there is none."""
         return self.stages.setdefault(name, Histogram())
 
     def __iadd__(self, other: Counters) -> Counters:
@@ -54,7 +54,7 @@ class Counters:
 
 
 def total(parts: Iterable[Counters]) -> Counters:
-    """A new one of them all."""
+    """Return the sum of all `parts` as new Counters."""
     added = Counters()
     for counters in parts:
         added += counters

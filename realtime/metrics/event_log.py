@@ -1,4 +1,4 @@
-"""The log for programs: one JSON object a line. What is told names no user, no address and no session."""
+"""The log for programs: one JSON object per line. Events name no user, no address and no session."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ logger = logging.getLogger(__name__)
 
 
 def log_event(event: str, level: int, **fields: Any) -> None:
-    """Log that `event` happened, with its figures."""
+    """Log `event` with its figures."""
     if logger.isEnabledFor(level):
         time = datetime.now(UTC).isoformat(timespec="milliseconds")
         logger.log(level, json.dumps({"time": time, "event": event, **fields}))

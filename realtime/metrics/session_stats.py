@@ -1,4 +1,4 @@
-"""What a session counts and measures, and the report of it."""
+"""What one session counts and measures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RATE_SECONDS = 2.0
 
 
 class Rate:
-    """Events per second over the last two seconds."""
+    """The events per second over the last two seconds."""
 
     def __init__(self) -> None:
         self._times: deque[float] = deque()
@@ -30,7 +30,7 @@ class Rate:
         self._forget(time)
 
     def at(self, time: float) -> float:
-        """Events per second as seen at `time` (seconds, of the same clock as the events)."""
+        """Return the events per second at `time` (seconds, of the same clock as the events)."""
         self._forget(time)
         span = RATE_SECONDS if not self._times else min(RATE_SECONDS, time - self._times[0])
         return (len(self._times) - 1) / span if len(self._times) > 1 and span > 0 else 0.0
@@ -41,7 +41,7 @@ class Rate:
 
 
 class SessionStats:
-    """Counters, rates and stage times of one session, for any thread."""
+    """The counters, rates and stage times of one session. Any thread may use it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -49,13 +49,13 @@ class SessionStats:
         self._traces: deque[Trace] = deque(maxlen=SAMPLES)
         self._rates = {"in": Rate(), "out": Rate()}
         self._counters = Counters()
-        self._view: PageReport | None = None
+        self._page_report: PageReport | None = None
         self._glass_to_glass: deque[float] = deque(maxlen=SAMPLES)
         self._warnings: dict[str, str] = {}
         self.first_frame: float | None = None  # when the first one was received
 
     def record_received(self, time: float) -> None:
-        """A driver's frame arrived."""
+        """Count a driver's frame that arrived at `time`."""
         with self._lock:
             if self.first_frame is None:
                 self.first_frame = time
@@ -63,14 +63,14 @@ class SessionStats:
             self._rates["in"].add(time)
 
     def record_animated(self, spent: Mapping[str, float]) -> None:
-        """A driver's frame was animated; `spent` is seconds by stage."""
+        """Count a driver's frame that was animated; `spent` is seconds by stage."""
         with self._lock:
             self._counters.frames["animated"] += 1
             for stage, seconds in spent.items():
                 self._add(stage, seconds)
 
     def record_sent(self, time: float, trace: Trace | None, size: int = 0) -> None:
-        """A picture of `size` bytes was sent: that of the driver's frame with this trace (None: it had no driver)."""
+        """Count a picture of `size` bytes that was sent. `trace`: of its driver's frame (None: there was none)."""
         with self._lock:
             self._counters.frames["sent"] += 1
             self._counters.encoded_bytes += size
@@ -84,57 +84,57 @@ class SessionStats:
         self._counters.stage(stage).add(seconds)
 
     def traces(self, since: float = -math.inf) -> list[Trace]:
-        """Of the last frames whose pictures were sent, after `since`, the oldest first."""
+        """Return the traces of the last frames whose pictures were sent after `since`, the oldest first."""
         with self._lock:
             return [trace for trace in self._traces if trace.sent > since]
 
-    def record_page_report(self, view: PageReport) -> None:
-        """The page tells what it was shown."""
+    def record_page_report(self, report: PageReport) -> None:
+        """Keep what the page measured."""
         with self._lock:
-            self._view = view
-            self._glass_to_glass += view.latencies
-            for latency in view.latencies:
+            self._page_report = report
+            self._glass_to_glass += report.latencies
+            for latency in report.latencies:
                 self._counters.glass_to_glass.add(latency / 1000)
 
     def rate_in(self, time: float) -> float:
-        """The driver's frames per second."""
+        """Return the driver's frames per second."""
         with self._lock:
             return self._rates["in"].at(time)
 
     def record_dropped(self) -> None:
-        """A driver's frame was left out because the sender does not keep up."""
+        """Count a driver's frame that was dropped because the sender does not keep up."""
         with self._lock:
             self._counters.frames["congested"] += 1
 
     def record_failed(self, kind: str) -> None:
-        """A picture failed."""
+        """Count a picture that could not be drawn; `kind` is the exception's name."""
         with self._lock:
             self._counters.frames["failed"] += 1
             self._counters.errors[kind] += 1
 
     def counters(self, replaced: int) -> Counters:
-        """All counts so far; `replaced` is how many frames gave way to a newer one."""
+        """Return all counts so far. `replaced`: frames that a newer one replaced in the inbox."""
         with self._lock:
             counted = total([self._counters])
         counted.frames["replaced"] += replaced
         return counted
 
     def set_notice(self, kind: str, sentence: str | None) -> None:
-        """Show `sentence` in the place of the one of this kind; None when it is over."""
+        """Replace the warning of this kind; None removes it."""
         with self._lock:
             self._warnings.pop(kind, None)
             if sentence is not None:
                 self._warnings[kind] = sentence
 
     def warn(self, kind: str, sentence: str) -> bool:
-        """Show `sentence` from now on; True where nothing of this kind was shown before."""
+        """Add a warning, unless there is one of this kind. Return whether it was added."""
         with self._lock:
             new = kind not in self._warnings
             self._warnings.setdefault(kind, sentence)
             return new
 
     def report(self, time: float, replaced: int) -> dict[str, Any]:
-        """The numbers at `time`; `replaced` is how many frames gave way to a newer one. Stage times in milliseconds."""
+        """Return the numbers at `time`; stage times in milliseconds. `replaced`: as in `counters`."""
         with self._lock:
             counts = self._counters.frames
             frames = {fate: counts[fate] for fate in ("received", "animated", "sent")}
@@ -143,17 +143,17 @@ class SessionStats:
                 "frames": {**frames, "dropped": counts["congested"] + replaced},
                 "drops": {"replaced": replaced, "congested": counts["congested"]},
                 "stages_ms": {stage: _rounded(samples) for stage, samples in self._stages.items()},
-                "page": self._view and self._seen(self._view),
+                "page": self._page_report and self._page(self._page_report),
                 "warnings": list(self._warnings.values()),
             }
 
-    def _seen(self, view: PageReport) -> dict[str, Any]:
+    def _page(self, report: PageReport) -> dict[str, Any]:
         return {
             "glass_to_glass_ms": _rounded(self._glass_to_glass) if self._glass_to_glass else None,
-            "fps": round(view.fps, 1),
-            "freezes": view.freezes,
-            "dropped": view.dropped,
-            "bitrate_mbps": {"up": round(view.up / 1e6, 2), "down": round(view.down / 1e6, 2)},
+            "fps": round(report.fps, 1),
+            "freezes": report.freezes,
+            "dropped": report.dropped,
+            "bitrate_mbps": {"up": round(report.up / 1e6, 2), "down": round(report.down / 1e6, 2)},
         }
 
 

@@ -1,1 +1,1 @@
-"""All that knows aiortc, SDP, ICE, RTP and codecs."""
+"""Everything that knows aiortc, SDP, ICE, RTP and codecs."""

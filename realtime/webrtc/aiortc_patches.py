@@ -1,8 +1,8 @@
-"""The only place that touches private names of aiortc and aioice.
+"""Patches of aiortc and aioice: the only place that touches their private names.
 
-Their stock behaviour costs 50 ms of latency (measured), hides the receiver's feedback from who encodes, and binds media
-to every address of the machine. Each tuning is applied by itself; where a name that it needs is gone it is left out,
-aiortc goes on as it is, and one sentence says what is lost.
+Unpatched, they cost 50 ms of latency (measured), hide the receiver's feedback from the encoder, and bind media to every
+address of the machine. Each patch is applied on its own. If a name that it needs is gone, the patch is skipped, aiortc
+works as it is, and a sentence says what is lost. Every function here returns these sentences: none if all went well.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from realtime.webrtc.settings import MediaSettings
 from realtime.webrtc.voice_rtp import VoiceBuffer
 
 PLAYOUT_DELAY = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
-NO_DELAY = bytes(3)  # two numbers of 12 bits: shortest and longest delay, in 10 ms
+NO_DELAY = bytes(3)  # two numbers of 12 bits: the least and the greatest delay, in units of 10 ms
 
 Keyframe = Callable[[], None]
 Estimate = Callable[[int], None]
@@ -55,20 +55,20 @@ Report = Callable[[int], None]
 
 
 async def self_check(settings: MediaSettings) -> list[str]:
-    """Try every tuning on a connection that nobody uses, so that the start already says what is lost."""
+    """Try every patch on an unused connection, so that the server can say at its start what is lost."""
     connection = aiortc.RTCPeerConnection(aiortc.RTCConfiguration(iceServers=[]))
     try:
         video = connection.addTransceiver("video")
         transport = video.receiver.transport.transport
-        tuned = prepare() + patch_low_latency(video) + patch_rtcp_feedback(video.sender, lambda: None, lambda _: None)
-        tuned += patch_sender_reports(video.receiver, lambda _: None)
-        return list(dict.fromkeys(tuned + patch_ice_address(transport, settings, AddressRule.of(settings))))
+        lost = prepare() + patch_low_latency(video) + patch_rtcp_feedback(video.sender, lambda: None, lambda _: None)
+        lost += patch_sender_reports(video.receiver, lambda _: None)
+        return list(dict.fromkeys(lost + patch_ice_address(transport, settings, AddressRule.of(settings))))
     finally:
         await connection.close()
 
 
 def prepare() -> list[str]:
-    """Tune what all connections share, before the first one; sentences on what had to be left out."""
+    """Patch what all connections share. Call it before the first one is made."""
     return _apply(
         ("The browser may hold pictures back", _patch_playout_delay),
         ("Decoding may be slow", _patch_decoder_threads),
@@ -76,7 +76,7 @@ def prepare() -> list[str]:
 
 
 def patch_low_latency(transceiver: aiortc.RTCRtpTransceiver) -> list[str]:
-    """Take the waiting out of a connection's video, before its local description; sentences as above."""
+    """Remove the delays from a connection's video. Call it before its local description is set."""
     return _apply(
         ("The driver is seen one frame late", lambda: _patch_jitter_buffer(transceiver.receiver)),
         ("The browser may hold pictures back", lambda: _patch_no_delay(transceiver.sender)),
@@ -86,73 +86,71 @@ def patch_low_latency(transceiver: aiortc.RTCRtpTransceiver) -> list[str]:
 def patch_rtcp_feedback(
     sender: aiortc.RTCRtpSender, on_keyframe: Keyframe, on_estimate: Estimate, on_loss: Loss = lambda share: None
 ) -> list[str]:
-    """Be told requests for a keyframe (PLI, FIR), estimates of the path in bit/s (REMB), and the share of packets that
-    was lost since the report before; sentences as above."""
+    """Pass on keyframe requests (PLI, FIR), bandwidth estimates in bit/s (REMB), and the share of packets (0..1) that
+    was lost since the last report."""
     return _apply(
         ("Lost pictures are repaired late", lambda: _patch_feedback(sender, on_keyframe, on_estimate, on_loss))
     )
 
 
 def patch_sender_reports(receiver: aiortc.RTCRtpReceiver, on_report: Report) -> list[str]:
-    """Be told the RTP timestamp at which each sender report left (RFC 3550, 6.4.1); sentences as above."""
+    """Pass on the RTP timestamp of each sender report (RFC 3550, 6.4.1)."""
     return _apply(("The page only estimates latency", lambda: _patch_reports(receiver, on_report)))
 
 
 def patch_voice_buffer(receiver: aiortc.RTCRtpReceiver, buffer: VoiceBuffer) -> list[str]:
-    """Have `buffer` take a voice's packets as they come, in the place of aiortc's; sentences as above."""
+    """Let `buffer` take the voice's packets in place of aiortc's jitter buffer."""
     return _apply(
         ("The voice is not sent back", lambda: _replace(receiver, "_RTCRtpReceiver__jitter_buffer", buffer)),
     )
 
 
 def sent_timestamp(sender: aiortc.RTCRtpSender) -> int | None:
-    """The RTP timestamp of the packet that was sent last; None before the first, and where it cannot be known."""
+    """Return the RTP timestamp of the last packet sent; None before the first, or if aiortc does not give it."""
     timestamp: int | None = getattr(sender, "_RTCRtpSender__rtp_timestamp", None)
     return timestamp or None
 
 
 def patch_ice_address(transport: aiortc.RTCIceTransport, settings: MediaSettings, rule: AddressRule) -> list[str]:
-    """Have a transport gather candidates on the one address of the settings only; sentences as above."""
-    left_out = _apply(("Media ports are not limited", lambda: _patch_gathering(transport.iceGatherer, settings, rule)))
-    if left_out:
-        # Bound all the same: by a public name, for the whole process, without the range and the filter on sources.
+    """Make a transport gather candidates on the one address of the settings only, and fix its closing and checks."""
+    lost = _apply(("Media ports are not limited", lambda: _patch_gathering(transport.iceGatherer, settings, rule)))
+    if lost:
+        # Still bind to the address: by a public name, for the whole process, without port range and source filter.
         _replace(aioice.ice, "get_host_addresses", lambda **_: [settings.address])
-    return left_out + _apply(
-        ("A connection that is closed early lingers", lambda: _patch_close_while_connecting(transport)),
+    return lost + _apply(
+        ("A connection that is closed early stays", lambda: _patch_close_while_connecting(transport)),
         ("FFmpeg 8.0 cannot connect", lambda: _patch_missing_priority(transport)),
     )
 
 
-def _apply(*tunings: tuple[str, Callable[[], None]]) -> list[str]:
-    left_out = []
-    for loss, apply in tunings:
+def _apply(*patches: tuple[str, Callable[[], None]]) -> list[str]:
+    lost = []
+    for loss, apply in patches:
         try:
             apply()
         except AttributeError as error:
-            left_out.append(
-                f"{loss}: this aiortc has no {error.name!r}; pip install 'aiortc==1.16.*' 'aioice==0.13.*'."
-            )
-    return left_out
+            lost.append(f"{loss}: this aiortc has no {error.name!r}; pip install 'aiortc==1.16.*' 'aioice==0.13.*'.")
+    return lost
 
 
 def _replace(owner: Any, name: str, replacement: Any) -> None:
-    """Replace an attribute that must exist: AttributeError where it does not."""
+    """Replace an attribute. Raise AttributeError if it does not exist."""
     getattr(owner, name)
     setattr(owner, name, replacement)
 
 
-# The driver's frames: each leaves the jitter buffer with its last packet, and is decoded on one thread.
+# Received video: each frame leaves the jitter buffer with its last packet, and is decoded on one thread.
 
 
 def _patch_jitter_buffer(receiver: aiortc.RTCRtpReceiver) -> None:
-    getattr(receiver, "_RTCRtpReceiver__decoder_queue")  # noqa: B009 - both or none
+    getattr(receiver, "_RTCRtpReceiver__decoder_queue")  # noqa: B009 - patch both or none
     failed = getattr(receiver, "_RTCRtpReceiver__decoder_error")  # noqa: B009 - aiortc answers it with a PLI
     _replace(receiver, "_RTCRtpReceiver__jitter_buffer", MarkerJitterBuffer())
     _replace(receiver, "_RTCRtpReceiver__decoder_queue", DecoderQueue(failed.set))
 
 
 class _Decoder:
-    """aiortc's video decoder on one thread; each frame's `opaque` is its Reception, where the jitter buffer is ours."""
+    """aiortc's video decoder on one thread. Each frame's `opaque` is its Reception, if the jitter buffer is ours."""
 
     def __init__(self, decoder: Any) -> None:
         self._decoder = decoder
@@ -175,11 +173,11 @@ def _patch_decoder_threads() -> None:
     _replace(aiortc.rtcrtpreceiver, "get_decoder", _new_decoder)
 
 
-# The puppet's frames: shown at once, with what their receiver says about them.
+# Sent video: shown without delay; the receiver's feedback is passed on.
 
 
 class _NoDelayExtensions(HeaderExtensionsMap):
-    """Writes into every packet that it is to be shown at once."""
+    """Adds to every packet the playout delay 0: show it at once."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -240,7 +238,7 @@ def _patch_reports(receiver: aiortc.RTCRtpReceiver, on_report: Report) -> None:
     _replace(receiver, "_handle_rtcp_packet", handle_and_report)
 
 
-# The address.
+# The address, and the connection.
 
 
 def _patch_gathering(gatherer: aiortc.RTCIceGatherer, settings: MediaSettings, rule: AddressRule) -> None:
@@ -268,11 +266,11 @@ async def _reflexive(
         query = aioice.ice.server_reflexive_candidate(protocol, server)
         return [(await asyncio.wait_for(query, timeout))[0]]
     except (OSError, TimeoutError, aioice.stun.TransactionError):
-        return []  # a STUN server that does not answer is no reason to fail: the host candidate is there
+        return []  # without an answer from the STUN server there is still the host candidate
 
 
 def _patch_close_while_connecting(transport: aiortc.RTCIceTransport) -> None:
-    """Closed in the middle of connecting, aiortc goes on: it asks for consent for ever, and logs errors."""
+    """Stop what aiortc goes on with if it is closed while connecting: endless consent checks, and logged errors."""
     connection = transport.iceGatherer._connection
     start, connect = transport.start, connection.connect
 
@@ -290,7 +288,7 @@ def _patch_close_while_connecting(transport: aiortc.RTCIceTransport) -> None:
 
 
 def _patch_missing_priority(transport: aiortc.RTCIceTransport) -> None:
-    """FFmpeg 8.0 leaves the PRIORITY out of its connectivity checks, against RFC 8445, 7.1.1: suppose the usual one."""
+    """Add the usual PRIORITY to FFmpeg 8.0's connectivity checks, which omit it against RFC 8445, 7.1.1."""
     connection = transport.iceGatherer._connection
     check = connection.check_incoming
 

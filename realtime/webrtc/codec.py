@@ -1,4 +1,4 @@
-"""Video in and out: decoded frames to pictures, pictures to H264 or VP8 packets, and at which bitrate."""
+"""Video encoders (H264 by libx264, VP8 by libvpx), and the bitrate at which they run."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ CodecName = Literal["H264", "VP8"]
 CODECS: tuple[CodecName, ...] = get_args(CodecName)
 Packet: TypeAlias = "av.Packet[Any]"
 
-NOMINAL_RATE = Fraction(30)  # frames per second that the rate control begins with
+NOMINAL_RATE = Fraction(30)  # frames per second that the rate control starts with
 BITS_PER_PIXEL = 0.4  # at NOMINAL_RATE: 3.1 Mbit/s for 512 x 512
-NEVER = 1 << 24  # frames between keyframes that nobody asked for
+NEVER = 1 << 24  # frames between keyframes that nobody requested
 MINIMUM_BITRATE = 500_000
 MAXIMUM_BITRATE = 8_000_000
 LITTLE_LOSS, MUCH_LOSS = 0.02, 0.1  # shares of packets
 
 
 def is_keyframe(codec: str, data: bytes) -> bool:
-    """Whether an encoded frame can be decoded without others, by its bits.
+    """Return whether an encoded frame can be decoded without others.
 
-    An IDR slice (H264, NAL unit type 5), or the frame type (VP8, RFC 6386 section 9.1).
+    It is an IDR slice (H264, NAL unit type 5), or the frame type (VP8, RFC 6386 section 9.1).
     """
     if codec.upper() == "VP8":
         return bool(data) and not data[0] & 1
@@ -36,55 +36,55 @@ def is_keyframe(codec: str, data: bytes) -> bool:
 
 
 def highest_bitrate(width: int, height: int) -> int:
-    """Bits per second that a picture of this size is worth at 30 fps."""
+    """Return the most bits per second that pictures of this size need at 30 fps."""
     worth = int(width * height * BITS_PER_PIXEL * NOMINAL_RATE)
     return max(MINIMUM_BITRATE, min(worth, MAXIMUM_BITRATE))
 
 
 class TargetBitrate:
-    """What the path bears by its receiver: the lower of two figures.
+    """The bitrate that the path can carry: the lower of two figures.
 
-    Its estimate (REMB, draft-alvestrand-rmcat-remb), which sees delay: down at once, up in steps. And what its loss
-    suggests (draft-ietf-rmcat-gcc-02, 6): much loss lowers it, little raises it.
+    One is the receiver's estimate from delays (REMB, draft-alvestrand-rmcat-remb): followed down at once, up in steps.
+    The other is from packet loss (draft-ietf-rmcat-gcc-02, 6): much loss lowers it, little loss raises it.
     """
 
     def __init__(self) -> None:
-        self._estimated = self._unlost = MAXIMUM_BITRATE
+        self._estimated = self._by_loss = MAXIMUM_BITRATE
 
     @property
     def bits_per_second(self) -> int:
-        return min(self._estimated, self._unlost)
+        return min(self._estimated, self._by_loss)
 
     def on_remb(self, bits_per_second: int) -> None:
-        """The receiver estimates that the path bears this much."""
+        """Take the receiver's estimate of the path."""
         bounded = max(MINIMUM_BITRATE, min(bits_per_second, MAXIMUM_BITRATE))
         rise = max(0, bounded - self._estimated)
         self._estimated = min(bounded, self._estimated + rise // 4)
 
     def on_loss(self, share: float) -> None:
-        """This share of the packets, 0..1, was lost since the receiver's last report."""
+        """Take the share of packets, 0..1, that was lost since the receiver's last report."""
         if share > MUCH_LOSS:
-            self._unlost = max(MINIMUM_BITRATE, int(self.bits_per_second * (1 - share / 2)))
+            self._by_loss = max(MINIMUM_BITRATE, int(self.bits_per_second * (1 - share / 2)))
         elif share < LITTLE_LOSS:
-            self._unlost = min(MAXIMUM_BITRATE, int(self._unlost * 1.05))
+            self._by_loss = min(MAXIMUM_BITRATE, int(self._by_loss * 1.05))
 
 
 class VideoEncoder(ABC):
-    """Planes to packets, one for one, without delay; keyframes come first and when asked for. For one thread."""
+    """Encodes each picture to one packet, without delay. The first is a keyframe. For one thread."""
 
     def __init__(self) -> None:
         self._context: VideoCodecContext | None = None
 
     def encode(self, planes: Planes, pts: int, bitrate: int, keyframe: bool) -> Packet:
-        """The packet of `planes` at `pts` (90 kHz, must grow), at about `bitrate` bits per second from here on."""
+        """Return the packet of `planes` at `pts` (90 kHz, increasing), at about `bitrate` bits per second."""
         video = to_video_frame(planes, pts)
-        context = self._fitting(video, min(bitrate, highest_bitrate(video.width, video.height)))
+        context = self._context_for(video, min(bitrate, highest_bitrate(video.width, video.height)))
         video.pict_type = PictureType.I if keyframe else PictureType.NONE
         packet: Packet = av.Packet(b"".join(bytes(part) for part in context.encode(video)))
         packet.pts, packet.time_base = pts, TIME_BASE
         return packet
 
-    def _fitting(self, video: av.VideoFrame, bitrate: int) -> VideoCodecContext:
+    def _context_for(self, video: av.VideoFrame, bitrate: int) -> VideoCodecContext:
         context = self._context
         if context is None or (context.width, context.height) != (video.width, video.height):
             context = self._open(video.width, video.height, bitrate)
@@ -96,7 +96,7 @@ class VideoEncoder(ABC):
 
     @abstractmethod
     def _adapt(self, context: VideoCodecContext, bitrate: int) -> VideoCodecContext:
-        """The context to go on with when `bitrate` is wanted."""
+        """Return the context that goes on at `bitrate`: the same one, or a new one."""
 
 
 class H264Encoder(VideoEncoder):
@@ -104,7 +104,7 @@ class H264Encoder(VideoEncoder):
 
     def _open(self, width: int, height: int, bitrate: int) -> VideoCodecContext:
         context = _new_context("libx264", width, height)
-        # At constant bitrate libx264 follows a lower bit_rate at once; it never exceeds the maxrate that it began with.
+        # libx264 follows a changed bit_rate at once, but never exceeds the maxrate that it was opened with.
         highest = highest_bitrate(width, height)
         context.bit_rate = highest
         context.profile = "Baseline"
@@ -124,7 +124,7 @@ class H264Encoder(VideoEncoder):
 
 
 class VP8Encoder(VideoEncoder):
-    """libvpx, one thread: two that spin for one core take 50 times as long."""
+    """libvpx on one thread: two threads that wait for one core take 50 times as long."""
 
     def _open(self, width: int, height: int, bitrate: int) -> VideoCodecContext:
         context = _new_context("libvpx", width, height)
@@ -148,12 +148,12 @@ class VP8Encoder(VideoEncoder):
         current = context.bit_rate or 0
         if abs(bitrate - current) <= current / 4:
             return context
-        # libvpx takes its bitrate once, so a large change costs a new encoder, and with it a keyframe.
+        # libvpx takes its bitrate when it is opened, so a large change needs a new encoder, and with it a keyframe.
         return self._open(context.width, context.height, bitrate)
 
 
 def new_encoder(name: CodecName) -> VideoEncoder:
-    """The encoder for what was negotiated."""
+    """Return an encoder of this codec."""
     return H264Encoder() if name == "H264" else VP8Encoder()
 
 

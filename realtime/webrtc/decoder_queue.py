@@ -1,4 +1,4 @@
-"""In the place of aiortc's queue between the network and the decoder, which knows no bound."""
+"""A bounded queue between the network and the decoder, in place of aiortc's unbounded one."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ BACKLOG = 10  # frames: a third of a second
 
 
 class DecoderQueue(queue.Queue[Any]):
-    """Hands on one by one the frames that left the jitter buffer together.
+    """Passes on one by one the frames that left the jitter buffer together.
 
-    Where the decoder falls behind, what waits is thrown away, and all that comes until a keyframe: each frame needs
-    the one before.
+    If the decoder falls behind, the waiting frames are dropped, and all that come before a keyframe: each frame needs
+    the one before it.
     """
 
     def __init__(self, ask: Callable[[], None]) -> None:
-        """`ask` is called when a keyframe is wanted, and again as long as none comes."""
+        """`ask` is called when a keyframe is needed, and again while none comes."""
         super().__init__()
         self._ask = ask
-        self._skipped: int | None = None  # frames since the last one that was handed on; None: none
+        self._skipped: int | None = None  # frames dropped since the last one that was passed on; None: none
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
         if item is None:
-            super().put(None, block, timeout)  # the end
+            super().put(None, block, timeout)  # ends the decoder
             return
         codec, first = item
         for frame in first.following:

@@ -1,7 +1,7 @@
-"""Where media may go: the rule, the filter on what a peer offers, and the port that keeps to the rule.
+"""Where media may go: the rule for addresses, the filter of a peer's candidates, and the ports that keep the rule.
 
-RFC 8445 (ICE), RFC 8839 (candidates in SDP). Host names (mDNS) are never looked up: a peer behind one is learned from
-its own connectivity checks.
+RFC 8445 (ICE), RFC 8839 (candidates in SDP). Host names (mDNS) are never looked up: such a peer becomes known by its
+own connectivity checks.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ Reader = TypeVar("Reader", bound=asyncio.DatagramProtocol)
 
 
 class NoPort(RuntimeError):
-    """Media cannot be bound as the settings say; the text names what to change."""
+    """Media cannot be bound as the settings say; the text says what to change."""
 
 
 @dataclass(frozen=True)
 class AddressRule:
-    """Bound to loopback, media stays on this machine; bound to another address, any numeric address may take part."""
+    """Which addresses media may be exchanged with: only this machine's if bound to loopback, else all numeric ones."""
 
     loopback_only: bool  # bound to a loopback address
     own: frozenset[str]  # this machine's other addresses: a browser may send from them to loopback
@@ -43,7 +43,7 @@ class AddressRule:
         return cls(ipaddress.ip_address(settings.address).is_loopback, frozenset(own))
 
     def allows(self, host: str) -> bool:
-        """Whether media may be exchanged with `host`; False for what is not a numeric address."""
+        """Return whether media may be exchanged with `host`; False if it is not a numeric address."""
         bare = host.partition("%")[0]  # without an IPv6 zone
         try:
             address = ipaddress.ip_address(bare)
@@ -53,15 +53,15 @@ class AddressRule:
 
 
 def filter_candidates(sdp: str, rule: AddressRule) -> str:
-    """`sdp` without the candidates that the rule forbids, those over TCP, and the end-of-candidates mark.
+    """Return `sdp` without forbidden candidates, TCP candidates, and the end-of-candidates mark.
 
-    The mark must go: with no candidate left it would end the session before the peer's own checks arrive.
+    With the mark and no candidate left, the session would end before the peer's own checks arrive.
     """
     return "".join(line + "\r\n" for line in sdp.splitlines() if _keeps(line.strip(), rule))
 
 
 def allowed_candidate(line: str, rule: AddressRule) -> Candidate | None:
-    """The candidate of an "a=candidate:" line, where it is well formed, over UDP and within the rule."""
+    """Parse an "a=candidate:" line; None if it is malformed, not over UDP, or against the rule."""
     try:
         candidate = Candidate.from_sdp(line.removeprefix("a=candidate:"))
     except ValueError:
@@ -76,7 +76,7 @@ def _keeps(line: str, rule: AddressRule) -> bool:
 
 
 class GuardedStunProtocol(StunProtocol):
-    """Hears only sources that the rule allows."""
+    """Receives only from sources that the rule allows."""
 
     def __init__(self, connection: Connection, rule: AddressRule) -> None:
         super().__init__(connection)
@@ -88,11 +88,11 @@ class GuardedStunProtocol(StunProtocol):
 
 
 class ImpairedStunProtocol(GuardedStunProtocol):
-    """Behind a bad network."""
+    """Behind a simulated bad network."""
 
     def __init__(self, connection: Connection, rule: AddressRule, impairment: Impairment) -> None:
         super().__init__(connection, rule)
-        self._inwards = Delivery(Link(impairment, impairment.seed), self._hear)
+        self._inwards = Delivery(Link(impairment, impairment.seed), self._receive)
         self._outwards = Delivery(Link(impairment, impairment.seed + 1), self._send)
 
     def datagram_received(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
@@ -104,7 +104,7 @@ class ImpairedStunProtocol(GuardedStunProtocol):
     def send_stun(self, message: Message, addr: tuple[str, int]) -> None:
         self._outwards.send(bytes(message), addr)
 
-    def _hear(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
+    def _receive(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
         if not self.transport.is_closing():
             super().datagram_received(data, addr)
 
@@ -116,14 +116,14 @@ class ImpairedStunProtocol(GuardedStunProtocol):
 async def open_port(
     connection: Connection, component: int, settings: MediaSettings, rule: AddressRule
 ) -> GuardedStunProtocol:
-    """Bind a UDP port as the settings say, with its host candidate. NoPort where that cannot be done."""
+    """Bind a UDP port as the settings say, with its host candidate. Raise NoPort if that fails."""
     protocol = await bind(lambda: new_protocol(connection, settings, rule), settings)
     protocol.local_candidate = host_candidate(component, settings, protocol.transport)
     return protocol
 
 
 async def bind(new: Callable[[], Reader], settings: MediaSettings) -> Reader:
-    """A new protocol that reads the first free UDP port of the settings. NoPort."""
+    """Return a new protocol on the first free UDP port of the settings. Raise NoPort if there is none."""
     loop = asyncio.get_running_loop()
     for port in _ports(settings):
         try:
@@ -134,14 +134,14 @@ async def bind(new: Callable[[], Reader], settings: MediaSettings) -> Reader:
             raise NoPort(
                 f"Media cannot use the address {settings.address} ({error.strerror}); choose another."
             ) from None
-        # Room for a burst while the loop is busy, as aioice makes it for its own ports.
+        # As aioice does for its own ports: room for a burst while the event loop is busy.
         transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_RCVBUF, UDP_SOCKET_BUFFER_SIZE)
         return protocol
     raise NoPort("Every UDP port of the media range is in use; close a session or widen the range.")
 
 
 def new_protocol(connection: Connection, settings: MediaSettings, rule: AddressRule) -> GuardedStunProtocol:
-    """What a connection sends and receives through."""
+    """Return the protocol that a connection sends and receives through."""
     if settings.impairment is None:
         return GuardedStunProtocol(connection, rule)
     return ImpairedStunProtocol(connection, rule, settings.impairment)
@@ -155,7 +155,7 @@ def _ports(settings: MediaSettings) -> Iterable[int]:
 
 
 def host_candidate(component: int, settings: MediaSettings, transport: asyncio.BaseTransport) -> Candidate:
-    """Where peers reach a port that is bound."""
+    """Return the candidate by which peers reach a bound port."""
     bound, port = transport.get_extra_info("sockname")[:2]
     host = settings.advertise or bound
     return Candidate(

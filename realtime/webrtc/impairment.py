@@ -1,4 +1,4 @@
-"""A bad network, made inside the process: datagrams that are lost, late, and unevenly late, in each direction alike."""
+"""A simulated bad network: it loses and delays datagrams, in both directions alike."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-QUEUE = 1000  # datagrams on their way at most; what comes then is lost, as in a router
+QUEUE = 1000  # datagrams on their way at most; more are lost, as in a router
 
 
 class BadImpairment(ValueError):
-    """A network cannot be like this; the text says what to change."""
+    """A number is not valid; the text says what to change."""
 
 
 @dataclass(frozen=True)
 class Impairment:
-    """What happens to datagrams. BadImpairment where a number cannot be meant."""
+    """What happens to datagrams. Raises BadImpairment if a number is not valid."""
 
-    loss: float = 0.0  # share that is lost each way, 0..1
-    delay: float = 0.0  # seconds added to the round trip, half of them each way
-    jitter: float = 0.0  # seconds by which each one's delay may be more or less; they stay in order, as in a queue
+    loss: float = 0.0  # share of datagrams lost each way, 0..1
+    delay: float = 0.0  # seconds added to the round trip, half of it each way
+    jitter: float = 0.0  # seconds by which each delay may be more or less; the order stays, as in a queue
     seed: int = 1
 
     def __post_init__(self) -> None:
@@ -33,7 +33,7 @@ class Impairment:
 
 
 class Link:
-    """Decides for one direction what becomes of each datagram; the same seed decides the same."""
+    """Decides for one direction what happens to each datagram; the same seed gives the same decisions."""
 
     def __init__(self, impairment: Impairment, seed: int) -> None:
         self._impairment = impairment
@@ -41,7 +41,7 @@ class Link:
         self._last = 0.0
 
     def arrival(self, now: float) -> float | None:
-        """When a datagram sent at `now` arrives; None where it is lost. Never before the one before it."""
+        """Return when a datagram sent at `now` arrives, never before the last one; None if it is lost."""
         bad = self._impairment
         lost = self._random.random() < bad.loss
         late = bad.delay / 2 + self._random.uniform(-1, 1) * bad.jitter
@@ -52,7 +52,7 @@ class Link:
 
 
 class Delivery:
-    """Hands datagrams on when the link says. Lives on the event loop."""
+    """Delivers datagrams when the link says. Lives on the event loop."""
 
     def __init__(self, link: Link, deliver: Callable[..., None]) -> None:
         self._link = link
@@ -61,7 +61,7 @@ class Delivery:
         self._loop = asyncio.get_running_loop()
 
     def send(self, *datagram: Any) -> None:
-        """Call `deliver` with the same arguments, later or never."""
+        """Call `deliver` with the same arguments later, or never."""
         now = self._loop.time()
         arrival = self._link.arrival(now)
         if arrival is not None and len(self._waiting) < QUEUE:

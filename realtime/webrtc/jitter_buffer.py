@@ -1,4 +1,4 @@
-"""Puts RTP packets in order and joins them to frames. A frame leaves with its last packet.
+"""Orders RTP packets and joins them to frames. A frame leaves with its last packet.
 
 aiortc's own buffer ignores the marker bit, which says "last packet of the frame" (RFC 6184 section 5.1, RFC 7741
 section 4.1), and so holds each frame back until the next one begins: a frame interval of latency. It also waits for a
@@ -16,31 +16,31 @@ from aiortc.rtp import RtpPacket
 from realtime.core.frame import SEND_WRAP, Reception
 
 CAPACITY = 512  # packets waiting at most
-RESTART = 100  # a packet this far behind is a sender that started anew, not a late packet
-PATIENCE = 90000 // 4  # RTP ticks (90 kHz) that a lost packet may hold frames back: a quarter of a second
+RESTART = 100  # a packet this far behind is from a sender that restarted, not a late one
+PATIENCE = 90000 // 4  # RTP ticks (90 kHz) for which a lost packet may delay frames: a quarter of a second
 
 
 class EncodedFrame(JitterFrame):
-    """The data of one frame, and the frames that became complete together with it, in order."""
+    """The data of one frame, and the later frames that became complete with it, in order."""
 
     def __init__(self, data: bytes, timestamp: int, reception: Reception) -> None:
         super().__init__(data, timestamp)
         self.reception = reception
-        self.following: list[EncodedFrame] = []  # their timestamps count from this frame's
+        self.following: list[EncodedFrame] = []  # their timestamps are relative to this frame's
 
 
 class MarkerJitterBuffer:
-    """In the place of aiortc's JitterBuffer, for one video stream."""
+    """Replaces aiortc's JitterBuffer for one video stream."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._packets: dict[int, RtpPacket] = {}  # by sequence number, counted on past 65535
-        self._arrivals: dict[int, float] = {}  # of the same
+        self._packets: dict[int, RtpPacket] = {}  # by sequence number, unwrapped past 65535
+        self._arrivals: dict[int, float] = {}  # by the same numbers
         self._next: int | None = None  # the sequence number that the next frame begins with
 
     def add(self, packet: RtpPacket) -> tuple[bool, EncodedFrame | None]:
-        """Take a packet. Returns whether frames were given up (send a PLI), and the frame that is complete, if any."""
-        number = self._count_on(packet.sequence_number)
+        """Take a packet. Return whether frames were given up (send a PLI), and the complete frame, if any."""
+        number = self._unwrap(packet.sequence_number)
         start = number if self._next is None else self._next
         lost = number < start - RESTART or number >= start + CAPACITY
         if lost:
@@ -58,8 +58,8 @@ class MarkerJitterBuffer:
             return True, self._release()
         return lost, frame
 
-    def _count_on(self, sequence_number: int) -> int:
-        """The 16 bits of `sequence_number` as the number nearest to the expected one."""
+    def _unwrap(self, sequence_number: int) -> int:
+        """Unwrap the 16 bits of `sequence_number` to the number nearest to the expected one."""
         expected = self._next or 0
         return expected + (sequence_number - expected + 0x8000) % 0x10000 - 0x8000
 
@@ -74,7 +74,7 @@ class MarkerJitterBuffer:
         return first
 
     def _complete(self) -> Iterator[EncodedFrame]:
-        """Take out the complete frames at the front. Padding gives frames without data."""
+        """Remove and yield the complete frames at the front. Padding gives frames without data."""
         assert self._next is not None
         number = self._next
         parts: list[RtpPacket] = []
@@ -106,7 +106,7 @@ class MarkerJitterBuffer:
         return PATIENCE < (newest.timestamp - oldest.timestamp) % (1 << 32) < 1 << 31
 
     def _skip(self) -> None:
-        """Give up what waits for a lost packet: go on with the first packet that surely begins a frame."""
+        """Give up frames that wait for a lost packet: go on with the first packet that surely begins a frame."""
         waiting = sorted(self._packets)
         begins = (n for n in waiting if n - 1 in self._packets and self._ends_frame(n - 1))
         self._next = next(begins, waiting[-1] + 1)
@@ -120,7 +120,7 @@ class MarkerJitterBuffer:
 
 
 def _first_departure(parts: list[RtpPacket]) -> int | None:
-    """The earliest abs-send-time (24 bits that wrap): a packet that was lost and sent again left later."""
+    """Return the earliest abs-send-time (24 bits that wrap); a retransmitted packet left later."""
     departures = [part.extensions.abs_send_time for part in parts if part.extensions.abs_send_time is not None]
     if not departures:
         return None

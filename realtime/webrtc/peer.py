@@ -48,34 +48,32 @@ from realtime.webrtc.sdp import (
 from realtime.webrtc.settings import IceServer, MediaSettings
 from realtime.webrtc.voice_rtp import VoiceBuffer, VoicePacket, VoiceTrack
 
-START_BITRATE = (
-    2500  # kbit/s that the browser begins to send with; by itself it begins with 300 and the face is blurred
-)
+START_BITRATE = 2500  # kbit/s of the browser's first pictures; its default of 300 blurs the face
 CHANNEL = "control"
 LONGEST_MESSAGE = 65536  # characters
-UNREAD_REPLIES = 1 << 20  # bytes waiting for a peer that asks and does not read; then its messages are left unanswered
-IN_FLIGHT = 2  # packets made and not yet sent, before pictures are left out
+UNREAD_REPLIES = 1 << 20  # bytes that a peer has not read yet; beyond it, its messages are not answered
+IN_FLIGHT = 2  # encoded packets not yet sent, before pictures are dropped
 
 
 @dataclass(frozen=True)
 class Listener:
-    """Who hears a peer. All are called on the event loop."""
+    """The callbacks of a peer, all called on the event loop."""
 
     on_frame: Callable[[av.VideoFrame], None]
     on_message: Callable[[str], str]  # the reply
     on_end: Callable[[], None]
-    on_report: Callable[[int], None] = lambda timestamp: None  # the driver's RTP timestamp now
+    on_report: Callable[[int], None] = lambda timestamp: None  # the RTP timestamp of a sender report
     on_connected: Callable[[], None] = lambda: None
     on_voice: Callable[[VoicePacket], None] = lambda packet: None
 
 
 class PacketTrack(MediaStreamTrack):
-    """Encoded video, handed in by a thread. Packets are never dropped here: each needs the one before."""
+    """Encoded video from another thread. Packets are never dropped here: each needs the one before it."""
 
     kind = "video"
 
     def __init__(self, on_gone: Callable[[Packet], None] = lambda packet: None) -> None:
-        """`on_gone` is called on the loop with each packet when all of it was sent."""
+        """`on_gone` is called on the event loop with each packet when all of it was sent."""
         super().__init__()
         self._home = asyncio.get_running_loop()
         self._queue: asyncio.Queue[tuple[Packet, Callable[[], None]]] = asyncio.Queue()
@@ -85,11 +83,11 @@ class PacketTrack(MediaStreamTrack):
 
     @property
     def congested(self) -> bool:
-        """The loop does not keep up: make no further packet now."""
+        """Whether the event loop does not keep up, so that no packet should be made now."""
         return self._offered - self._sent >= IN_FLIGHT
 
     def offer(self, packet: Packet, on_sent: Callable[[], None]) -> None:
-        """Send `packet`, then call `on_sent` on the loop. For the one thread that encodes."""
+        """Send `packet`, then call `on_sent` on the event loop. For the thread that encodes."""
         self._offered += 1
         self._home.call_soon_threadsafe(self._queue.put_nowait, (packet, on_sent))
 
@@ -103,12 +101,12 @@ class PacketTrack(MediaStreamTrack):
 
 
 class Peer:
-    """The server's end of a connection. Made and used on the loop, but for what says otherwise."""
+    """The server's end of a connection. For the event loop, unless a method says otherwise."""
 
     def __init__(
         self, settings: MediaSettings, listener: Listener, role: Role = PUPPETEER, codec: CodecName | None = None
     ) -> None:
-        """`codec`: the one that a viewer is sent; None: what both ends speak."""
+        """`codec`: for a viewer, the codec of its session; None: any that both ends support."""
         self._settings = settings
         self._role, self._only = role, codec
         self._rule = AddressRule.of(settings)
@@ -123,7 +121,7 @@ class Peer:
         self._voice: VoiceTrack | None = None
         self.codec: CodecName = "VP8"
         self.receives_feedback = True
-        self.receives_voice = False  # whether a voice may come, now or later
+        self.receives_voice = False  # now or later
         self.warnings = aiortc_patches.prepare()
         servers = [_ice_server(IceServer.parse(text)) for text in settings.ice_servers]
         self._connection = RTCPeerConnection(RTCConfiguration(iceServers=servers))
@@ -136,25 +134,25 @@ class Peer:
 
     @property
     def bitrate(self) -> int:
-        """Bits per second that the path bears. Any thread may read it."""
+        """The bits per second that the path can carry. For any thread."""
         return self._bitrate.bits_per_second
 
     def keyframe_wanted(self) -> bool:
-        """Whether the receiver asked for a keyframe since the last call. For the one thread that encodes."""
+        """Return whether the receiver asked for a keyframe since the last call. For the thread that encodes."""
         wanted, self._keyframe_wanted = self._keyframe_wanted, False
         return wanted
 
     def send_voice(self, voice: Packet, due: float) -> None:
-        """Send a packet of the driver's voice at `due` (monotonic seconds), where this peer hears it."""
+        """Send a packet of the driver's voice at `due` (monotonic seconds), if this peer takes audio."""
         if self._voice:
             self._voice.offer(voice, due)
 
     def timestamp(self, pts: int) -> int | None:
-        """The RTP timestamp of the packet of this `pts` (90 kHz); None where it is not known yet."""
+        """Return the RTP timestamp of the packet of this `pts` (90 kHz); None if it is not known yet."""
         return None if self._origin is None else (self._origin + pts) % TIMESTAMPS
 
     async def answer(self, offer: str) -> str:
-        """The SDP answer to the SDP `offer`. BadOffer where it cannot be answered, NoPort where no port is free."""
+        """Return the SDP answer to `offer`. Raise BadOffer if it cannot be answered, NoPort if no port is free."""
         section = video_section(offer, self._role, self._only)
         self._ice_usernames = ice_usernames(offer)
         description = RTCSessionDescription(sdp=filter_candidates(offer, self._rule), type="offer")
@@ -168,14 +166,14 @@ class Peer:
             raise
         except OperationError as error:
             raise NoCommonCodec from error
-        except Exception as error:  # aiortc meets what strangers wrote with errors of every kind
+        except Exception as error:  # aiortc raises anything for bad input
             raise BadOffer(f"The offer cannot be answered: {str(error) or type(error).__name__}.") from error
         return self._finish(SessionDescription.parse(self._connection.localDescription.sdp), section.rtp.muxId)
 
     async def add_candidates(self, fragment: str) -> None:
-        """Add the candidates of an SDP fragment (RFC 8840); what is malformed or against the rule is ignored.
+        """Add the candidates of an SDP fragment (RFC 8840). Malformed and forbidden ones are ignored.
 
-        IceRestart where the fragment is of another ICE session than the offer.
+        Raise IceRestart if the fragment is of another ICE session than the offer.
         """
         if not ice_usernames(fragment) <= self._ice_usernames:
             raise IceRestart
@@ -186,13 +184,13 @@ class Peer:
                 await self._connection.addIceCandidate(added)
 
     async def close(self) -> None:
-        """End the connection and everything that belongs to it."""
+        """Close the connection and everything that belongs to it."""
         if self._receive_task is not None:
             self._receive_task.cancel()
         await hang_up(self._connection)
 
     def _prepare(self, mid: str, voice: MediaDescription | None) -> None:
-        """Between the remote and the local description: tune, bind, and put the puppet in the section `mid`."""
+        """Set up all sections between the remote and the local description; the puppet goes into the section `mid`."""
         for transceiver in self._connection.getTransceivers():
             if transceiver.mid == mid:
                 self._attach_video(transceiver)
@@ -230,11 +228,11 @@ class Peer:
     def _send(self, sender: RTCRtpSender) -> None:
         self._sender = sender
         sender.replaceTrack(self.track)
-        deaf = aiortc_patches.patch_rtcp_feedback(
+        lost = aiortc_patches.patch_rtcp_feedback(
             sender, self._on_keyframe, self._bitrate.on_remb, self._bitrate.on_loss
         )
-        self.receives_feedback = not deaf
-        self.warnings += deaf
+        self.receives_feedback = not lost
+        self.warnings += lost
 
     def _finish(self, answer: SessionDescription, mid: str) -> str:
         codec = next(media for media in answer.media if media.rtp.muxId == mid).rtp.codecs[0]
@@ -243,7 +241,7 @@ class Peer:
         return with_short_packets(str(answer))
 
     async def _receive(self, track: MediaStreamTrack) -> None:
-        """Never let frames wait in aiortc's unbounded queue."""
+        """Pass on each frame at once, so that none waits in aiortc's unbounded queue."""
         with contextlib.suppress(MediaStreamError):
             while True:
                 self._listener.on_frame(cast(av.VideoFrame, await track.recv()))
@@ -275,7 +273,7 @@ class Peer:
 
 
 def ice_transports(connection: RTCPeerConnection) -> set[RTCIceTransport]:
-    """The transports of a connection: one where its sections are bundled."""
+    """Return the transports of a connection: one if its sections are bundled."""
     transports = {transceiver.receiver.transport.transport for transceiver in connection.getTransceivers()}
     if connection.sctp is not None:
         transports.add(connection.sctp.transport.transport)
@@ -283,7 +281,7 @@ def ice_transports(connection: RTCPeerConnection) -> set[RTCIceTransport]:
 
 
 async def hang_up(connection: RTCPeerConnection) -> None:
-    """Close a connection, also in the middle of connecting: there, aiortc would start senders after it stopped them."""
+    """Close a connection. While it connects, stop the transports first: aiortc would start senders after closing."""
     if connection.connectionState != "connected":
         for transport in ice_transports(connection):
             await transport.stop()

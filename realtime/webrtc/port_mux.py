@@ -1,8 +1,8 @@
-"""One UDP port for all connections of a server, as containers and firewalls want it.
+"""One UDP port for all connections of a server, as containers and firewalls need it.
 
-Each connection keeps a protocol of its own. This one reads the port and finds out whose a datagram is: a STUN request
-by the username in it, once its integrity is proven (RFC 8445, 7.3); a STUN response by its transaction; all else, which
-is DTLS and SRTP (RFC 7983), by an address that proved itself before. What is nobody's is dropped.
+Each connection keeps its own protocol. The multiplexer reads the port and finds the connection of each datagram: of a
+STUN request by its username, once its integrity is verified (RFC 8445, 7.3); of a STUN response by its transaction; of
+all others (DTLS and SRTP, RFC 7983) by a source address that was verified before. Other datagrams are dropped.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ SOURCES = 64  # addresses that one connection may come from
 
 Source = tuple[str, int]
 
-_ports: dict[MediaSettings, Mux] = {}  # that are open now
+_ports: dict[MediaSettings, Mux] = {}  # open now
 
 
 @asynccontextmanager
 async def one_port(settings: MediaSettings) -> AsyncIterator[None]:
-    """Inside, connections with these settings share a port, where they name a single one. NoPort where it is in use."""
+    """Let connections with these settings share their port, if they name a single one. Raise NoPort if it is in use."""
     if not settings.one_port:
         yield
         return
@@ -44,7 +44,7 @@ async def one_port(settings: MediaSettings) -> AsyncIterator[None]:
 def join(
     connection: Connection, component: int, settings: MediaSettings, rule: AddressRule
 ) -> GuardedStunProtocol | None:
-    """A connection's share of the port that is open for these settings, with its host candidate; None without one."""
+    """Return a connection's protocol on the shared port of these settings; None if there is no shared port."""
     mux = _ports.get(settings)
     if mux is None:
         return None
@@ -55,7 +55,7 @@ def join(
 
 
 class Mux(asyncio.DatagramProtocol):
-    """Reads the port for all. Lives on the event loop."""
+    """Reads the shared port for all connections. Lives on the event loop."""
 
     transport: asyncio.DatagramTransport
 
@@ -72,7 +72,7 @@ class Mux(asyncio.DatagramProtocol):
         self._closed.set()
 
     def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
-        """Hand it to the one that it is for."""
+        """Pass the datagram to the protocol that it is for."""
         source = (addr[0], addr[1])
         if data and self._rule.allows(source[0]):
             protocol = self._owners.get(source) if data[0] > LAST_STUN else self._of_stun(data, source)
@@ -80,18 +80,18 @@ class Mux(asyncio.DatagramProtocol):
                 protocol.datagram_received(data, addr)
 
     def add(self, protocol: GuardedStunProtocol) -> None:
-        """Read for `protocol`, too, until it closes its transport."""
+        """Receive for `protocol`, too, until it closes its transport."""
         self._protocols.append(protocol)
         protocol.connection_made(_Share(self, protocol))
 
     def remove(self, protocol: GuardedStunProtocol) -> None:
-        """Read for it no longer."""
+        """Stop receiving for `protocol`."""
         self._protocols.remove(protocol)
         self._owners = {source: owner for source, owner in self._owners.items() if owner is not protocol}
         asyncio.get_running_loop().call_soon(protocol.connection_lost, None)
 
     async def close(self) -> None:
-        """Free the port, and return when it is free."""
+        """Close the port, and return when it is free."""
         self.transport.close()
         await self._closed.wait()
 
@@ -101,11 +101,11 @@ class Mux(asyncio.DatagramProtocol):
         except (ValueError, struct.error):
             return None
         if message.message_class == Class.REQUEST:
-            return self._called(message, source)
+            return self._of_request(message, source)
         return next((each for each in self._protocols if message.transaction_id in each.transactions), None)
 
-    def _called(self, message: Message, source: Source) -> GuardedStunProtocol | None:
-        """Whose username a request has, proven with its password; from here on `source` is its address."""
+    def _of_request(self, message: Message, source: Source) -> GuardedStunProtocol | None:
+        """Return the protocol whose username and password a request has, and remember `source` as its address."""
         username = str(message.attributes.get("USERNAME")).partition(":")[0]
         for protocol in self._protocols:
             connection = protocol.receiver
@@ -122,7 +122,7 @@ class Mux(asyncio.DatagramProtocol):
 
 
 class _Share(asyncio.DatagramTransport):
-    """The port as one protocol sees it: closed alone."""
+    """The shared port as the transport of one protocol; closing it leaves the port open."""
 
     def __init__(self, mux: Mux, protocol: GuardedStunProtocol) -> None:
         super().__init__()

@@ -9,12 +9,12 @@ from realtime.webrtc.impairment import Impairment
 
 
 class BadMediaSettings(ValueError):
-    """Media cannot flow as these settings say; the text says what to change."""
+    """These settings do not work; the text says what to change."""
 
 
 @dataclass(frozen=True)
 class IceServer:
-    """A STUN or TURN server, as browsers want it: its URL (RFC 7064, RFC 7065) without the credentials, and those."""
+    """A STUN or TURN server: its URL (RFC 7064, RFC 7065) and its credentials, apart, as browsers need it."""
 
     urls: str
     username: str = ""
@@ -22,7 +22,7 @@ class IceServer:
 
     @classmethod
     def parse(cls, text: str) -> IceServer:
-        """Of "stun:host[:port]" or "turn:user:password@host[:port]"."""
+        """Parse "stun:host[:port]" or "turn:user:password@host[:port]"."""
         scheme, _, rest = text.partition(":")
         credentials, at, host = rest.rpartition("@")
         if not at:
@@ -33,17 +33,17 @@ class IceServer:
 
 @dataclass(frozen=True)
 class MediaSettings:
-    """The one address that media is bound to; no STUN, no TURN and no other candidate by default.
+    """The one address that media is bound to. By default there is no STUN, no TURN and no other candidate.
 
-    BadMediaSettings where an address or a range cannot be meant.
+    Raises BadMediaSettings if an address or a range is not valid.
     """
 
     address: str = "127.0.0.1"
-    ports: tuple[int, int] | None = None  # first and last UDP port; None: any. Of a server, one port is for all
+    ports: tuple[int, int] | None = None  # first and last UDP port; None: any. One port serves all connections
     ice_servers: tuple[str, ...] = ()  # "stun:host[:port]" or "turn:user:password@host[:port]"
-    strict: bool = False  # bound to loopback, accept loopback sources only (else every address of this machine)
-    impairment: Impairment | None = None  # a bad network to try things on
-    advertise: str | None = None  # the address in our candidates, where a NAT or a container stands before `address`
+    strict: bool = False  # if bound to loopback, accept loopback sources only (else every address of this machine)
+    impairment: Impairment | None = None  # a simulated bad network, for tests
+    advertise: str | None = None  # the address in our candidates, if a NAT or a container is in front of `address`
 
     def __post_init__(self) -> None:
         if not (_is_one_address(self.address) or (self.advertise and _is_address(self.address))):
@@ -58,12 +58,12 @@ class MediaSettings:
 
     @property
     def one_port(self) -> bool:
-        """All connections of a server share a port."""
+        """Whether all connections of a server share a port."""
         return self.ports is not None and self.ports[0] == self.ports[1]
 
 
 def address_for(host: str) -> str:
-    """Where media goes for a page on `host`: the same address, or loopback where `host` is a name or all addresses."""
+    """Return the media address for a page on `host`: the same, or loopback if `host` is a name or stands for all."""
     return host if _is_one_address(host) else MediaSettings.address
 
 

@@ -1,4 +1,4 @@
-"""Those who only watch a session (WHEP): each has a connection of its own, and all get the same packets."""
+"""Peers that only watch a session (WHEP). Each has its own connection, and all get the same packets."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from realtime.webrtc.peer import Listener, Peer
 from realtime.webrtc.sdp import VIEWER
 from realtime.webrtc.settings import MediaSettings
 
-MOST = 16  # of one session: each costs its share of encrypting and sending
-ONLY_WATCHING = '{"type": "error", "detail": "A viewer only watches."}'
+MOST = 16  # of one session: each takes time to encrypt and send
+ONLY_WATCHING = '{"type": "error", "detail": "A viewer can only watch."}'
 
 
 class ViewersFull(RuntimeError):
-    """No further viewer fits."""
+    """The session has as many viewers as it may have."""
 
 
 class UnknownViewer(KeyError):
-    """There is no viewer of this id, or no longer."""
+    """There is no viewer of this id, or it has left."""
 
     def __str__(self) -> str:
-        return "There is no such viewer; it may have left. Begin to watch anew."
+        return "There is no such viewer; it may have left. Start to watch again."
 
 
 @dataclass(frozen=True)
 class Viewer:
-    """One that was let in."""
+    """A new viewer."""
 
     id: str
     answer: str  # SDP
 
 
 class Viewers:
-    """Lets them in, and forgets them when they are gone. Used on the event loop."""
+    """Admits viewers of one session, and removes those that are gone. For the event loop."""
 
     def __init__(self, broadcast: Broadcast, media: MediaSettings) -> None:
         self._broadcast = broadcast
@@ -48,7 +48,7 @@ class Viewers:
         return len(self._peers)
 
     async def open(self, offer: str) -> Viewer:
-        """Answer the SDP offer of a viewer. ViewersFull; BadOffer; NoPort."""
+        """Answer the SDP offer of a viewer. Raise ViewersFull, BadOffer or NoPort."""
         if len(self) >= MOST:
             raise ViewersFull(f"This session has {MOST} viewers already; try again when one has left.")
         id = secrets.token_urlsafe(16)
@@ -64,24 +64,24 @@ class Viewers:
         except BaseException:
             self._leave(id)
             raise
-        asyncio.get_running_loop().call_later(CONNECT_SECONDS, self._reap, id)
+        asyncio.get_running_loop().call_later(CONNECT_SECONDS, self._close_unless_connected, id)
         return Viewer(id, answer)
 
     def peer(self, id: str) -> Peer:
-        """UnknownViewer."""
+        """Return the viewer's peer. Raise UnknownViewer if there is none."""
         try:
             return self._peers[id]
         except KeyError:
             raise UnknownViewer(id) from None
 
     async def close_one(self, id: str) -> None:
-        """End a viewer's connection, and return when it is gone. UnknownViewer."""
+        """Close a viewer's connection, and return when it is gone. Raise UnknownViewer if there is none."""
         peer = self.peer(id)
         self._leave(id)
         await peer.close()
 
     async def close(self) -> None:
-        """End all of them."""
+        """Close all connections."""
         for id in list(self._peers):
             self._leave(id)
         await asyncio.gather(*self._closing)
@@ -90,7 +90,7 @@ class Viewers:
         if id in self._peers:
             self._broadcast.add(self._peers[id])
 
-    def _reap(self, id: str) -> None:
+    def _close_unless_connected(self, id: str) -> None:
         if id in self._peers and not self._peers[id].connected:
             self._leave(id)
 

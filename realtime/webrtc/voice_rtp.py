@@ -17,23 +17,23 @@ from realtime.webrtc.capture_clock import ticks_between
 from realtime.webrtc.codec import Packet
 
 SAMPLE_RATE = 48000  # RTP's clock for Opus, Hz (RFC 7587, 4.1)
-RESTART = 10 * SAMPLE_RATE  # ticks: a packet so far behind is a sender that started anew, not a late packet
+RESTART = 10 * SAMPLE_RATE  # ticks: a packet this far behind is from a sender that restarted, not a late one
 TIME_BASE = Fraction(1, SAMPLE_RATE)
-BACKLOG = 200  # packets that wait for their moment at most: two seconds
+BACKLOG = 200  # packets that wait at most: two seconds
 SILK, HYBRID, CELT = (10, 20, 40, 60), (10, 20), (2.5, 5, 10, 20)  # ms of one Opus frame
 
 
 @dataclass(frozen=True)
 class VoicePacket:
-    """A packet of Opus (RFC 6716), and when it came."""
+    """An Opus packet (RFC 6716), and when it arrived."""
 
     data: bytes
-    timestamp: int  # RTP's, of its first sample
+    timestamp: int  # RTP's, of the first sample
     arrived: float  # monotonic seconds
 
     @property
     def duration(self) -> float:
-        """Seconds of sound, by its first bytes (RFC 6716, 3.1)."""
+        """The seconds of sound, by the first bytes (RFC 6716, 3.1)."""
         config, count = self.data[0] >> 3, self.data[0] & 3
         sizes = SILK if config < 12 else HYBRID if config < 16 else CELT
         frames = 1 if count == 0 else 2 if count < 3 else self.data[1] & 63 if len(self.data) > 1 else 0
@@ -47,10 +47,10 @@ class VoicePacket:
 
 
 class VoiceBuffer:
-    """In the place of aiortc's JitterBuffer, which holds voice back for 80 ms, for one voice.
+    """Replaces aiortc's JitterBuffer, which delays voice by 80 ms, for one voice.
 
-    Each packet is handed on as it comes: it waits for its picture anyway, and who listens has a buffer of their own.
-    Nothing is left for aiortc's decoder.
+    Each packet is passed on as it comes: it waits for its picture later, and listeners have a jitter buffer themselves.
+    Nothing goes to aiortc's decoder.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class VoiceBuffer:
         self._newest: int | None = None
 
     def add(self, packet: RtpPacket) -> tuple[bool, None]:
-        """Hand on the packet, unless a later one was before it."""
+        """Pass the packet on, unless a later one came before it."""
         ahead = RESTART if self._newest is None else ticks_between(self._newest, packet.timestamp)
         late = -RESTART < ahead <= 0
         if packet.payload and packet.payload_type == self._payload_type and not late:
@@ -75,7 +75,7 @@ class VoiceBuffer:
 
 
 class VoiceTrack(MediaStreamTrack):
-    """A voice on its way to one peer."""
+    """The voice that is sent to one peer."""
 
     kind = "audio"
 
@@ -84,7 +84,7 @@ class VoiceTrack(MediaStreamTrack):
         self._queue: asyncio.Queue[tuple[Packet, float]] = asyncio.Queue(BACKLOG)
 
     def offer(self, voice: Packet, due: float) -> None:
-        """Send it at `due` (monotonic seconds); where nothing is sent any more, drop it."""
+        """Send `voice` at `due` (monotonic seconds); drop it if too many wait, because nothing is sent any more."""
         with contextlib.suppress(asyncio.QueueFull):
             self._queue.put_nowait((voice, due))
 

@@ -164,7 +164,7 @@ def test_a_viewer_only_watches() -> None:
         return reply, stage.session.options.head
 
     reply, head = play(scene)
-    assert "only watches" in reply and head == 1.0
+    assert "only watch" in reply and head == 1.0
 
 
 def test_one_leaves_and_the_others_stay() -> None:

@@ -56,7 +56,7 @@ def astronaut() -> NDArray[np.uint8]:
     return picture
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def playwright() -> Iterator[Playwright]:
     from playwright.sync_api import sync_playwright
 
@@ -74,7 +74,17 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The program, serving two sessions at most."""
+    from tests.support.browser import Server
+
+    folder = tmp_path_factory.mktemp("recordings")
+    with Server("from pathlib import PosixPath\n", max_sessions=2, recordings=folder) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
 def context(playwright: Playwright, clip: Path) -> Iterator[BrowserContext]:
     from tests.support.browser import chromium, webcam
 

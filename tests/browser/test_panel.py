@@ -2,9 +2,6 @@
 
 import json
 import re
-import time
-from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -19,10 +16,11 @@ from playwright.sync_api import Page
 
 from pipeline.files.demo_clip import write_demo
 from pipeline.imaging.source_picture import BUILTIN, default_portrait
-from tests.browser.test_live import difference, set_slider, set_switch
+from tests.browser.test_live import difference, held, set_slider, set_switch
 from tests.support import browser
-from tests.support.browser import chromium, grab, opened, settle, wait_for, webcam
+from tests.support.browser import chromium, opened, settle, shown, wait_for, webcam
 from tests.support.streams import streaming
+from tests.support.waiting import until
 
 pytestmark = [
     pytest.mark.browser,
@@ -33,23 +31,19 @@ LOOK = """
   const video = document.getElementById("animated");
   const canvas = Object.assign(document.createElement("canvas"), { width: 1, height: 1 });
   const context = canvas.getContext("2d", { willReadFrequently: true });
-  const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
   const look = (side) => {
     const from = side ?? video.videoWidth;
     context.drawImage(video, 0, 0, from, from, 0, 0, 1, 1);
     return [...context.getImageData(0, 0, 1, 1).data.slice(0, 3)];
   };
 """
-GAPS = f"""async ([id, milliseconds]) => {{{LOOK}
+TINTS = f"""async ([id, frames]) => {{{LOOK}
   const shown = [];
-  const note = () => {{
+  for (let frame = 0; frame < frames; frame++) {{
+    await new Promise((resolve) => video.requestVideoFrameCallback(resolve));
     shown.push([performance.now(), look()]);
-    video.requestVideoFrameCallback(note);
-  }};
-  video.requestVideoFrameCallback(note);
-  await pause(milliseconds / 3);
-  document.querySelector(`#tray input[value="${{id}}"]`).click();
-  await pause((2 * milliseconds) / 3);
+    if (frame === Math.round(frames / 3)) document.querySelector(`#tray input[value="${{id}}"]`).click();
+  }}
   return shown;
 }}"""
 ACT = f"""async () => {{{LOOK}
@@ -57,12 +51,17 @@ ACT = f"""async () => {{{LOOK}
     const [r, g, b] = look(24);
     return g > 180 && r < 80 && b < 80;
   }};
-  const start = performance.now();
-  window.puppet.set({{ background: "transparent" }});
-  while (!green() && performance.now() - start < 5000)
+  let frames = 0;
+  for (window.puppet.set({{ background: "transparent" }}); !green(); frames++)
     await new Promise((resolve) => video.requestVideoFrameCallback(resolve));
-  return performance.now() - start;
+  return frames;
 }}"""
+CORNER = "() => {" + LOOK + "return look(24); }"
+THROUGH = """() => {
+  const canvas = document.querySelector("canvas");
+  const at = (x, y) => canvas.getContext("2d").getImageData(x * canvas.width, y * canvas.height, 1, 1).data[3];
+  return at(0.03, 0.03) === 0 && at(0.5, 0.55) > 250;
+}"""
 GIVE = """async ([event, url]) => {
   const file = new File([await (await fetch(url)).blob()], "given.jpg", { type: "image/jpeg" });
   const transfer = new DataTransfer();
@@ -73,25 +72,11 @@ GIVE = """async ([event, url]) => {
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[browser.Server]:
-    folder = tmp_path_factory.mktemp("recordings")
-    running = browser.Server(before="from pathlib import PosixPath\n", recordings=folder)
-    yield running
-    running.stop()
-
-
-@pytest.fixture(scope="module")
 def blue(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The built-in portrait with red and blue exchanged."""
     path = tmp_path_factory.mktemp("portraits") / "blue.png"
     cv2.imwrite(str(path), cv2.imdecode(np.frombuffer(default_portrait(), np.uint8), cv2.IMREAD_COLOR)[..., ::-1])
     return path
-
-
-def shown(page: Page, pause: int = 500) -> np.ndarray:
-    page.wait_for_timeout(pause)
-    [(_, animated)] = grab(page)
-    return animated
 
 
 def red_over_blue(picture: np.ndarray) -> float:
@@ -108,9 +93,9 @@ def add(page: Page, path: Path) -> str:
 
 
 def test_the_portrait_idles_before_anybody_starts(page):
-    page.wait_for_function("document.getElementById('animated').currentTime > 0.5", timeout=60_000)
-    pictures = [shown(page, 300) for _ in range(6)]
-    assert max(difference(first, second) for first, second in pairwise(pictures)) > 0.3
+    page.wait_for_function("document.getElementById('animated').currentTime > 0.5")
+    first = shown(page)
+    shown(page, lambda picture: difference(first, picture) > 0.3)
     page.click("#start")
     wait_for(page, "live")
     page.click("#stop")
@@ -118,19 +103,14 @@ def test_the_portrait_idles_before_anybody_starts(page):
     page.wait_for_function("document.getElementById('animated').currentTime > 0.2")
 
 
-def test_it_loads_quickly_and_needs_no_scrolling(context, server):
-    page = context.new_page()
-    start = time.monotonic()
-    opened(page, server.url)
+def test_it_needs_no_scrolling(page):
     page.wait_for_selector("#option-head input[type=range]")
-    assert time.monotonic() - start < 10  # 2 s on an idle machine
     sizes = page.evaluate(
         "[document.documentElement.scrollHeight, innerHeight, document.documentElement.scrollWidth, innerWidth]"
     )
     assert sizes[0] <= sizes[1] and sizes[2] <= sizes[3]
     frame = page.locator("#frame").bounding_box()
     assert frame["height"] > 500 and frame["y"] + frame["height"] <= 768
-    page.close()
 
 
 def test_mirror_and_gains_act_on_the_picture(live):
@@ -138,58 +118,59 @@ def test_mirror_and_gains_act_on_the_picture(live):
         set_slider(live, name, 0)
     for name in ("yaw", "pitch", "roll", "position"):
         set_slider(live, name, 0)
-    still = shown(live)
-    assert difference(still, shown(live, 300)) < 1.5
+    still = held(live)
     live.keyboard.press("m")
-    assert difference(shown(live)[:300, ::-1], still[:300]) < 4 < difference(shown(live, 0)[:300], still[:300])
+    mirrored = shown(live, lambda picture: difference(picture[:300, ::-1], still[:300]) < 4)
+    assert difference(mirrored[:300], still[:300]) > 4
+
+
+def corner(picture: np.ndarray) -> np.ndarray:
+    """Return the mean colour of the upper left corner."""
+    return picture[4:40, 4:40].reshape(-1, 3).mean(0)
 
 
 def test_the_background_of_the_received_picture(live):
     set_switch(live, "badge", False)
     before = shown(live)
     live.evaluate("window.puppet.set({ background: 'transparent' })")
-    green = shown(live)
-    corner = green[4:40, 4:40].reshape(-1, 3).mean(0)
-    assert corner[1] > 200 and corner[0] < 60 and corner[2] < 60
+    shown(live, lambda picture: np.abs(corner(picture) - (30, 230, 30)).max() < 30)
     live.evaluate("window.puppet.set({ background: 'colour', background_colour: '#2040c0' })")
-    assert np.abs(shown(live)[4:40, 4:40].reshape(-1, 3).mean(0) - (0x20, 0x40, 0xC0)).max() < 14
+    shown(live, lambda picture: np.abs(corner(picture) - (0x20, 0x40, 0xC0)).max() < 14)
     assert live.is_visible("#option-background_colour")
     live.evaluate("window.puppet.set({ background: 'keep' })")
-    assert difference(shown(live)[4:40, 4:40], before[4:40, 4:40]) < 4
+    shown(live, lambda picture: difference(picture[4:40, 4:40], before[4:40, 4:40]) < 4)
 
 
-def test_a_control_acts_within_a_moment(live):
-    """From the change on the page to its picture on the page; 0.1 s and the latency on an idle machine."""
+def test_a_control_acts_within_some_pictures(live):
     set_switch(live, "badge", False)
     shown(live)
-    taken = live.evaluate(ACT)
-    print(f"a control's effect was seen after {taken:.0f} ms")
-    assert taken < 1000
+    assert live.evaluate(ACT) < 60
 
 
-def test_a_portrait_is_switched_without_a_gap(live, blue):
+def test_a_portrait_is_switched_in_the_same_stream(live, blue):
+    before = shown(live)
     add(live, blue)
+    shown(live, lambda picture: red_over_blue(before) - red_over_blue(picture) > 10)
     live.locator("#tray label").first.click()
-    shown(live)
+    shown(live, lambda picture: red_over_blue(picture) == pytest.approx(red_over_blue(before), abs=4))
     id = live.locator("#tray input").last.get_attribute("value")
-    pictures = live.evaluate(GAPS, [id, 3000])
+    live.evaluate("window.still = document.getElementById('animated').srcObject")
+    pictures = live.evaluate(TINTS, [id, 90])
     times, tints = np.array([time for time, _ in pictures]), np.array([red - blue for _, (red, _, blue) in pictures])
     assert tints[:5].mean() - tints[-5:].mean() > 10  # the picture changed
     between = (tints > tints[-5:].mean() + 3) & (tints < tints[:5].mean() - 3)  # the cross-fade: test_crossfade.py
-    gap = np.diff(times).max()
-    print(f"longest gap {gap:.0f} ms, {between.sum()} pictures of both")
-    assert gap < 600  # 200 ms on an idle machine
+    print(f"longest gap {np.diff(times).max():.0f} ms, {between.sum()} pictures of both")
+    assert live.evaluate("window.still === document.getElementById('animated').srcObject")
 
 
 def test_number_keys_switch(live, blue):
     first = red_over_blue(shown(live))
     add(live, blue)
-    second = red_over_blue(shown(live))
-    assert first - second > 10
+    shown(live, lambda picture: first - red_over_blue(picture) > 10)
     live.keyboard.press("1")
-    assert red_over_blue(shown(live, 800)) == pytest.approx(first, abs=4)
+    shown(live, lambda picture: red_over_blue(picture) == pytest.approx(first, abs=4))
     live.keyboard.press(str(len(BUILTIN) + 1))
-    assert red_over_blue(shown(live, 800)) == pytest.approx(second, abs=4)
+    shown(live, lambda picture: first - red_over_blue(picture) > 10)
 
 
 def test_uploads_stay_with_the_tab(page, blue):
@@ -213,7 +194,7 @@ def test_a_picture_is_pasted_and_dropped(page, blue):
 
 def test_a_snapshot_becomes_a_portrait(page, server):
     page.click("#snapshot")
-    page.wait_for_function(f"document.querySelectorAll('#tray input').length === {len(BUILTIN) + 1}", timeout=30_000)
+    page.wait_for_function(f"document.querySelectorAll('#tray input').length === {len(BUILTIN) + 1}")
     assert page.locator("#tray img").last.get_attribute("alt") == "snapshot.png"
     assert server.sessions == 0
 
@@ -225,7 +206,7 @@ def test_two_browsers_never_mix(playwright, server, clip, blue, live):
         page.click("#start")
         wait_for(page, "live")
         for _ in range(10):
-            ours, theirs = shown(live, 100), shown(page, 0)
+            ours, theirs = shown(live, frames=3), shown(page, frames=1)
             assert red_over_blue(ours) - red_over_blue(theirs) > 10
         set_switch(page, "mirror", True)
         assert not live.evaluate("window.puppet.options.mirror")
@@ -263,21 +244,25 @@ def test_presets_set_save_export_and_import(page, tmp_path):
 
 
 def test_calibrate_counts_down(live):
+    live.evaluate("""() => {
+      window.said = [];
+      const countdown = document.getElementById("countdown");
+      new MutationObserver(() => window.said.push(countdown.innerText)).observe(countdown, { childList: true });
+    }""")
     live.keyboard.press("c")
-    assert live.inner_text("#countdown b") == "3"
-    assert "Look straight" in live.inner_text("#countdown")
     live.wait_for_function("document.getElementById('note').textContent.includes('neutral')")
     assert live.is_hidden("#countdown")
+    said = live.evaluate("window.said")
+    assert [words[0] for words in said] == ["3", "2", "1"] and all("Look straight" in words for words in said)
 
 
 def test_space_freezes_and_lets_go(live):
     live.keyboard.press(" ")
     live.wait_for_selector('#freeze[aria-pressed="true"]')
-    held = shown(live)
-    assert difference(held, shown(live, 700)) < 1.5
+    frozen = held(live)
     live.keyboard.press(" ")
     live.wait_for_selector('#freeze[aria-pressed="false"]')
-    assert max(difference(held, shown(live, 400)) for _ in range(5)) > 1.5
+    shown(live, lambda picture: difference(frozen, picture) > 1.5)
 
 
 def test_keys_are_listed_and_leave_fields_alone(page):
@@ -328,22 +313,17 @@ def test_the_output_page_shows_the_portrait_alone_and_lets_the_background_throug
     address = live.get_attribute("#output", "href")
     view = context.new_page()
     view.goto(f"{server.url}/{address}")
-    view.wait_for_function("document.querySelector('video').videoWidth > 0", timeout=30_000)
+    view.wait_for_function("document.querySelector('video').videoWidth > 0")
     assert view.is_hidden("canvas") and view.locator("button, input").count() == 0
     live.evaluate("window.puppet.set({ background: 'transparent' })")
     view.wait_for_selector("canvas:not([hidden])")
-    view.wait_for_timeout(1000)
-    alpha = view.evaluate("""() => {
-      const canvas = document.querySelector("canvas");
-      const at = (x, y) => canvas.getContext("2d").getImageData(x * canvas.width, y * canvas.height, 1, 1).data;
-      return [at(0.03, 0.03)[3], at(0.5, 0.55)[3], document.body.computedStyleMap().get("background-color").toString()];
-    }""")
-    assert alpha[0] == 0 and alpha[1] > 250 and alpha[2] == "rgba(0, 0, 0, 0)"
+    until(lambda: view.evaluate(THROUGH))
+    assert view.evaluate("document.body.computedStyleMap().get('background-color').toString()") == "rgba(0, 0, 0, 0)"
     assert httpx.get(f"{server.url}/{address.replace('view/', 'session/')}/stats").json()["viewers"] == 1
     view.close()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(1200)
 def test_a_file_is_animated_beside_a_live_session(live, clip, tmp_path):
     from pipeline.files.video import VideoReader
 
@@ -351,7 +331,7 @@ def test_a_file_is_animated_beside_a_live_session(live, clip, tmp_path):
     write_demo(film, seconds=1, size=256)
     live.get_by_role("tab", name="File").click()
     live.set_input_files("#driving", film)
-    live.wait_for_selector('.job[data-state="done"] video', timeout=200_000)
+    live.wait_for_selector('.job[data-state="done"] video', timeout=900_000)
     assert live.get_attribute("#status", "data-state") == "live"
     with live.expect_download() as download:
         live.locator('.job[data-state="done"] a').first.click()
@@ -370,7 +350,7 @@ def test_a_file_that_cannot_be_animated_says_why(page, tmp_path):
     page.set_input_files("#driving", tmp_path / "words.txt")
     page.wait_for_function("document.getElementById('files-note').textContent.includes('choose one like .mp4')")
     page.set_input_files("#driving", tmp_path / "words.mp4")
-    page.wait_for_selector('.job[data-state="failed"] .bad', timeout=60_000)
+    page.wait_for_selector('.job[data-state="failed"] .bad')
     assert "words.mp4" in page.inner_text(".job")
 
 
@@ -427,31 +407,27 @@ def test_the_phone_layout(playwright, server, clip):
 def test_a_page_for_a_stream_that_drives(playwright, clip, tmp_path):
     film = tmp_path / "driver.mp4"
     write_demo(film, seconds=4, size=320)
-    server = browser.Server(driver="whip")
-    with chromium(playwright) as context:
+    with browser.Server(driver="whip") as server, chromium(playwright) as context:
         page = opened(context.pages[0], server.url)
         assert "the stream moves" in wait_for(page, "idle")
         page.click("#start")
         assert "No stream comes yet" in wait_for(page, "error")
         with streaming(f"{server.url}/whip", film, tmp_path):
             page.click("#start")
-            wait_for(page, "live", 40)
+            wait_for(page, "live")
             page.evaluate("window.puppet.set({ background: 'colour', background_colour: '#2040c0', badge: false })")
-            page.wait_for_timeout(800)
-            colour = page.evaluate("() => {" + LOOK + "return look(24); }")
-            assert np.abs(np.array(colour) - (0x20, 0x40, 0xC0)).max() < 20
+            until(lambda: np.abs(page.evaluate(CORNER) - np.array((0x20, 0x40, 0xC0))).max() < 20)
             page.click("#freeze")
             page.wait_for_selector('#freeze[aria-pressed="true"]')
             page.click("#stop")
             wait_for(page, "idle")
             assert server.sessions == 1  # the stream's own, which the page only watched
-    server.stop()
 
 
 def test_r_records_and_offers_the_file(live):
     live.keyboard.press("r")
     live.wait_for_function("document.getElementById('record').textContent.startsWith('Stop · ')")
-    live.wait_for_timeout(1500)
+    live.wait_for_function("document.getElementById('record').textContent !== 'Stop · 0 s'")
     live.keyboard.press("r")
     live.wait_for_selector("#note a")
     assert live.inner_text("#note").startswith("Download the recording (")

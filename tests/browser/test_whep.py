@@ -20,6 +20,7 @@ from tests.support import browser
 from tests.support.browser import chromium
 from tests.support.clips import write_clip
 from tests.support.streams import streaming
+from tests.support.waiting import until
 
 pytestmark = [
     pytest.mark.browser,
@@ -46,9 +47,8 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def server() -> Iterator[browser.Server]:
     media = MediaSettings(strict=True, ports=free_ports(1))
-    running = browser.Server(driver="whip", whip_token="secret", media=media)
-    yield running
-    running.stop()
+    with browser.Server(driver="whip", whip_token="secret", media=media) as running:
+        yield running
 
 
 def test_pages_watch_what_ffmpeg_sends(
@@ -61,14 +61,13 @@ def test_pages_watch_what_ffmpeg_sends(
         pages = [context.new_page() for _ in range(2)]
         for page in pages:
             page.goto(f"{server.url}/view/whip#token=secret")
-            page.wait_for_function(PLAYS, timeout=30_000)
+            page.wait_for_function(PLAYS)
         seen = pages[0].evaluate(LOOK)
         assert seen["side"] == 512
         assert np.std(seen["pixels"][0::4]) > 20  # a portrait, not a blank
         assert viewers(server) == 2
         pages[0].close(run_before_unload=True)
-        pages[1].wait_for_timeout(500)
-        assert viewers(server) == 1
+        until(lambda: viewers(server) == 1)
 
 
 def viewers(server: browser.Server) -> int:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import base64
 import shutil
 import signal
-import subprocess
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from subprocess import PIPE, Popen
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -21,47 +20,57 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, Playwright
 
 from pipeline.core.animator import Picture
+from tests.support.waiting import PATIENCE, until
 from web.cli.latency_clients import FLAGS
-from web.core.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+SILENCE = PATIENCE / 3  # seconds before a driver that says nothing counts as gone; a busy one may be slow to speak
 NO_CHROMIUM = "Chromium is not installed; on Debian: `apt-get install chromium`."
-SERVE = """
+SERVE = f"""
+import os, threading
+threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()  # ends with the test's process
+from pipeline.files import idle_clip
+from realtime.driver import presence
+idle_clip.SLOWEST, presence.CONNECT_SECONDS, presence.SILENCE_SECONDS = {PATIENCE}, {PATIENCE}, {SILENCE}
 from realtime.webrtc.settings import MediaSettings
-from web.serve import serve
-from web.cli.latency_clients import FLAGS
 from web.core.settings import Settings
-settings = dict(port={port}, max_sessions={max_sessions}, media=MediaSettings(strict=True)) | {settings}
-serve(Settings(**settings), lambda done, total: None)
+from web.serve import serve
+serve(Settings(**dict(port=0, media=MediaSettings(strict=True)) | %r), lambda done, total: None)
 """
 
 
 class Server:
-    """The program, serving on a free loopback port until `stop`."""
+    """The program, serving on a free loopback port until the end of the block, or until `stop`."""
 
-    def __init__(self, max_sessions: int = Settings.max_sessions, before: str = "", **settings: Any) -> None:
+    def __init__(self, before: str = "", **settings: Any) -> None:
         """Start the server; its process runs the Python code `before` first."""
-        code = before + SERVE.format(port=0, max_sessions=max_sessions, settings=settings)
-        self._process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        command = [sys.executable, "-c", before + SERVE % (settings,)]
+        self._process = Popen(command, cwd=ROOT, stdin=PIPE, stdout=PIPE, text=True)
         assert self._process.stdout is not None
         self.line = self._process.stdout.readline()
-        self.url = next(word for word in self.line.split() if word.startswith("http"))
+        self.url = next((word for word in self.line.split() if word.startswith("http")), "")
+
+    def __enter__(self) -> Server:
+        assert self.url, "The server did not start."
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.returncode is None:
+            self.stop()
 
     @property
     def sessions(self) -> int:
         return int(httpx.get(f"{self.url}/health").json()["sessions"])
 
-    def stop(self, timeout: float = 20) -> int:
+    def stop(self) -> int:
         """Interrupt the server as Ctrl-C does; return its exit code."""
         self._process.send_signal(signal.SIGINT)
         try:
-            return self._process.wait(timeout)
+            return self._process.wait(PATIENCE)
         finally:
             self._process.kill()
-            self._process.wait()
-            if self._process.stdout:
-                self._process.stdout.close()
+            self._process.communicate()
 
 
 @contextmanager
@@ -75,7 +84,9 @@ def chromium(playwright: Playwright, *flags: str, dark: bool = False, phone: boo
             args=["--no-sandbox", *FLAGS, *flags],
             viewport={"width": 390, "height": 844} if phone else {"width": 1366, "height": 768},
             color_scheme="dark" if dark else "light",
+            timeout=1000 * PATIENCE,
         )
+        context.set_default_timeout(1000 * PATIENCE)
         try:
             yield context
         finally:
@@ -98,24 +109,21 @@ def opened(page: Page, url: str) -> Page:
     return page
 
 
-def wait_for(page: Page, state: str, seconds: float = 20) -> str:
+def wait_for(page: Page, state: str) -> str:
     """Wait for this state and return the status text; fail with the actual status if it does not come."""
     try:
-        page.wait_for_selector(f'#status[data-state="{state}"]', timeout=seconds * 1000)
+        page.wait_for_selector(f'#status[data-state="{state}"]')
     except Exception:
         pytest.fail(f"{state} never came: {page.get_attribute('#status', 'data-state')}, {page.inner_text('#status')}")
     return page.inner_text("#status")
 
 
-def settle(server: Server, count: int = 0, seconds: float = 6) -> None:
+def settle(server: Server, count: int = 0) -> None:
     """Wait until the server has `count` sessions."""
-    end = time.monotonic() + seconds
-    while server.sessions != count and time.monotonic() < end:
-        time.sleep(0.05)
-    assert server.sessions == count
+    until(lambda: server.sessions == count)
 
 
-GRAB = """async ([count, pause]) => {
+GRAB = """async ([count, frames]) => {
   const videos = ["camera", "animated"].map((id) => document.getElementById(id));
   const copy = (video) => {
     const canvas = Object.assign(document.createElement("canvas"), { width: 384, height: 384 });
@@ -124,16 +132,28 @@ GRAB = """async ([count, pause]) => {
   };
   const pairs = [];
   for (let i = 0; i < count; i++) {
+    for (let frame = 0; frame < frames; frame++)
+      await new Promise((resolve) => videos[1].requestVideoFrameCallback(resolve));
     pairs.push(videos.map(copy));
-    await new Promise((resolve) => setTimeout(resolve, pause));
   }
   return pairs.map((pair) => pair.map((canvas) => canvas.toDataURL("image/jpeg", 0.95).split(",")[1]));
 }"""
 
 
-def grab(page: Page, count: int = 1, pause: int = 0) -> list[tuple[Picture, Picture]]:
-    """Return (camera, animated) pictures of the page, `count` times with `pause` ms in between."""
-    return [(_decode(camera), _decode(animated)) for camera, animated in page.evaluate(GRAB, [count, pause])]
+def grab(page: Page, count: int = 1, frames: int = 0) -> list[tuple[Picture, Picture]]:
+    """Return (camera, animated) pictures of the page, `count` times, each after `frames` more animated ones."""
+    return [(_decode(camera), _decode(animated)) for camera, animated in page.evaluate(GRAB, [count, frames])]
+
+
+def shown(page: Page, fits: Callable[[Picture], Any] = lambda picture: True, frames: int = 15) -> Picture:
+    """Return the animated picture after `frames` more of them, or after as many as it takes until it `fits`."""
+
+    def look() -> list[Picture]:
+        [(_, animated)] = grab(page, 1, frames)
+        return [animated] if fits(animated) else []
+
+    [found] = until(look)
+    return found
 
 
 def _decode(jpeg: str) -> Picture:

@@ -28,8 +28,9 @@ def test_positive_angle_is_clockwise():
 
 
 def test_crop_of_the_same_scale_copies_pixels():
-    assert (Region(20, 24, 16, 0.0).crop(NOISE, 16) == NOISE[16:32, 12:28]).all()
-    assert (Region(20, 24, 16, math.pi / 2).crop(NOISE, 16) == np.rot90(NOISE[16:32, 12:28])).all()
+    here = NOISE[16:32, 12:28].astype(int)
+    assert np.abs(Region(20, 24, 16, 0.0).crop(NOISE, 16) - here).max() <= 1
+    assert np.abs(Region(20, 24, 16, math.pi / 2).crop(NOISE, 16) - np.rot90(here)).max() <= 1
 
 
 def test_crop_interpolates_between_pixel_centres():

@@ -23,7 +23,7 @@ def track(read, step=0.05):
 def test_begins_neutral():
     first = script(REST, 0.0).face.landmarks
     for time in np.linspace(0, demo_clip.NEUTRAL_SECONDS, 7):
-        assert (script(REST, float(time)).face.landmarks == first).all()
+        assert np.abs(script(REST, float(time)).face.landmarks - first).max() < 1e-3
     assert demo_clip.reference(REST).shape == pytest.approx(script(REST, 0.0).face.shape)
     assert script(REST, 0.0).face.lip_gap == pytest.approx(0, abs=0.02)
 
@@ -31,7 +31,8 @@ def test_begins_neutral():
 def test_loops_without_a_jump():
     end, start = (script(REST, time).face.landmarks for time in (LOOP_SECONDS - 1e-3, LOOP_SECONDS))
     assert np.abs(end - start).max() < 0.05
-    assert (script(REST, 3.7).face.landmarks == script(REST, 3.7 + LOOP_SECONDS).face.landmarks).all()
+    there, again = (script(REST, time).face.landmarks for time in (3.7, 3.7 + LOOP_SECONDS))
+    assert np.abs(there - again).max() < 1e-3
 
 
 def test_moves_smoothly():

@@ -70,7 +70,7 @@ def test_variable_frame_rate_is_kept(tmp_path):
 def test_gray_odd_sized_and_single_pictures(tmp_path):
     gray = np.full((35, 33), 77, np.uint8)
     (frame,), _ = read(write_clip(tmp_path / "a.mkv", [gray], codec="ffv1", pixels="gray"))
-    assert (frame.picture == 77).all() and frame.picture.shape == (35, 33, 3)
+    assert np.abs(frame.picture.astype(int) - 77).max() <= 1 and frame.picture.shape == (35, 33, 3)
     (copied,), _ = read(write(tmp_path / "b.mp4", [(frame.picture, 0)]))
     assert copied.picture.shape == (36, 34, 3)  # 4:2:0 needs even sides
     assert np.abs(copied.picture.astype(int) - 77).max() <= 2

@@ -114,7 +114,8 @@ def test_a_batch_is_the_same_as_one_by_one(animator, portrait, cue):
     batch = animator.animate(cues)
     assert [picture.shape for picture in batch] == [(64, 64, 3), (64, 64, 3), (512, 512, 3)]
     for picture, one in zip(batch, cues, strict=True):
-        assert np.array_equal(picture, animator.animate([one])[0])
+        [alone] = animator.animate([one])
+        assert np.abs(picture.astype(int) - alone).max() <= 1
     assert animator.animate([]) == []
 
 

@@ -63,6 +63,11 @@ def opened(face: Face, centimetres: float) -> Face:
     return reshaped(face, shape)
 
 
+def difference(first, second) -> int:
+    """Return the largest one, in gray levels."""
+    return int(np.abs(first.astype(int) - second).max())
+
+
 def seen(picture, models) -> Face:
     return find_faces(picture, models)[0]
 
@@ -82,10 +87,10 @@ def test_rest_is_the_source(portrait, rest):
 
 def test_without_presence_or_gains_the_driver_is_not_seen(animator, portrait, rest):
     busy = demo_clip.script(portrait.rest, 3.0).face
-    assert (show(animator, portrait, busy, blend=0.0) == rest).all()
+    assert difference(show(animator, portrait, busy, blend=0.0), rest) <= 2
     still = PLAIN.changed({"head": 0, "expression": 0, "mouth": 0, "eyes": 0, "brows": 0, "gaze": 0})
-    assert (show(animator, portrait, busy, still) == rest).all()
-    assert not (show(animator, portrait, busy) == rest).all()
+    assert difference(show(animator, portrait, busy, still), rest) <= 2
+    assert difference(show(animator, portrait, busy), rest) > 50
 
 
 def test_same_cue_same_picture_whatever_came_between(animator, portrait):

@@ -53,7 +53,7 @@ def test_the_hints_name_a_key_for_every_action():
 def test_a_picture_is_drawn_as_it_is_or_as_in_a_mirror():
     rgb = drawn(PLANES, False, ())[..., ::-1]
     assert np.abs(rgb.astype(int) - to_picture(PLANES)).max() <= 2
-    assert np.array_equal(drawn(PLANES, True, ()), drawn(PLANES, False, ())[:, ::-1])
+    assert np.abs(drawn(PLANES, True, ())[:, ::-1].astype(int) - drawn(PLANES, False, ())).max() <= 2
 
 
 def test_lines_are_readable_in_a_mirror():

@@ -329,7 +329,8 @@ def test_a_still_driver_is_drawn_once(inputs):
 def test_what_may_not_change_the_picture_does_not(inputs, change):
     reference, _ = ran(inputs, ORIGINAL, [4])
     shot, _ = ran(inputs, replace(ORIGINAL, **change), [4])
-    assert (shot.crop == reference.crop).all() and (shot.keypoints == reference.keypoints).all()
+    assert np.abs(shot.crop.astype(float) - reference.crop).max() <= 1
+    assert np.abs(shot.keypoints - reference.keypoints).max() < 1e-5
 
 
 def test_one_thread_is_taken_back(inputs):

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Run all GPU benchmarks and tests in at most ten minutes: `OUT=folder bash tests/tools/gpu.sh [BENCHMARK FLAGS]`, for
+# Run all GPU benchmarks and tests in at most ten minutes: `OUT=folder bash tests/gpu.sh [BENCHMARK FLAGS]`, for
 # example `--backend eager`. Needs no network and no face models; the weights are stand-ins. A failed step does not stop
 # the next one, but makes the exit code 1. Copy device_cuda.json to benchmarks/ for BENCHMARKS.md.
 set -uo pipefail
 out=$(realpath "${OUT:-.}")
-root=$(cd "$(dirname "$0")/../.." && pwd)
+root=$(cd "$(dirname "$0")/.." && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" # so that the recorded commands name no folder of this machine

@@ -154,3 +154,15 @@ def test_the_command_line_starts_without_any_package():
     done = subprocess.run([sys.executable, "-S", "run.py", "doctor"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1 and done.stderr == ""
     assert "numpy: not installed" in done.stdout and doctor.INSTALL in done.stdout
+
+
+def test_a_gpu_machine_measures_without_the_packages_for_media():
+    code = """
+import importlib, sys
+for package in ("aiortc", "ai_edge_litert", "av", "fastapi", "gradio", "huggingface_hub", "psutil", "pydantic"):
+    sys.modules[package] = None
+for module in ("benchmark", "compare", "export"):
+    importlib.import_module("web.cli." + module)
+import pipeline.bench.networks, pipeline.bench.compare.compare, realtime.bench.device
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 
-from pipeline.bench.animator import benchmark
 from pipeline.bench.host import result
 from web.cli.console import bar, write_json
 from web.cli.loading import fetched_face_models, load, use_one_thread
@@ -17,6 +16,8 @@ def run(parsed: argparse.Namespace) -> int:
         return _networks(parsed)
     if parsed.device:
         return _device(parsed)
+    from pipeline.bench.animator import benchmark  # needs packages that a GPU machine may lack
+
     use_one_thread()
     models, loaded = load(parsed)
     with bar("Measuring", "frame") as progress:

@@ -41,5 +41,5 @@ step device_cpu 400 run.py benchmark --device cpu --frames 3 --weights weights
 step precision_cpu 300 run.py benchmark --precision-table --weights weights
 step compare_cpu 600 run.py compare --quick --weights weights
 cp ./*.json "$root/benchmarks/"
-cd "$root" && "${PYTHON:-python}" -m pipeline.bench.summary
+cd "$root" && "${PYTHON:-python}" -m tests.tools.benchmarks_page
 exit "$failed"

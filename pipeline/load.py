@@ -24,7 +24,7 @@ def load_animator(name: str, settings: AnimatorSettings) -> Loaded:
 def _best(weights: Path) -> tuple[str, str]:
     if not is_complete(weights):
         return "meshwarp", "LivePortrait's weights are not on this machine"
-    from pipeline.liveportrait.load import best_device
+    from pipeline.load_liveportrait import best_device
 
     if best_device().type != "cuda":
         return "meshwarp", "there is no CUDA device for LivePortrait"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 GROUP = "portrait_puppet.animators"
 BUILT_IN = (
-    EntryPoint("liveportrait", "pipeline.liveportrait.load:load", GROUP),
+    EntryPoint("liveportrait", "pipeline.load_liveportrait:load", GROUP),
     EntryPoint("meshwarp", "pipeline.meshwarp.animator:load", GROUP),
 )
 AUTO = "auto"

@@ -34,7 +34,7 @@ from pipeline.liveportrait.animator import LivePortrait
 from pipeline.liveportrait.backends.registry import Build, builder
 from pipeline.liveportrait.checkpoint import Networks
 from pipeline.liveportrait.driven_keypoints import Drawing
-from pipeline.liveportrait.load import about_weights, assemble, best_device, choose_dtype, load_liveportrait
+from pipeline.load_liveportrait import about_weights, assemble, best_device, choose_dtype, load_liveportrait
 from realtime.bench.device_report import DeviceReport
 from realtime.bench.throughput import Throughput, throughput
 from realtime.gpu.gpu_thread import GpuThread

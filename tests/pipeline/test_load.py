@@ -8,8 +8,8 @@ torch = pytest.importorskip("torch", reason="LivePortrait needs PyTorch")
 
 from pipeline.core.registry import AnimatorError, AnimatorSettings  # noqa: E402
 from pipeline.liveportrait import load  # noqa: E402
-from pipeline.liveportrait.load import choose_dtype  # noqa: E402
 from pipeline.load import load_animator  # noqa: E402
+from pipeline.load_liveportrait import choose_dtype  # noqa: E402
 from pipeline.models.liveportrait_hub import HUMAN  # noqa: E402
 from tests.support.tiny_liveportrait import tiny_networks  # noqa: E402
 

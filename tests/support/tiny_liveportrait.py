@@ -11,10 +11,10 @@ from torch import nn
 from pipeline.liveportrait.animator import LivePortrait
 from pipeline.liveportrait.backends.registry import builder
 from pipeline.liveportrait.checkpoint import Networks
-from pipeline.liveportrait.load import assemble
 from pipeline.liveportrait.networks.motion_extractor import KEYPOINTS, POSE_BINS, RawMotion
 from pipeline.liveportrait.networks.stitching import eye_retargeting, lip_retargeting, stitching
 from pipeline.liveportrait.networks.warping import Warped
+from pipeline.load_liveportrait import assemble
 
 EYE_SHIFT, LIP_SHIFT = 0.05, 0.08  # by which the retargeting networks move every point
 

@@ -46,7 +46,7 @@ def _device(parsed: argparse.Namespace) -> int:
 def _networks(parsed: argparse.Namespace) -> int:
     from pipeline.bench.network_costs import measure
     from pipeline.imaging.source_picture import default_portrait, read_picture
-    from pipeline.liveportrait.load import about_weights, best_device, load_liveportrait
+    from pipeline.load_liveportrait import about_weights, best_device, load_liveportrait
 
     networks, device = load_liveportrait(parsed.weights), best_device()
     portrait = read_picture(default_portrait())

@@ -6,7 +6,7 @@ import argparse
 
 from pipeline.liveportrait.backends.export import export_onnx
 from pipeline.liveportrait.backends.tensorrt import export_tensorrt
-from pipeline.liveportrait.load import about_weights, best_device, load_liveportrait
+from pipeline.load_liveportrait import about_weights, best_device, load_liveportrait
 from web.cli.console import bar
 
 FORMATS = {"onnx": export_onnx, "tensorrt": export_tensorrt}

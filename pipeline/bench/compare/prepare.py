@@ -18,7 +18,7 @@ from pipeline.core.choices import Device
 from pipeline.face.face import Face
 from pipeline.imaging.source_picture import choose_face, default_portrait, read_picture
 from pipeline.liveportrait.crop import fitted
-from pipeline.liveportrait.load import about_weights, best_device, load_liveportrait
+from pipeline.load_liveportrait import about_weights, best_device, load_liveportrait
 from pipeline.models.face_models import FaceModels
 from pipeline.models.liveportrait_hub import weights_folder
 from pipeline.models.store import cache_folder

@@ -14,7 +14,7 @@ from pipeline.bench.roofline import tf32
 from pipeline.core.choices import BackendName
 from pipeline.core.choices import Precision as Asked
 from pipeline.liveportrait.backends.ops.weight_only import Kind
-from pipeline.liveportrait.load import choose_dtype
+from pipeline.load_liveportrait import choose_dtype
 
 Precision = Literal["fp32", "bf16", "fp16"]
 CompileMode = Literal["reduce-overhead", "max-autotune"]

@@ -15,7 +15,7 @@ from pipeline.bench.stages import batches, memory_mb, stages, warm_rounds  # noq
 from pipeline.liveportrait.animator import LivePortrait  # noqa: E402
 from pipeline.liveportrait.backends.eager import Eager  # noqa: E402
 from pipeline.liveportrait.backends.registry import builder  # noqa: E402
-from pipeline.liveportrait.load import assemble  # noqa: E402
+from pipeline.load_liveportrait import assemble  # noqa: E402
 from tests.support.tiny_liveportrait import tiny_animator, tiny_networks  # noqa: E402
 
 CPU = torch.device("cpu")

@@ -16,8 +16,8 @@ from pipeline.imaging.source_picture import Unsuitable  # noqa: E402
 from pipeline.liveportrait.animator import NotANumber  # noqa: E402
 from pipeline.liveportrait.backends.registry import builder  # noqa: E402
 from pipeline.liveportrait.corrections import stitch  # noqa: E402
-from pipeline.liveportrait.load import assemble  # noqa: E402
 from pipeline.liveportrait.paste import to_pixels  # noqa: E402
+from pipeline.load_liveportrait import assemble  # noqa: E402
 from tests.support.faces import make_face  # noqa: E402
 from tests.support.tiny_liveportrait import EYE_SHIFT, LIP_SHIFT, tiny_animator, tiny_networks  # noqa: E402
 

@@ -338,7 +338,7 @@ def together_and_alone(networks, pictures, device="cpu"):
     import torch
 
     from pipeline.liveportrait.backends.registry import builder
-    from pipeline.liveportrait.load import assemble
+    from pipeline.load_liveportrait import assemble
 
     with closing(GpuThread()) as thread:
         animator = assemble(None, networks, builder("eager", torch.device(device)), size=64, executor=thread)

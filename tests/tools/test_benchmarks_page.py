@@ -8,9 +8,9 @@ import pytest
 
 pytest.importorskip("torch", reason="the reports of LivePortrait need PyTorch")
 
-from pipeline.bench import host, summary
+from pipeline.bench import host
 
-RESULTS = summary.read_results()
+RESULTS = benchmarks_page.read_results()
 LATENCY = {
     "settings": {"codec": "VP8", "loss_percent": 2.0, "delay_ms": 40.0},
     "glass_to_glass_ms": {"p50": 71.4, "p95": 120, "p99": 149},
@@ -22,7 +22,9 @@ LATENCY = {
 
 
 def test_the_page_is_made_of_the_committed_results():
-    assert summary.PAGE.read_text() == summary.page(RESULTS), "run `python -m pipeline.bench.summary`"
+    assert benchmarks_page.PAGE.read_text() == benchmarks_page.page(RESULTS), (
+        "run `python -m tests.tools.benchmarks_page`"
+    )
 
 
 @pytest.mark.parametrize("name", RESULTS)
@@ -41,7 +43,7 @@ def test_a_result_without_its_own_machine_gets_it_from_the_host():
 
 
 def test_a_row_of_the_latency_table():
-    text = summary.page({"a.json": host.result("run.py latency", LATENCY)})
+    text = benchmarks_page.page({"a.json": host.result("run.py latency", LATENCY)})
     cells = ["VP8", "2 % lost, 40 ms", "71 / 120 / 149", "17.0 / 29.6", "778 of 909", "287", "272"]
     assert f"| {' | '.join(cells)} |" in re.sub(r" +\|", " |", text)
     assert "Not run on a GPU" in text and "`run.py latency`" in text
@@ -49,4 +51,4 @@ def test_a_row_of_the_latency_table():
 
 def test_a_result_of_a_gpu_ends_the_note_that_there_is_none():
     found = host.result("run.py", {"machine": {"machine": "x", "software": "y", "device": "NVIDIA H100"}})
-    assert "Not run on a GPU" not in summary.page({"a.json": found})
+    assert "Not run on a GPU" not in benchmarks_page.page({"a.json": found})

@@ -1,4 +1,4 @@
-"""Write BENCHMARKS.md from the results in benchmarks/: `python -m pipeline.bench.summary`."""
+"""Write BENCHMARKS.md from the results in benchmarks/: `python -m tests.tools.benchmarks_page`."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from pipeline.bench.tables import markdown_table, percentile_cells
 RESULTS, PAGE = ROOT / "benchmarks", ROOT / "BENCHMARKS.md"
 INTRODUCTION = """# Benchmarks
 
-Made by `python -m pipeline.bench.summary` from `benchmarks/*.json`; `bash benchmarks/measure.sh` measures again.
+Made by `python -m tests.tools.benchmarks_page` from `benchmarks/*.json`; `bash benchmarks/measure.sh` measures again.
 Compare figures of one table only: the speed of a shared machine changes within minutes. LivePortrait runs with
 random stand-in weights, which take as much time as the official ones. `docs/measuring.md` defines the columns."""
 NO_GPU = """
 ## NVIDIA GPU
 
-Not run on a GPU. `OUT=FOLDER bash tests/tools/gpu.sh` measures one."""
+Not run on a GPU. `OUT=FOLDER bash tests/gpu.sh` measures one."""
 
 Result = Mapping[str, Any]
 """The JSON content that a measuring command wrote (see `host.result`)."""

@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("torch", reason="the reports of LivePortrait need PyTorch")
 
 from pipeline.bench import host
+from tests.tools import benchmarks_page
 
 RESULTS = benchmarks_page.read_results()
 LATENCY = {

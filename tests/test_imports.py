@@ -56,7 +56,7 @@ HOMES = {  # package -> where alone it may be imported
     "psutil": ("web/cli/latency_clients.py",),
     "huggingface_hub": ("pipeline/models/liveportrait_hub.py",),
     "torch": (
-        *("pipeline/liveportrait/", "pipeline/bench/", "pipeline/load.py", "pipeline/doctor.py"),
+        *("pipeline/liveportrait/", "pipeline/bench/", "pipeline/load_liveportrait.py", "pipeline/doctor.py"),
         *("pipeline/files/liveportrait_jobs.py", "pipeline/files/source_video.py"),
         *("realtime/gpu/", "realtime/bench/"),
     ),

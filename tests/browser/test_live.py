@@ -59,10 +59,10 @@ WATCH = """async (milliseconds) => {
   };
   watch("camera", (frame) => [frame.captureTime]);
   watch("animated", (frame, now) => [frame.rtpTimestamp, now]);
-  const { glass } = window.puppet.meters;
-  const hear = glass.hear.bind(glass);
-  glass.hear = (message) => {
-    const pictures = hear(message);
+  const { glassToGlass } = window.puppet.meters;
+  const onAnswer = glassToGlass.onAnswer.bind(glassToGlass);
+  glassToGlass.onAnswer = (message) => {
+    const pictures = onAnswer(message);
     found.measured.push(...pictures.map(({ timestamp, latency }) => [timestamp, latency]));
     return pictures;
   };

@@ -240,7 +240,7 @@ def test_presets_set_save_export_and_import(page, tmp_path):
     page.wait_for_function("document.querySelector('#preset option[value=Mine]')")
     (tmp_path / "preset.json").write_text("[]")
     page.set_input_files("#preset-import", tmp_path / "preset.json")
-    page.wait_for_function("document.getElementById('preset-note').textContent.includes('no preset')")
+    page.wait_for_function("document.getElementById('preset-note').textContent.includes('not a preset')")
 
 
 def test_calibrate_counts_down(live):

@@ -32,9 +32,9 @@
     return files.files.length > 0 && (() => event.target.dispatchEvent(again));
   }
 
-  function show(page, words, state = "connecting") {
+  function show(page, text, state = "connecting") {
     const note = page.querySelector("[role=status]");
-    note.textContent = words;
+    note.textContent = text;
     note.dataset.state = state;
   }
 

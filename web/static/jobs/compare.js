@@ -1,6 +1,6 @@
 // The Compare tab: runs `compare --quick` on the server and shows its report.
 
-import { ask } from "../live/connection.js";
+import { ask } from "../shared/http.js";
 import { JobList } from "./job_list.js";
 
 export function start(root) {

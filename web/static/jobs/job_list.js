@@ -1,9 +1,9 @@
-// Jobs that the server works on: a line each, with progress, cancel, and what came of it. Kept over a reload of the tab.
+// Jobs that the server works on: each has a line with its progress, a cancel button and the result. A reload keeps them.
 
-import { ask } from "../live/connection.js";
+import { ask } from "../shared/http.js";
 import { recall, remember } from "../shared/storage.js";
 
-const LOOK = 500; // milliseconds between questions
+const POLL_MS = 500;
 const BUSY = ["waiting", "running"];
 
 export class JobList {
@@ -11,13 +11,13 @@ export class JobList {
   #name;
   #show;
 
-  /** `show(job)` makes, of a finished one, {shown: an element, action: a link}. */
+  /** `show(job)` returns {shown: an element, action: a link} for a job that is done. */
   constructor(list, name, show) {
     [this.#list, this.#name, this.#show] = [list, name, show];
-    for (const id of recall(name, [], sessionStorage)) this.#find(id);
+    for (const id of recall(name, [], sessionStorage)) this.#resume(id);
   }
 
-  /** Follow a job that the server has taken. */
+  /** Add a line for a job that the server has accepted, and follow the job. */
   add(job) {
     const line = document.createElement("li");
     line.className = "job";
@@ -27,7 +27,7 @@ export class JobList {
     this.#follow(line, job);
   }
 
-  async #find(id) {
+  async #resume(id) {
     const response = await fetch(`jobs/${id}`);
     if (response.ok) this.add(await response.json());
   }
@@ -35,7 +35,7 @@ export class JobList {
   async #follow(line, job) {
     this.#draw(line, job);
     while (BUSY.includes(job.state) && line.isConnected) {
-      await new Promise((resolve) => setTimeout(resolve, LOOK));
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
       job = await ask(`jobs/${job.id}`).then((response) => response.json(), (error) => (error.status ? { ...job, state: "failed", detail: error.message } : job));
       if (line.isConnected) this.#draw(line, job);
     }
@@ -45,15 +45,15 @@ export class JobList {
     const busy = BUSY.includes(job.state);
     if (line.dataset.state !== job.state) line.replaceChildren(...this.#parts(line, job, busy));
     line.dataset.state = job.state;
-    const [progress, words] = [line.querySelector("progress"), line.querySelector("p")];
+    const [progress, text] = [line.querySelector("progress"), line.querySelector("p")];
     if (busy && job.total) [progress.value, progress.max] = [job.done, job.total];
-    words.textContent = busy ? (job.step ? `${job.step}: ${job.done} of ${job.total}` : "Waiting for its turn, or loading") : job.detail.split("\n")[0];
-    words.classList.toggle("bad", job.state === "failed");
+    text.textContent = busy ? (job.step ? `${job.step}: ${job.done} of ${job.total}` : "Waiting or loading …") : job.detail.split("\n")[0];
+    text.classList.toggle("bad", job.state === "failed");
   }
 
   #parts(line, job, busy) {
     const name = Object.assign(document.createElement("b"), { textContent: job.name });
-    const words = document.createElement("p");
+    const text = document.createElement("p");
     const buttons = document.createElement("span");
     const remove = Object.assign(document.createElement("button"), { type: "button", className: "action", textContent: busy ? "Cancel" : "Remove" });
     remove.onclick = () => this.#remove(line, job.id);
@@ -61,11 +61,11 @@ export class JobList {
       const progress = document.createElement("progress");
       progress.setAttribute("aria-label", `Progress of ${job.name}`);
       buttons.append(remove);
-      return [name, buttons, progress, words];
+      return [name, buttons, progress, text];
     }
     const made = job.state === "done" ? this.#show({ ...job, url: job.url.slice(1) }) : null;
     buttons.append(...(made ? [made.action] : []), remove);
-    return [name, buttons, ...(made ? [made.shown] : []), words];
+    return [name, buttons, ...(made ? [made.shown] : []), text];
   }
 
   #remove(line, id) {

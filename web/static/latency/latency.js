@@ -1,11 +1,11 @@
-// The client of `run.py latency` in a browser: sends numbered pictures of a driver, reads the numbers in what comes back,
-// and tells the server what it saw. realtime/bench/latency_client.py is the same without a browser. Times are seconds.
+// The client of `run.py latency` in a browser: sends numbered frames of a driver, reads the numbers of the frames that come
+// back, and reports them to the server. realtime/bench/latency_client.py is the same without a browser. Times are seconds.
 
-const COLUMNS = 16; // the code is that of realtime/bench/timecode.py
+const COLUMNS = 16; // of the code in realtime/bench/timecode.py
 const ROW_SHARE = 32;
-const EXCHANGES = 50; // of the clocks, before and after
-const STATS_MS = 100; // between looks at the jitter buffer's counters
-const GRACE_MS = 1000; // after the window, for what is still on its way
+const EXCHANGES = 50; // between the clocks, before and after the measurement
+const STATS_MS = 100; // between readings of the jitter buffer's counters
+const GRACE_MS = 1000; // after the window, for frames that are still on their way
 
 const seconds = () => performance.now() / 1000;
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -31,7 +31,7 @@ function writeCode(context, number, width, height) {
   });
 }
 
-/** The number, or null where the code is damaged or there is none. `pixels` is RGBA of the two rows. */
+/** Return the number, or null where there is no intact code. `pixels` is the RGBA of the two rows. */
 function readCode(pixels, width, row) {
   const words = [0, 1].map((y) => {
     let word = 0;
@@ -56,8 +56,8 @@ async function compareClocks() {
   const exchanges = [];
   for (let i = 0; i < EXCHANGES; i++) {
     const asked = seconds();
-    const told = await (await ask("/latency/clock")).json();
-    exchanges.push([asked, told, seconds()]);
+    const answered = await (await ask("/latency/clock")).json();
+    exchanges.push([asked, answered, seconds()]);
   }
   return exchanges;
 }
@@ -68,7 +68,7 @@ async function driver() {
   return Promise.all(coded.map((picture) => createImageBitmap(new Blob([bytes(picture)], { type: "image/jpeg" }))));
 }
 
-/** A camera: {track, drawn}, where `drawn` grows by the time of each frame. */
+/** Make a camera, {track, drawn}: `drawn` grows by the time of each frame. */
 function camera(bitmaps, { fps, camera: [width, height] }) {
   const canvas = Object.assign(document.createElement("canvas"), { width, height });
   const context = canvas.getContext("2d");
@@ -84,7 +84,7 @@ function camera(bitmaps, { fps, camera: [width, height] }) {
   return { track, drawn };
 }
 
-/** Notes every picture that is presented; resolves with the first that has a number. */
+/** Record every frame that is presented; resolves with the first that has a number. */
 function watch(shown) {
   const context = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
   return new Promise((first) => {
@@ -107,7 +107,7 @@ async function report(pc, type) {
   return [...(await pc.getStats()).values()].find((entry) => entry.type === type) ?? {};
 }
 
-/** Tells each picture the mean time that the jitter buffer held those of the same tenth of a second. */
+/** Note for each frame the mean time that the jitter buffer held the frames of the same tenth of a second. */
 async function watchJitterBuffer(pc, shown) {
   let before = await report(pc, "inbound-rtp");
   for (let done = 0; ; await pause(STATS_MS)) {

@@ -1,49 +1,47 @@
-// One session on the server: offer and answer, the control channel, and knowing when it is dead.
+// One session on the server: offer and answer, the control channel, and the check that media still arrives.
 
-const NO_ANSWER = "The server does not answer. Start it again (python run.py), then press Start.";
-const NO_MEDIA = "The server answers, but no media arrives. A firewall or VPN may block UDP to it; allow it, then press Start.";
+import { ask, json, UserError } from "../shared/http.js";
+
+const NO_MEDIA = "The server answers, but no video arrives. A firewall or VPN may block UDP to the server. Allow it, then press Start.";
 const ENDED = "The server ended the session. Press Start to begin again.";
-const PATIENCE = 3000; // milliseconds without a decoded frame
-const PICTURE_BITS = 80_000; // of the driver's, on average, where their rate is limited
-const FIRST_PATIENCE = 8000; // before the first: finding a path may take a while
+const PATIENCE_MS = 3000; // without a decoded frame
+const FIRST_PATIENCE_MS = 8000; // before the first frame: finding a network path may take a while
+const FRAME_BITS = 80_000; // of the driver's frames, on average, where their rate is limited
 
-/** A failure in words for the user. */
-export class Trouble extends Error {}
-
-/** The connection must be made anew: it was begun for pictures only. */
-export class Anew extends Trouble {}
+/** The connection must be made again: it was made without a microphone. */
+export class ReconnectNeeded extends UserError {}
 
 export class Connection {
   #end;
   #pc;
   #channel;
   #url = null;
-  #answered; // resolves once there is a session to tell candidates to
+  #answered; // resolves once there is a session that can be sent candidates
   #onAnswered;
-  #rate = null; // of the driver's pictures, where it is limited
-  #voice = null; // what sends the driver's voice, where there is one
+  #rate = null; // of the driver's frames, where it is limited
+  #voice = null; // the sender of the driver's voice
 
-  /** `onMessage` gets what the control channel brings, parsed; `voice` is the microphone's track, or null. */
-  constructor(iceServers, driver, voice, onMessage) {
+  /** `onMessage` gets each message of the control channel, parsed; `microphone` is a track, or null. */
+  constructor(iceServers, driver, microphone, onMessage) {
     this.ended = new Promise((_, reject) => (this.#end = reject));
     this.ended.catch(() => {}); // it may end before anyone waits
     this.#answered = new Promise((resolve) => (this.#onAnswered = resolve));
     this.#pc = new RTCPeerConnection({ iceServers });
     this.#pc.onconnectionstatechange = () => {
-      if (["failed", "closed"].includes(this.#pc.connectionState)) this.end(new Trouble(NO_MEDIA));
+      if (["failed", "closed"].includes(this.#pc.connectionState)) this.end(new UserError(NO_MEDIA));
     };
     if (iceServers.length) this.#pc.onicecandidate = ({ candidate }) => this.#trickle(candidate);
     const transceiver = this.#pc.addTransceiver(driver.getVideoTracks()[0], { direction: "sendrecv", streams: [driver] });
     preferH264(transceiver);
-    if (voice) this.#voice = this.#pc.addTransceiver(voice, { direction: "sendrecv", streams: [driver] }).sender;
+    if (microphone) this.#voice = this.#pc.addTransceiver(microphone, { direction: "sendrecv", streams: [driver] }).sender;
     this.stream = new MediaStream(this.#pc.getReceivers().map(({ track }) => track));
-    transceiver.receiver.track.onended = () => this.end(new Trouble(ENDED));
+    transceiver.receiver.track.onended = () => this.end(new UserError(ENDED));
     this.#channel = this.#pc.createDataChannel("control");
-    this.#channel.onclose = () => this.end(new Trouble(ENDED));
+    this.#channel.onclose = () => this.end(new UserError(ENDED));
     this.#channel.onmessage = ({ data }) => onMessage(JSON.parse(data));
   }
 
-  /** Offers at once, without waiting for candidates: the server learns ours from our first packets. Resolves to the stream. */
+  /** Offer at once, without candidates: the server learns ours from our first packets. Resolves to the stream. */
   async open(portrait, options) {
     this.#channel.onopen = () => this.send({ type: "options", options: options() });
     await this.#pc.setLocalDescription();
@@ -52,7 +50,7 @@ export class Connection {
       headers: { "Content-Type": "application/sdp" },
       body: this.#pc.localDescription.sdp,
     });
-    this.#url = response.headers.get("Location").slice(1); // relative: the server may lie below a prefix
+    this.#url = response.headers.get("Location").slice(1); // relative: the server may be below a prefix
     this.#onAnswered();
     await this.#pc.setRemoteDescription({ type: "answer", sdp: await response.text() });
     this.#watch();
@@ -63,52 +61,48 @@ export class Connection {
     if (this.#channel.readyState === "open") this.#channel.send(JSON.stringify(message));
   }
 
-  /** Send this voice from now on; null: none. Ends with Anew where the connection was begun without one. */
-  speak(voice) {
-    if (this.#voice) this.#voice.replaceTrack(voice);
-    else if (voice) this.end(new Anew("The voice needs a new connection."));
+  /** Send this track from now on; null: no voice. Ends with ReconnectNeeded where the connection was made without one. */
+  setMicrophone(track) {
+    if (this.#voice) this.#voice.replaceTrack(track);
+    else if (track) this.end(new ReconnectNeeded("The voice needs a new connection."));
   }
 
   /** Change the portrait of the running session. */
-  async wear(id) {
-    await this.ask("portrait", {
-      method: "PUT",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify({ id }),
-    });
+  async setPortrait(id) {
+    await this.ask("portrait", json("PUT", { id }));
   }
 
-  /** Something else of the running session, as `ask`. */
+  /** Make a request about the running session. */
   ask(path, request) {
     return ask(`${this.#url}/${path}`, request);
   }
 
-  /** Of the session, once it is open: "session/ID". */
+  /** The address of the session, once it is open: "session/ID". */
   get url() {
     return this.#url;
   }
 
-  /** As `countsOf`, now. */
+  /** Read the counters of `countsOf`. */
   async counts() {
     return countsOf(await this.#pc.getStats());
   }
 
-  /** Send at most `rate` of the driver's pictures a second, no larger than usual; null: all. */
-  limit(rate) {
+  /** Send at most `rate` of the driver's frames a second, each no larger than usual; null: all. */
+  limitRate(rate) {
     if (rate === this.#rate) return;
     this.#rate = rate;
     const [sender] = this.#pc.getSenders();
     const parameters = sender.getParameters();
     for (const encoding of parameters.encodings) {
       delete encoding.maxFramerate;
-      delete encoding.maxBitrate; // fewer pictures may not grow to fill it: each would be longer on its way
-      if (rate !== null) Object.assign(encoding, { maxFramerate: rate, maxBitrate: rate * PICTURE_BITS });
+      delete encoding.maxBitrate; // fewer frames must not become larger ones: each would take longer on its way
+      if (rate !== null) Object.assign(encoding, { maxFramerate: rate, maxBitrate: rate * FRAME_BITS });
     }
-    sender.setParameters(parameters).catch(() => {}); // then the server drops what is too much
+    sender.setParameters(parameters).catch(() => {}); // the server then drops the surplus
   }
 
-  end(trouble) {
-    this.#end(trouble);
+  end(error) {
+    this.#end(error);
   }
 
   async close() {
@@ -116,7 +110,7 @@ export class Connection {
     if (this.#url) await fetch(this.#url, { method: "DELETE" }).catch(() => {});
   }
 
-  /** The page goes away: there is no time for answers. */
+  /** Close while the page is being left, when no answer can be awaited. */
   leave() {
     if (this.#url) navigator.sendBeacon(`${this.#url}/close`);
     this.#pc.close();
@@ -128,13 +122,13 @@ export class Connection {
     while (this.#pc.connectionState !== "closed") {
       const counts = await this.counts();
       if (counts.decoded !== decoded || document.hidden) since = performance.now();
-      if (performance.now() - since > (decoded ? PATIENCE : FIRST_PATIENCE)) this.end(new Trouble(NO_MEDIA));
+      if (performance.now() - since > (decoded ? PATIENCE_MS : FIRST_PATIENCE_MS)) this.end(new UserError(NO_MEDIA));
       decoded = counts.decoded;
       await new Promise((resolve) => setTimeout(resolve, 500));
     }
   }
 
-  /** RFC 8840; only where ICE servers make a detour possible. */
+  /** Send a candidate (RFC 8840); needed only where ICE servers offer other paths. */
   async #trickle(candidate) {
     if (!candidate) return;
     await this.#answered;
@@ -147,8 +141,8 @@ export class Connection {
 }
 
 /**
- * What the browser counted since the start. Of the pictures: {decoded, dropped, receivedBytes, encoded, encodeSeconds,
- * sentBytes}. Of the voice: {heldSeconds, heard} in its buffer, {playedSeconds, played} on the way to the loudspeaker.
+ * Pick from the browser's statistics what it has counted since the start. Video: {decoded, dropped, receivedBytes, encoded,
+ * encodeSeconds, sentBytes}. Voice: {heldSeconds, heard} in its jitter buffer, {playedSeconds, played} on the way to the loudspeaker.
  */
 export function countsOf(stats) {
   const reports = [...stats.values()];
@@ -170,17 +164,7 @@ export function countsOf(stats) {
   };
 }
 
-/** fetch, or Trouble with the server's own sentence. */
-export async function ask(url, request) {
-  const response = await fetch(url, request).catch(() => {
-    throw new Trouble(NO_ANSWER);
-  });
-  if (response.ok) return response;
-  const { detail } = await response.json().catch(() => ({}));
-  throw Object.assign(new Trouble(detail ?? `The server answers ${response.status}.`), { status: response.status });
-}
-
-/** The server encodes H264 at a third of VP8's cost. */
+/** Put H264 first: the server encodes it at a third of VP8's cost. */
 function preferH264(transceiver) {
   const codecs = RTCRtpReceiver.getCapabilities("video")?.codecs ?? [];
   const rank = ({ mimeType, sdpFmtpLine = "" }) =>

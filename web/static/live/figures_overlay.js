@@ -1,13 +1,13 @@
-// What the performer may look at while live, drawn over the portrait: latency with its last minute, rates, drops, bitrates.
+// The figures that can be drawn over the portrait while live: latency over the last minute, rates, drops, bitrates.
 
 const MINUTE = 60_000;
 const [WIDTH, HEIGHT] = [240, 48]; // of the graph, in its own units
 const STEP = 50; // ms: the graph's top is a multiple of it
 const STAGES = ["decode", "wait", "track", "motion", "animate", "encode"];
 
-export class Figures {
+export class FiguresOverlay {
   #page;
-  #history = []; // {time, p50, p95} of each look
+  #history = []; // {time, p50, p95} of each update
 
   constructor(page) {
     this.#page = page;
@@ -21,19 +21,19 @@ export class Figures {
     this.#draw(performance.now());
   }
 
-  /** `latencies` are those of the pictures since the last call, `words` what to write into the element of each name. */
-  show(latencies, words, warnings, stages) {
+  /** `latencies` are those of the frames since the last call; `texts` holds the text of each figure by name. */
+  show(latencies, texts, warnings, stages) {
     const now = performance.now();
-    this.#note(now, latencies);
+    this.#record(now, latencies);
     if (this.#page.figures.hidden) return;
-    for (const [name, text] of Object.entries(words)) this.#page.figures.querySelector(`[data-figure="${name}"]`).textContent = text;
+    for (const [name, text] of Object.entries(texts)) this.#page.figures.querySelector(`[data-figure="${name}"]`).textContent = text;
     this.#page.figures.querySelector(".warnings").textContent = warnings.join(" ");
-    this.#bars(stages);
+    this.#drawStages(stages);
     this.#draw(now);
   }
 
-  /** What the server does with a picture: a bar for each stage's median. */
-  #bars(stages) {
+  /** Draw one bar for each stage of a frame on the server: its median time. */
+  #drawStages(stages) {
     const medians = STAGES.map((name) => stages?.[name]?.p50 ?? 0);
     const longest = Math.max(1, ...medians);
     const rows = STAGES.map((name, i) => `<dt>${name}</dt><dd><i style="width:${(100 * medians[i]) / longest}%"></i></dd><dd>${medians[i].toFixed(1)}</dd>`);
@@ -46,19 +46,19 @@ export class Figures {
     overlay.setAttribute("aria-pressed", String(!figures.hidden));
   }
 
-  #note(time, latencies) {
+  #record(time, latencies) {
     const sorted = [...latencies].sort((a, b) => a - b);
     const rank = (share) => sorted[Math.ceil(sorted.length * share) - 1];
     if (sorted.length) this.#history.push({ time, p50: rank(0.5), p95: rank(0.95) });
-    this.#history = this.#history.filter((look) => look.time > time - MINUTE);
+    this.#history = this.#history.filter((entry) => entry.time > time - MINUTE);
   }
 
-  /** A line of the medians, and a shade up to what 95 of 100 pictures kept within. */
+  /** Draw a line of the medians, and a shade up to the 95th percentiles. */
   #draw(now) {
     const { figures } = this.#page;
     const top = STEP * Math.max(1, Math.ceil(Math.max(0, ...this.#history.map(({ p95 }) => p95)) / STEP));
     const point = (time, value) => `${(WIDTH * (1 - (now - time) / MINUTE)).toFixed(1)},${(HEIGHT * (1 - value / top)).toFixed(1)}`;
-    const line = (key) => this.#history.map((look) => point(look.time, look[key]));
+    const line = (key) => this.#history.map((entry) => point(entry.time, entry[key]));
     const [first, last] = [this.#history[0]?.time ?? now, this.#history.at(-1)?.time ?? now];
     figures.querySelector(".median").setAttribute("points", line("p50").join(" "));
     figures.querySelector(".most").setAttribute("points", [point(first, 0), ...line("p95"), point(last, 0)].join(" "));

@@ -1,37 +1,39 @@
-// Short words over the picture: what the performer should do to be seen. They stay long enough to be read.
+// Short sentences over the picture: what the driver should do to be seen better. They stay long enough to be read.
 
-const WORDS = {
-  lost: "I cannot see your face",
-  dark: "Too dark: turn a light on",
-  several: "Several faces: the one that was first is followed",
-  border: "At the border: move to the middle",
-  far: "Too far away: come closer",
-};
-const LONGEST_BLINK = 800; // milliseconds: what comes and goes within is not said
-const SHORTEST = 1500;
+const LONGEST_BLINK_MS = 800; // a hint that goes away sooner is not shown
+const SHORTEST_MS = 1500;
 
 export class Hints {
   #element;
-  #since = null; // when the trouble began
+  #sentences; // by the server's code
+  #since = null; // when there was a reason for a hint
   #until = 0;
 
-  constructor(element) {
+  constructor(element, sentences) {
     this.#element = element;
+    this.#sentences = sentences;
   }
 
-  /** The server's statistics; null: nobody performs. */
-  hear(stats) {
+  onStats({ hint, state }) {
+    this.#update(hint === "dark" || state !== "lost" ? hint : "lost");
+  }
+
+  clear() {
+    this.#until = 0;
+    this.#update(null);
+  }
+
+  #update(code) {
     const now = performance.now();
-    const kind = stats && (stats.hint === "dark" || stats.state !== "lost" ? stats.hint : "lost");
-    if (!kind) this.#since = null;
+    if (!code) this.#since = null;
     else this.#since ??= now;
-    if (kind && now - this.#since >= LONGEST_BLINK) {
-      this.#say(WORDS[kind]);
-      this.#until = now + SHORTEST;
-    } else if (!stats || now > this.#until) this.#say("");
+    if (code && now - this.#since >= LONGEST_BLINK_MS) {
+      this.#show(this.#sentences[code]);
+      this.#until = now + SHORTEST_MS;
+    } else if (now > this.#until) this.#show("");
   }
 
-  #say(words) {
-    if (this.#element.textContent !== words) this.#element.textContent = words;
+  #show(text) {
+    if (this.#element.textContent !== text) this.#element.textContent = text;
   }
 }

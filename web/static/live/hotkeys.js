@@ -1,31 +1,31 @@
-// One key, one action. Keys that are typed into a field, or that press what has the focus, stay with it.
+// Hotkeys: one key, one action. A key that is typed into a field, or that presses the focused control, does only that.
 
 import { recall, remember } from "../shared/storage.js";
 
 const TYPING = "input:not([type=checkbox], [type=radio], [type=range], [type=file]), textarea, select, [contenteditable=true]";
 const PRESSING = "button, a, summary, [role=tab], [role=option], input[type=checkbox], input[type=radio], input[type=file]";
 
-/** `actions`: [key, words, function of the key][], where a key "1-9" stands for all digits but 0. */
-export function listen(root, actions) {
+/** Bind `actions`: [key, label, function of the key][], where the key "1-9" stands for all digits but 0. */
+export function listenToKeys(root, actions) {
   const [list, on] = [root.querySelector("#keys dl"), root.querySelector("#keys-on")];
-  list.replaceChildren(...actions.flatMap(([key, words]) => [element("dt", key === " " ? "Space" : key.toUpperCase()), element("dd", words)]));
+  list.replaceChildren(...actions.flatMap(([key, label]) => [element("dt", key === " " ? "Space" : key.toUpperCase()), element("dd", label)]));
   on.checked = recall("keys", true);
   on.onchange = () => remember("keys", on.checked);
-  root.addEventListener("click", letGo);
+  root.addEventListener("click", blurAfterClick);
   addEventListener("keydown", (event) => {
     const action = actions.find(([key]) => (key === "1-9" ? /^[1-9]$/.test(event.key) : key === event.key.toLowerCase()));
-    if (!action || !on.checked || taken(event)) return;
+    if (!action || !on.checked || isUsedElsewhere(event)) return;
     event.preventDefault();
     action[2](event.key);
   });
 }
 
-/** What was pressed by pointer keeps no focus: the space bar would press it again. */
-function letGo(event) {
+/** A control that was clicked keeps no focus: the space bar would press it again. */
+function blurAfterClick(event) {
   if (event.detail > 0 && event.target.closest("button, label, input")) document.activeElement?.blur();
 }
 
-function taken(event) {
+function isUsedElsewhere(event) {
   const { target, key } = event;
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || event.defaultPrevented) return true;
   return target.matches?.(TYPING) || (key === " " && target.matches?.(PRESSING));

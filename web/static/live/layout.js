@@ -1,8 +1,8 @@
-// How the page looks: which pictures, full screen, with or without the panel. Remembered by the browser.
+// How the page looks: which pictures, full screen, with or without the panel. The browser remembers it.
 
 import { recall, remember } from "../shared/storage.js";
 
-export class Views {
+export class Layout {
   #root;
   #page;
 
@@ -27,7 +27,7 @@ export class Views {
     this.show(radios[(radios.findIndex(({ checked }) => checked) + 1) % radios.length].value);
   }
 
-  /** The panel away, or back. */
+  /** Hide the panel, or show it again. */
   toggle() {
     const bare = document.body.classList.toggle("bare");
     this.#page.hide.setAttribute("aria-pressed", String(bare));

@@ -1,37 +1,40 @@
-// From Start to Stop: a driver, and as many connections to the server as it takes.
+// A live run, from Start to Stop: one driver, and as many connections to the server as it takes.
 
-import { Anew, Connection, Trouble } from "./connection.js";
+import { Connection, ReconnectNeeded } from "./connection.js";
 import { openMicrophone } from "./microphone.js";
-import { Watched } from "./whip_connection.js";
+import { UserError } from "../shared/http.js";
+import { WhipConnection } from "./whip_connection.js";
 
-const OPENING = "Connecting …";
-const AGAIN = "The connection was lost; trying again …";
+const CONNECTING = "Connecting …";
+const RECONNECTING = "The connection was lost. Trying again …";
 const RETRIES = 6; // with doubling pauses: about half a minute
 
-export class Performer {
-  #run = null; // AbortController of the performance that is on
-  #voice = null; // the microphone's track, while it is sent
+export class LiveRun {
+  #running = null; // AbortController from Start to Stop
+  #microphone = null; // its track, while it is sent
   #page;
   #iceServers;
-  #scene;
+  #host;
   connection = null; // once it is open
 
-  /** `scene` is told what happens: say(state, words), begin(connection, onFrame), end(), hear(message), complain(words);
-   *  and asked for portrait() and options(). */
-  constructor(page, iceServers, scene) {
+  /**
+   * `host` is the page: the run calls showStatus(state, text), showError(text), onConnected(connection, onFrame), onDisconnected()
+   * and onMessage(message), and asks for portrait() and options().
+   */
+  constructor(page, iceServers, host) {
     this.#page = page;
     this.#iceServers = iceServers.map(({ url, username, credential }) => ({ urls: url, ...(username && { username, credential }) }));
-    this.#scene = scene;
-    page.audio.onchange = () => this.#switchVoice();
+    this.#host = host;
+    page.audio.onchange = () => this.#updateMicrophone();
   }
 
   get on() {
-    return this.#run !== null;
+    return this.#running !== null;
   }
 
-  /** Aborts when it stops. */
+  /** Aborts when the run stops. */
   get signal() {
-    return this.#run.signal;
+    return this.#running.signal;
   }
 
   /** Send a message, where there is a connection. */
@@ -39,42 +42,42 @@ export class Performer {
     this.connection?.send(message);
   }
 
-  /** Resolves when it was stopped, by `stop` or by itself: to a Trouble, or to null. */
-  async perform(openDriver, words) {
-    const run = (this.#run = new AbortController());
+  /** Run until `stop` or a failure. Resolves to null, or to the failure. */
+  async run(openDriver, openingText) {
+    const running = (this.#running = new AbortController());
     performance.clearMarks();
-    this.#scene.say("connecting", words);
-    let trouble = null;
+    this.#host.showStatus("connecting", openingText);
+    let failure = null;
     try {
-      await this.#follow(openDriver, run.signal);
+      await this.#drive(openDriver, running.signal);
     } catch (error) {
-      if (!run.signal.aborted) trouble = error;
+      if (!running.signal.aborted) failure = error;
     }
-    this.#run = null;
-    return trouble;
+    this.#running = null;
+    return failure;
   }
 
   stop() {
-    this.#run?.abort();
+    this.#running?.abort();
   }
 
-  /** The page goes away: there is no time for answers. */
+  /** Stop while the page is being left, when no answer can be awaited. */
   leave() {
     this.connection?.leave();
     this.stop();
   }
 
-  async #follow(openDriver, signal) {
+  async #drive(openDriver, signal) {
     const driver = await openDriver(signal);
     try {
       performance.mark("driver");
       this.#page.camera.srcObject = driver.stream;
-      this.#scene.say("connecting", OPENING);
-      await this.#switchVoice();
+      this.#host.showStatus("connecting", CONNECTING);
+      await this.#updateMicrophone();
       await this.#connectUntil(signal, driver);
     } finally {
       driver.close();
-      this.#hush();
+      this.#stopMicrophone();
       this.#page.camera.srcObject = null;
     }
   }
@@ -84,62 +87,64 @@ export class Performer {
     let lived = false;
     while (!signal.aborted) {
       try {
-        await this.#converse(driver, signal, () => ([failures, lived] = [0, true]));
+        await this.#connect(driver, signal, () => ([failures, lived] = [0, true]));
       } catch (error) {
-        if (error instanceof Anew && !signal.aborted) continue;
+        if (error instanceof ReconnectNeeded && !signal.aborted) continue;
         const hopeless = driver.gone() || !lived || ++failures > RETRIES;
         if (signal.aborted || hopeless) throw driver.gone() ?? error;
-        this.#scene.say("connecting", AGAIN);
+        this.#host.showStatus("connecting", RECONNECTING);
         await pause(500 * 2 ** (failures - 1), signal);
       }
     }
   }
 
-  /** One connection; throws Trouble when it ends by itself. */
-  async #converse(driver, signal, onFrame) {
-    const hear = (message) => this.#scene.hear(message);
-    const connection = driver.stream ? new Connection(this.#iceServers, driver.stream, this.#voice, hear) : new Watched(hear);
-    const stop = () => connection.end(new Trouble("Stopped."));
+  /** Hold one connection until it ends; throws UserError when it ends by itself. */
+  async #connect(driver, signal, onFrame) {
+    const onMessage = (message) => this.#host.onMessage(message);
+    const connection = driver.stream
+      ? new Connection(this.#iceServers, driver.stream, this.#microphone, onMessage)
+      : new WhipConnection(onMessage);
+    const stop = () => connection.end(new UserError("Stopped."));
     signal.addEventListener("abort", stop);
     driver.onGone(stop);
     try {
-      const portrait = await this.#scene.portrait();
-      this.#page.animated.srcObject = await connection.open(portrait, () => this.#scene.options());
+      const portrait = await this.#host.portrait();
+      this.#page.animated.srcObject = await connection.open(portrait, () => this.#host.options());
       this.connection = connection;
-      this.#scene.begin(connection, onFrame);
-      const chosen = await this.#scene.portrait();
-      if (chosen !== portrait) await connection.wear(chosen); // meanwhile
+      this.#host.onConnected(connection, onFrame);
+      const chosen = await this.#host.portrait();
+      if (chosen !== portrait) await connection.setPortrait(chosen); // it was changed meanwhile
       await connection.ended;
     } finally {
       signal.removeEventListener("abort", stop);
       this.connection = null;
-      this.#scene.end();
+      this.#host.onDisconnected();
       await connection.close();
     }
   }
 
-  /** The microphone as its switch says, while a performance is on; refused, the switch goes back. */
-  async #switchVoice() {
+  /** Open or close the microphone as its switch says, during a run. Where it cannot be had, the switch goes back. */
+  async #updateMicrophone() {
     const { audio } = this.#page;
-    const run = this.#run;
-    this.#hush();
-    if (run && audio.checked) {
+    const running = this.#running;
+    this.#stopMicrophone();
+    if (running && audio.checked) {
       try {
-        const voice = await openMicrophone(run.signal);
-        if (!audio.checked || run.signal.aborted || this.#voice) voice.stop();
-        else this.#voice = voice;
+        const track = await openMicrophone(running.signal);
+        if (!audio.checked || running.signal.aborted || this.#microphone) track.stop();
+        else this.#microphone = track;
       } catch (error) {
-        if (run.signal.aborted) return;
+        if (running.signal.aborted) return;
         audio.checked = false;
-        this.#scene.complain(error.message);
+        this.#host.showError(error.message);
       }
     }
-    this.connection?.speak(this.#voice);
+    this.connection?.setMicrophone(this.#microphone);
   }
 
-  #hush() {
-    this.#voice?.stop();
-    this.#voice = null;
+  #stopMicrophone() {
+    this.#microphone?.stop();
+    this.#microphone = null;
   }
 }
 

@@ -1,102 +1,107 @@
-// The page: one Puppet ties the elements to the performer, the portraits, the options and the meters.
+// The Live tab: ties the elements of the page to the live run, the portraits, the options and the meters.
 
 import { countDown } from "./countdown.js";
 import { openCamera, openDemo, openStream } from "./driver.js";
 import { Hints } from "./hints.js";
-import { listen } from "./hotkeys.js";
+import { listenToKeys } from "./hotkeys.js";
+import { Layout } from "./layout.js";
+import { LiveRun } from "./live_run.js";
 import { Meters } from "./meters.js";
+import { Options } from "./options.js";
 import { Outputs } from "./outputs.js";
-import { Performer } from "./live_run.js";
+import { PortraitTray } from "./portrait_tray.js";
 import { Presets } from "./presets.js";
-import { Settings } from "./options.js";
 import { recall, remember } from "../shared/storage.js";
-import { Tray } from "./portrait_tray.js";
-import { Views } from "./layout.js";
 
-const WORDS = {
+const STATUS = {
   connecting: "Looking for your face: look at the camera.",
   live: "Live: the portrait follows you.",
   lost: "Your face is out of view: come back to the middle of the picture.",
-  error: "The server fails to draw the pictures, so the portrait rests; its console says why.",
+  error: "The server fails to draw the portrait. Its console says why.",
 };
 const CALIBRATED = "Your face as it is now is the new neutral.";
 const CAMERA = { open: openCamera, idle: "Press Start: your camera’s picture moves the portrait.", opening: "Allow the camera if your browser asks." };
 const STREAM = { open: openStream, idle: "Press Start to see the portrait that the stream moves.", opening: "Connecting …" };
-const DEMO = { open: openDemo, opening: "Preparing the demo driver; the first time takes some seconds." };
+const DEMO = { open: openDemo, opening: "Preparing the demo driver. The first time takes some seconds." };
 
 class Puppet {
   #driver; // what Start opens
-  #performer;
+  #run;
+  #options;
   #counting = false;
 
-  constructor(root, { portraits, options, iceServers, controls, presets, whip }) {
+  constructor(root, { portraits, options, iceServers, controls, presets, hints, whip }) {
     this.page = Object.fromEntries([...root.querySelectorAll("[id]")].map((element) => [element.id, element]));
     this.#driver = whip ? STREAM : CAMERA;
     document.body.dataset.driver = whip ? "whip" : "browser";
-    this.settings = new Settings(options, controls, (changes) => this.#tell(changes));
+    this.#options = new Options(options, controls, (changes) => this.#sendOptions(changes));
     this.meters = new Meters(this.page);
-    this.hints = new Hints(this.page.hint);
-    this.tray = new Tray(this.page, portraits, (id) => this.#wear(id));
-    this.views = new Views(root, this.page);
-    this.outputs = new Outputs(this.page, (words, bad) => this.tray.say(words, bad));
-    this.#performer = new Performer(this.page, iceServers, this.#scene());
+    this.hints = new Hints(this.page.hint, hints);
+    this.portraitTray = new PortraitTray(this.page, portraits, (id) => this.#setPortrait(id));
+    this.layout = new Layout(root, this.page);
+    this.outputs = new Outputs(this.page, (content, bad) => this.portraitTray.showNote(content, bad));
+    this.#run = new LiveRun(this.page, iceServers, this.#host());
     this.#listen();
     this.#askConsent();
     this.#rest();
-    this.#show("idle", this.#driver.idle);
-    listen(root, this.#keys());
+    this.#showStatus("idle", this.#driver.idle);
+    listenToKeys(root, this.#keys());
     window.puppet = this;
     this.set(early.options);
-    this.settings.shown().then(() => {
-      this.presets = new Presets(presets, () => this.settings.changed(), (values) => this.settings.replace(values));
-      this.presets.compare(this.settings.changed());
+    this.#options.connectControls().then(() => {
+      this.presets = new Presets(presets, () => this.changedOptions(), (values) => this.#options.replace(values));
       early.carryOut(document.querySelector(".presets"));
     });
     early.carryOut(root);
   }
 
-  /** Options as the server names them, at once and for every connection to come. */
+  /** Set options, by the server's names, for this connection and every later one. */
   set(changes) {
-    this.settings.set(changes);
+    this.#options.set(changes);
   }
 
   get options() {
-    return this.settings.options;
+    return this.#options.values;
   }
 
-  /** Of all controls, in their order: for Gradio. */
+  /** Return the options that differ from the defaults. */
+  changedOptions() {
+    return this.#options.changed();
+  }
+
+  /** Return the values of all of Gradio's controls, in their order; Gradio calls it. */
   values() {
-    return this.settings.values();
+    return this.#options.controlValues();
   }
 
   calibrate() {
     if (this.page.calibrate.disabled || this.#counting) return;
     this.#counting = true;
-    countDown(this.page.countdown, this.#performer.signal)
-      .then((counted) => counted && this.#performer.send({ type: "calibrate" }))
+    countDown(this.page.countdown, this.#run.signal)
+      .then((counted) => counted && this.#run.send({ type: "calibrate" }))
       .finally(() => (this.#counting = false));
   }
 
   freeze() {
-    this.#performer.send({ type: "freeze", on: this.page.freeze.getAttribute("aria-pressed") !== "true" });
+    this.#run.send({ type: "freeze", on: this.page.freeze.getAttribute("aria-pressed") !== "true" });
   }
 
-  /** What the performer asks, and tells. */
-  #scene() {
+  /** What the live run calls. */
+  #host() {
     return {
-      say: (state, words) => this.#show(state, words),
-      complain: (words) => this.tray.say(words, true),
-      hear: (message) => this.#hear(message),
-      portrait: () => this.tray.chosen(),
+      showStatus: (state, text) => this.#showStatus(state, text),
+      showError: (text) => this.portraitTray.showNote(text, true),
+      onMessage: (message) => this.#onMessage(message),
+      portrait: () => this.portraitTray.chosen(),
       options: () => this.options,
-      begin: (connection, onFrame) => {
+      onConnected: (connection, onFrame) => {
         this.meters.start(connection, onFrame);
         this.outputs.start(connection);
       },
-      end: () => {
+      onDisconnected: () => {
         this.meters.stop();
         this.outputs.stop();
-        this.hints.hear(null);
+        this.hints.clear();
         this.page.freeze.setAttribute("aria-pressed", "false");
         this.#rest();
       },
@@ -105,24 +110,24 @@ class Puppet {
 
   #listen() {
     const { start, stop, calibrate, freeze, demo } = this.page;
-    start.onclick = () => this.#perform(this.#driver);
-    demo.onclick = () => this.#perform(DEMO);
-    stop.onclick = () => this.#performer.stop();
+    start.onclick = () => this.#start(this.#driver);
+    demo.onclick = () => this.#start(DEMO);
+    stop.onclick = () => this.#run.stop();
     calibrate.onclick = () => this.calibrate();
     freeze.onclick = () => this.freeze();
-    addEventListener("pagehide", () => this.#performer.leave());
+    addEventListener("pagehide", () => this.#run.leave());
   }
 
   #keys() {
     return [
       ["c", "Calibrate", () => this.calibrate()],
-      ["m", "Mirror", () => this.settings.toggle("mirror")],
-      ["1-9", "Portrait", (key) => this.tray.pick(Number(key) - 1)],
+      ["m", "Mirror", () => this.#options.toggle("mirror")],
+      ["1-9", "Portrait", (key) => this.portraitTray.pick(Number(key) - 1)],
       [" ", "Freeze, or follow again", () => this.freeze()],
       ["r", "Record", () => this.outputs.record()],
-      ["v", "Next view", () => this.views.next()],
-      ["h", "Hide the panel", () => this.views.toggle()],
-      ["f", "Full screen", () => this.views.fullscreen()],
+      ["v", "Next view", () => this.layout.next()],
+      ["h", "Hide the panel", () => this.layout.toggle()],
+      ["f", "Full screen", () => this.layout.fullscreen()],
       ["?", "These keys", () => this.page.keys.togglePopover()],
     ];
   }
@@ -136,16 +141,16 @@ class Puppet {
     };
   }
 
-  async #perform({ open, opening }) {
-    const trouble = await this.#performer.perform(open, opening);
-    this.#show(trouble ? "error" : "idle", trouble?.message ?? this.#driver.idle);
+  async #start({ open, opening }) {
+    const failure = await this.#run.run(open, opening);
+    this.#showStatus(failure ? "error" : "idle", failure?.message ?? this.#driver.idle);
   }
 
-  #show(state, words) {
+  #showStatus(state, text) {
     const { status, start, stop, calibrate, freeze, demo } = this.page;
-    if (status.textContent !== words) status.textContent = words;
+    if (status.textContent !== text) status.textContent = text;
     status.dataset.state = state;
-    const { on, connection } = this.#performer;
+    const { on, connection } = this.#run;
     const focused = document.activeElement;
     [start.disabled, demo.disabled, stop.disabled, calibrate.disabled, freeze.disabled] = [on, on, !on, state !== "live", !connection];
     document.body.toggleAttribute("data-on", on);
@@ -153,41 +158,41 @@ class Puppet {
     if (focused === stop && !on) start.focus();
   }
 
-  /** The portrait breathing by itself, or its own picture, instead of the stream's last one. */
-  #rest(id = this.tray.id) {
+  /** Show the portrait at rest, breathing, or its still picture, in place of the stream's last frame. */
+  #rest(id = this.portraitTray.id) {
     const { animated } = this.page;
     animated.poster = `portraits/${encodeURIComponent(id)}`;
     animated.srcObject = null;
     animated.src = `${animated.poster}/idle.mp4`;
   }
 
-  #hear(message) {
-    if (message.type === "stats") this.#see(message.stats);
-    else if (message.type === "frames") this.meters.told(message);
-    else if (message.type === "calibrated") this.tray.say(CALIBRATED);
+  #onMessage(message) {
+    if (message.type === "stats") this.#onStats(message.stats);
+    else if (message.type === "frames") this.meters.onFrames(message);
+    else if (message.type === "calibrated") this.portraitTray.showNote(CALIBRATED);
     else if (message.type === "frozen") this.page.freeze.setAttribute("aria-pressed", String(message.on));
-    else if (message.type === "error") this.tray.say(message.detail, true);
+    else if (message.type === "error") this.portraitTray.showNote(message.detail, true);
   }
 
-  #see(stats) {
-    this.meters.hear(stats);
-    this.outputs.hear(stats);
+  #onStats(stats) {
+    this.meters.onStats(stats);
+    this.outputs.onStats(stats);
     this.page.status.title = stats.warnings.join(" ");
-    if (!(stats.state in WORDS) || !this.meters.painted) return;
-    this.hints.hear(stats);
-    this.#show(stats.state, WORDS[stats.state]);
+    if (!(stats.state in STATUS) || !this.meters.painted) return;
+    this.hints.onStats(stats);
+    this.#showStatus(stats.state, STATUS[stats.state]);
   }
 
-  #tell(changes) {
+  #sendOptions(changes) {
     this.page.camera.classList.toggle("mirrored", this.options.mirror);
-    this.#performer.send({ type: "options", options: changes });
-    this.presets?.compare(this.settings.changed());
+    this.#run.send({ type: "options", options: changes });
+    this.presets?.compare(this.changedOptions());
   }
 
-  /** Show a portrait: now where a session runs, else from the next one on. */
-  async #wear(id) {
-    const { connection } = this.#performer;
-    if (connection) await connection.wear(id);
+  /** Show a portrait: at once where a session runs, else from the next one on. */
+  async #setPortrait(id) {
+    const { connection } = this.#run;
+    if (connection) await connection.setPortrait(id);
     else this.#rest(id);
   }
 }

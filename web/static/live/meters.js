@@ -1,15 +1,15 @@
-// What the performer reads: pictures per second, latency, and on demand all figures. The server is told the same.
+// The meters: frames per second, latency and drops, and on demand all figures. The server gets the same as a page report.
 
-import { Figures } from "./figures_overlay.js";
-import { Glass } from "./glass_to_glass.js";
+import { FiguresOverlay } from "./figures_overlay.js";
+import { GlassToGlass } from "./glass_to_glass.js";
 
-const LIVE_MS = 500; // between looks while live
-const EARLY_MS = 100; // until the first picture
-const FREEZE_INTERVALS = 3; // a picture shown for longer is a freeze
-const LONGEST_MS = 1000; // that a voice is told to be held
-const SETTLED = 15; // pictures until the interval is known
+const LIVE_MS = 500; // between updates while live
+const EARLY_MS = 100; // between updates before the first frame
+const FREEZE_INTERVALS = 3; // a frame that is shown for longer is a freeze
+const LONGEST_VOICE_MS = 1000; // reported as the voice's delay at most
+const SETTLED = 15; // frames until the interval is known
 
-/** The last few values of something. */
+/** The last few values of a figure. */
 class Recent {
   values = [];
 
@@ -27,15 +27,15 @@ export class Meters {
   #figures;
   #connection = null;
   #onFrame;
-  #stats = null; // the server's newest
-  #measured = []; // the pictures that glass_to_glass.js measured since the last look
+  #stats = null; // the newest of the server
+  #measured = []; // latencies that glass_to_glass.js has measured since the last report
 
   constructor(page) {
     this.#page = page;
-    this.#figures = new Figures(page);
-    this.#onPicture(page.camera, (now, { captureTime }) => this.parts?.camera.add(now - captureTime));
-    this.#onPicture(page.animated, (now, frame) => this.#painted(now, frame));
-    document.addEventListener("visibilitychange", () => (this.#shown = null)); // a hidden page is shown nothing
+    this.#figures = new FiguresOverlay(page);
+    this.#onFrameOf(page.camera, (now, { captureTime }) => this.parts?.camera.add(now - captureTime));
+    this.#onFrameOf(page.animated, (now, frame) => this.#onPainted(now, frame));
+    document.addEventListener("visibilitychange", () => (this.#shown = null)); // a hidden page shows no frames
   }
 
   start(connection, onFrame) {
@@ -45,11 +45,11 @@ export class Meters {
     this.#shown = null;
     this.#freezes = 0;
     this.#gaps = new Recent();
-    this.glass = new Glass();
+    this.glassToGlass = new GlassToGlass();
     this.way = { up: new Recent(), server: new Recent(), down: new Recent() };
     this.painted = false;
     this.parts = { camera: new Recent(), encoding: new Recent(), network: new Recent(), server: new Recent(), screen: new Recent() };
-    this.#look(connection);
+    this.#update(connection);
   }
 
   stop() {
@@ -61,27 +61,26 @@ export class Meters {
     this.#figures.clear();
   }
 
-  /** The server's statistics. */
-  hear(stats) {
+  onStats(stats) {
     this.#stats = stats;
     this.parts.server.add(stats.stages_ms.server.p50);
-    this.#connection?.limit(stats.rate);
+    this.#connection?.limitRate(stats.rate);
   }
 
-  /** The server's answer on its clock and its pictures. */
-  told(message) {
-    for (const picture of this.glass.hear(message)) {
-      this.#measured.push(picture.latency);
-      for (const part of Object.keys(this.way)) this.way[part].add(picture[part]);
+  /** Take the server's answer about its clock and its frames. */
+  onFrames(message) {
+    for (const frame of this.glassToGlass.onAnswer(message)) {
+      this.#measured.push(frame.latency);
+      for (const part of Object.keys(this.way)) this.way[part].add(frame[part]);
     }
-    this.parts.network.add(this.glass.trip);
+    this.parts.network.add(this.glassToGlass.trip);
   }
 
-  #shown = null; // when the picture on the screen came there
+  #shown = null; // when the frame on the screen appeared
   #freezes = 0;
   #gaps = new Recent();
 
-  #onPicture(video, callback) {
+  #onFrameOf(video, callback) {
     const next = (now, frame) => {
       callback(now, frame);
       video.requestVideoFrameCallback(next);
@@ -89,29 +88,29 @@ export class Meters {
     video.requestVideoFrameCallback?.(next);
   }
 
-  #painted(now, { receiveTime, expectedDisplayTime, rtpTimestamp }) {
+  #onPainted(now, { receiveTime, expectedDisplayTime, rtpTimestamp }) {
     if (!this.#connection) return;
     if (!this.painted) performance.mark("first-picture");
     const shown = performance.now();
-    this.glass.show(rtpTimestamp, shown);
-    if (this.#shown !== null) this.#passed(shown - this.#shown);
+    this.glassToGlass.onShown(rtpTimestamp, shown);
+    if (this.#shown !== null) this.#recordGap(shown - this.#shown);
     this.#shown = shown;
     this.painted = true;
     this.parts.screen.add(Math.max(now, expectedDisplayTime) - receiveTime);
     this.#onFrame();
   }
 
-  /** So much time from one picture to the next. */
-  #passed(gap) {
+  /** Record the time between two frames, in milliseconds. */
+  #recordGap(gap) {
     if (this.#gaps.values.length >= SETTLED && gap > FREEZE_INTERVALS * this.#gaps.median) this.#freezes += 1;
     this.#gaps.add(gap);
   }
 
-  async #look(connection) {
+  async #update(connection) {
     let before = { ...(await connection.counts()), time: performance.now() };
     let rates = {};
     while (this.#connection === connection) {
-      connection.send({ type: "view", ...this.glass.ask(), ...this.#view(rates) });
+      connection.send({ type: "view", ...this.glassToGlass.ask(), ...this.#report(rates) });
       connection.send({ type: "stats" });
       await new Promise((resolve) => setTimeout(resolve, this.painted ? LIVE_MS : EARLY_MS));
       const after = { ...(await connection.counts()), time: performance.now() };
@@ -121,9 +120,9 @@ export class Meters {
     }
   }
 
-  /** What the server is told. */
-  #view({ fps = 0, up = 0, down = 0, dropped = 0, held = 0 }) {
-    const voice = held && Math.min(Math.max(0, held - (this.parts.screen.median ?? 0)), LONGEST_MS);
+  /** Return the page report. */
+  #report({ fps = 0, up = 0, down = 0, dropped = 0, held = 0 }) {
+    const voice = held && Math.min(Math.max(0, held - (this.parts.screen.median ?? 0)), LONGEST_VOICE_MS);
     return { latencies: this.#measured.splice(0).map((ms) => Math.max(0, ms)), freezes: this.#freezes, fps, up, down, dropped, voice };
   }
 
@@ -131,13 +130,13 @@ export class Meters {
     this.parts.encoding.add(rates.encoding);
     const warnings = this.#stats?.warnings ?? [];
     this.#page.fps.textContent = `${Math.round(rates.fps)} fps`;
-    this.#page.fps.title = ["Pictures shown per second.", ...warnings].join(" ");
+    this.#page.fps.title = ["Frames shown per second.", ...warnings].join(" ");
     this.#page.fps.classList.toggle("warned", warnings.length > 0);
     const measured = this.#stats?.page?.glass_to_glass_ms;
     measured ? this.#showMeasured(measured) : this.#showEstimated();
-    const words = this.#words(rates, measured);
-    this.#page.drops.textContent = `${words.drops.split(" ")[0]} dropped`;
-    this.#figures.show(this.#measured, words, warnings, this.#stats?.stages_ms);
+    const texts = this.#texts(rates, measured);
+    this.#page.drops.textContent = `${texts.drops.split(" ")[0]} dropped`;
+    this.#figures.show(this.#measured, texts, warnings, this.#stats?.stages_ms);
   }
 
   #showMeasured({ p50, p95 }) {
@@ -145,29 +144,29 @@ export class Meters {
     latency.textContent = `${Math.round(p50)} ms`;
     latency.classList.remove("estimated");
     latency.title =
-      `From glass to glass: half of the last pictures within ${p50.toFixed(0)} ms, 95 of 100 within ${p95.toFixed(0)} ms, measured on each: ` +
-      `${sum(this.way)} (camera to server, server, back to the screen). The camera’s own delay and the monitor’s are not in it.`;
+      `Glass-to-glass latency, measured on each frame: median ${p50.toFixed(0)} ms, 95th percentile ${p95.toFixed(0)} ms. ` +
+      `${sum(this.way)} (camera to server, server, back to the screen). The delays of the camera and of the monitor are not included.`;
   }
 
-  /** Until pictures are measured, and in browsers that cannot: the sum of what can be known. */
+  /** Show the sum of what is known: until frames are measured, and in browsers that cannot measure them. */
   #showEstimated() {
     const { latency } = this.#page;
     const medians = Object.values(this.parts).map(({ median = 0 }) => median);
     latency.textContent = `${Math.round(medians.reduce((total, median) => total + median, 0))} ms`;
     latency.classList.add("estimated");
     latency.title =
-      `An estimate: ${sum(this.parts)}, medians of the last seconds: camera picture to page, browser’s encoder, round trip, server, arrival to ` +
-      "screen. The camera’s own delay and the monitor’s are not in it.";
+      `Estimated latency: ${sum(this.parts)}, medians of the last seconds (camera to page, the browser’s encoder, round trip, server, ` +
+      "arrival to screen). The delays of the camera and of the monitor are not included.";
   }
 
-  #words(rates, measured) {
+  #texts(rates, measured) {
     const { frames, fps, rate } = this.#stats ?? { frames: {}, fps: {} };
     const lost = (frames.dropped ?? 0) + rates.dropped;
     return {
       latency: measured ? `${Math.round(measured.p50)} ms` : this.#page.latency.textContent,
       p95: measured ? `glass to glass, p95 ${Math.round(measured.p95)}` : "estimated",
       way: measured ? sum(this.way) : "–",
-      fps: `${Math.round(fps.in ?? 0)} in, ${Math.round(rates.fps)} out${rate ? `, ${rate} asked` : ""}`,
+      fps: `${Math.round(fps.in ?? 0)} in, ${Math.round(rates.fps)} out${rate ? `, ${rate} requested` : ""}`,
       drops: `${lost} of ${frames.received ?? 0}`,
       freezes: `${this.#freezes}`,
       bitrate: `${(rates.up / 1e6).toFixed(1)} up, ${(rates.down / 1e6).toFixed(1)} down`,
@@ -177,7 +176,7 @@ export class Meters {
 
 const sum = (parts) => `${Object.entries(parts).map(([name, { median = 0 }]) => `${name} ${median.toFixed(0)}`).join(" + ")} ms`;
 
-/** From two counts: {fps, up, down (bit/s), dropped (so far), encoding (ms a picture), held (ms, the voice until it is heard)}. */
+/** Compare two counts: {fps, up, down (bit/s), dropped (so far), encoding (ms a frame), held (ms until the voice is heard)}. */
 function ratesBetween(before, after) {
   const seconds = (after.time - before.time) / 1000;
   const since = (name) => Math.max(0, after[name] - before[name]);

@@ -1,58 +1,58 @@
 // The options of the animator, and Gradio's controls for them.
 
-export class Settings {
+export class Options {
   #defaults;
-  #controls; // the names of the options that the page has controls for, in their order
-  #tell;
+  #controls; // the names of the options that have a control, in the order of the controls
+  #onChange;
 
-  constructor(options, controls, tell) {
-    this.#defaults = { ...options };
+  constructor(defaults, controls, onChange) {
+    this.#defaults = defaults;
     this.#controls = controls;
-    this.#tell = tell;
-    this.options = { ...options };
+    this.#onChange = onChange;
+    this.values = { ...defaults };
     this.#reflect();
   }
 
-  /** Gradio shows the controls a little later than the pictures. */
-  async shown() {
+  /** Wait until Gradio shows the controls, and connect those that are the browser's own. */
+  async connectControls() {
     while (!document.getElementById("preset-note")) await new Promise(requestAnimationFrame);
     for (const name of this.#controls.filter(isColour)) colour(name).oninput = ({ target }) => this.set({ [name]: target.value });
     this.#reflect();
   }
 
-  /** Take changes; the server and the page are told where they are any. */
+  /** Set some options; `onChange` gets those that are new. */
   set(changes) {
-    const news = Object.fromEntries(Object.entries(changes).filter(([name, value]) => value !== this.options[name]));
+    const news = Object.fromEntries(Object.entries(changes).filter(([name, value]) => value !== this.values[name]));
     if (!Object.keys(news).length) return;
-    Object.assign(this.options, news);
+    Object.assign(this.values, news);
     this.#reflect();
-    this.#tell(news);
+    this.#onChange(news);
   }
 
-  /** What differs from the defaults. */
+  /** Return what differs from the defaults. */
   changed() {
-    return Object.fromEntries(this.#controls.filter((name) => this.options[name] !== this.#defaults[name]).map((name) => [name, this.options[name]]));
+    return Object.fromEntries(this.#controls.filter((name) => this.values[name] !== this.#defaults[name]).map((name) => [name, this.values[name]]));
   }
 
-  /** The defaults, but for these; what is not known here, or is of another kind, is left out. */
+  /** Set all options to their defaults but for these. Names and types that are unknown here are ignored. */
   replace(values) {
     const fits = ([name, value]) => this.#controls.includes(name) && typeof value === typeof this.#defaults[name];
     this.set({ ...this.#defaults, ...Object.fromEntries(Object.entries(values).filter(fits)) });
-    document.getElementById("apply").click(); // Gradio asks for `values`
+    document.getElementById("apply").click(); // Gradio then asks for `controlValues`
   }
 
   toggle(name) {
     document.querySelector(`#option-${name} input[type=checkbox]`)?.click();
   }
 
-  /** Of Gradio's controls, in their order. */
-  values() {
-    return this.#controls.filter((name) => !isColour(name)).map((name) => this.options[name]);
+  /** Return the values of Gradio's controls, in their order. */
+  controlValues() {
+    return this.#controls.filter((name) => !isColour(name)).map((name) => this.values[name]);
   }
 
   #reflect() {
-    document.body.dataset.background = this.options.background;
-    for (const name of this.#controls.filter(isColour)) if (colour(name)) colour(name).value = this.options[name];
+    document.body.dataset.background = this.values.background;
+    for (const name of this.#controls.filter(isColour)) if (colour(name)) colour(name).value = this.values[name];
   }
 }
 

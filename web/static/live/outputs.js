@@ -1,15 +1,17 @@
-// Where the puppet goes besides this page: a recording, a virtual camera, a page for OBS. The server says what is on.
+// Where the portrait goes besides this page: a recording, a virtual camera, a page for OBS. The server reports what is on.
+
+import { json } from "../shared/http.js";
 
 export class Outputs {
   #page;
-  #say;
+  #showNote;
   #connection = null;
-  #problem = null; // of the recording, as told
+  #problem = null; // of the recording, as it was shown
 
-  /** `say(words, bad)` tells the performer; `words` may be an element. */
-  constructor(page, say) {
+  /** `showNote(content, bad)` shows a note; `content` is a text or an element. */
+  constructor(page, showNote) {
     this.#page = page;
-    this.#say = say;
+    this.#showNote = showNote;
     page.record.onclick = () => this.record();
     page["virtual-camera"].onclick = () => this.#attempt(() => this.#switchCamera());
   }
@@ -23,15 +25,14 @@ export class Outputs {
   stop() {
     this.#connection = null;
     this.#enable(false);
-    this.hear({ recording: null, virtual_camera: null });
+    this.onStats({ recording: null, virtual_camera: null });
   }
 
-  /** The server's statistics. */
-  hear({ recording, virtual_camera }) {
+  onStats({ recording, virtual_camera }) {
     this.#press(this.#page.record, recording, recording ? `Stop · ${Math.round(recording.seconds)} s` : "Record");
     this.#press(this.#page["virtual-camera"], virtual_camera, "Virtual camera");
-    const problem = recording?.problem ?? null; // it ended by itself; what was written can still be had
-    if (problem && problem !== this.#problem) this.#say(problem, true);
+    const problem = recording?.problem ?? null; // it ended by itself; what was recorded can still be downloaded
+    if (problem && problem !== this.#problem) this.#showNote(problem, true);
     this.#problem = problem;
   }
 
@@ -43,11 +44,11 @@ export class Outputs {
     if (this.#page.record.getAttribute("aria-pressed") === "true") {
       const { url, seconds } = await this.#ask("recording", "DELETE");
       this.#press(this.#page.record, false, "Record");
-      this.#say(link(url, `Download the recording (${Math.round(seconds)} s)`));
+      this.#showNote(link(url, `Download the recording (${Math.round(seconds)} s)`));
     } else {
       await this.#ask("recording", "PUT", { side_by_side: false });
       this.#press(this.#page.record, true, "Stop · 0 s");
-      this.#say("Recording.");
+      this.#showNote("Recording.");
     }
   }
 
@@ -56,25 +57,24 @@ export class Outputs {
     const off = button.getAttribute("aria-pressed") === "true";
     const { device } = await this.#ask("virtual-camera", off ? "DELETE" : "PUT");
     this.#press(button, device, "Virtual camera");
-    this.#say(device ? `Choose the camera “${device}” in the other program.` : "The virtual camera is off.");
+    this.#showNote(device ? `Choose the camera “${device}” in the program that is to show it.` : "The virtual camera is off.");
   }
 
   async #attempt(action) {
     try {
       if (this.#connection) await action();
     } catch (error) {
-      this.#say(error.message, true);
+      this.#showNote(error.message, true);
     }
   }
 
   async #ask(path, method, content) {
-    const body = content && { body: JSON.stringify(content), headers: { "Content-Type": "application/json" } };
-    return (await this.#connection.ask(path, { method, ...body })).json();
+    return (await this.#connection.ask(path, content ? json(method, content) : { method })).json();
   }
 
-  #press(button, on, words) {
+  #press(button, on, label) {
     button.setAttribute("aria-pressed", String(Boolean(on)));
-    button.textContent = words;
+    button.textContent = label;
   }
 
   #enable(on) {
@@ -83,8 +83,8 @@ export class Outputs {
   }
 }
 
-function link(url, words) {
-  const made = Object.assign(document.createElement("a"), { href: url.replace(/^\//, ""), textContent: words });
+function link(url, text) {
+  const made = Object.assign(document.createElement("a"), { href: url.replace(/^\//, ""), textContent: text });
   made.download = "";
   return made;
 }

@@ -1,17 +1,17 @@
-// The portraits to choose from, and how one's own gets there: button, drop, paste or snapshot.
+// The portraits to choose from, and the ways to add one: button, drop, paste or snapshot.
 
-import { ask } from "./connection.js";
+import { ask } from "../shared/http.js";
 import { snapshot } from "./snapshot.js";
 import { recall, remember } from "../shared/storage.js";
 
-const KEYS = 9; // of them have a digit
+const KEYS = 9; // portraits that have a digit key
 
-export class Tray {
+export class PortraitTray {
   #page;
   #onChoose;
-  id; // of the portrait to show
-  #files = new Map(); // id -> File, of the uploads
-  #wanted = 0; // counts choices: the newest wins
+  id; // the chosen portrait
+  #files = new Map(); // id of an upload -> its File
+  #choices = 0; // so far: the newest wins
 
   constructor(page, names, onChoose) {
     this.#page = page;
@@ -22,21 +22,21 @@ export class Tray {
     this.#listen();
   }
 
-  /** The id of the portrait to show, which the server knows. */
+  /** Return the id of the chosen portrait, which the server then knows. */
   async chosen() {
     await this.#restore(this.id);
     return this.id;
   }
 
-  /** Choose by place, from 0; nothing where there is none. */
+  /** Choose a portrait by its place, from 0; do nothing where there is none. */
   pick(place) {
     const input = this.#page.tray.querySelectorAll("input")[place];
     if (input && input.value !== this.id) this.#attempt(input.value);
   }
 
-  /** Tell the performer; `words` may be an element. */
-  say(words, bad = false) {
-    this.#page.note.replaceChildren(words);
+  /** Show a note below the picture; `content` is a text or an element, `bad` marks a failure. */
+  showNote(content, bad = false) {
+    this.#page.note.replaceChildren(content);
     this.#page.note.classList.toggle("bad", bad);
   }
 
@@ -52,29 +52,29 @@ export class Tray {
 
   async #take(camera) {
     try {
-      this.say("Look at the camera …");
+      this.showNote("Look at the camera …");
       await this.#upload([await snapshot(camera)]);
     } catch (error) {
-      this.say(error.message, true);
+      this.showNote(error.message, true);
     }
   }
 
-  /** Each is prepared in turn; the last one is shown. */
+  /** Have the server prepare each file in turn; the last one is shown. */
   async #upload(files) {
     for (const file of files) {
-      const waiting = this.#wait(file);
-      this.say("Preparing the portrait …");
+      const placeholder = this.#addPlaceholder(file);
+      this.showNote("Preparing the portrait …");
       try {
         const { id, warnings } = await this.#send(file);
         if (!this.#input(id)) this.#add(id, file.name);
         this.#files.set(id, file);
         this.#keep();
         await this.#choose(id);
-        this.say(warnings.join(" "));
+        this.showNote(warnings.join(" "));
       } catch (error) {
-        this.say(error.message, true);
+        this.showNote(error.message, true);
       } finally {
-        waiting.remove();
+        placeholder.remove();
       }
     }
   }
@@ -83,14 +83,13 @@ export class Tray {
     return (await ask(`portraits?${new URLSearchParams({ name: file.name })}`, { method: "POST", body: file })).json();
   }
 
-  /** Upload again what the server has forgotten since. */
+  /** Upload a portrait again that the server has forgotten. */
   async #restore(id) {
     const file = this.#files.get(id);
     if (file && (await fetch(`portraits/${encodeURIComponent(id)}`)).status === 404) await this.#send(file);
   }
 
-  /** A place for what is being prepared. */
-  #wait(file) {
+  #addPlaceholder(file) {
     const place = document.createElement("span");
     place.className = "preparing";
     place.title = file.name;
@@ -106,7 +105,7 @@ export class Tray {
     const image = Object.assign(document.createElement("img"), { src: `portraits/${encodeURIComponent(id)}`, alt: name });
     const place = this.#page.tray.querySelectorAll("input").length + 1;
     label.title = place > KEYS ? name : `${name} (${place})`;
-    image.onerror = () => this.#forget(id, label); // of an earlier start of the server
+    image.onerror = () => this.#forget(id, label); // the server was restarted and knows it no more
     radio.checked = id === this.id;
     radio.onchange = () => this.#attempt(id);
     label.append(radio, image);
@@ -118,7 +117,7 @@ export class Tray {
     this.#keep();
   }
 
-  /** The uploads of this tab, for when it is loaded again. */
+  /** Remember the uploads of this tab, for when it is loaded again. */
   #keep() {
     const uploads = [...this.#page.tray.querySelectorAll("img")].map((image) => [image.previousSibling.value, image.alt]);
     remember("portraits", uploads, sessionStorage);
@@ -126,16 +125,16 @@ export class Tray {
 
   #attempt(id) {
     return this.#choose(id).then(
-      () => this.say(""),
-      (error) => this.say(error.message, true),
+      () => this.showNote(""),
+      (error) => this.showNote(error.message, true),
     );
   }
 
   async #choose(id) {
-    const turn = ++this.#wanted;
+    const turn = ++this.#choices;
     await this.#restore(id);
     await this.#onChoose(id);
-    if (turn !== this.#wanted) return;
+    if (turn !== this.#choices) return;
     this.id = id;
     this.#input(id).checked = true;
   }
@@ -145,7 +144,7 @@ export class Tray {
   }
 }
 
-/** Without the mark that a remembered file's name ends with. */
+/** Return the name without the hash that the server appends to kept files. */
 function nameOf(id) {
   return id.replace(/-[0-9a-f]{8}$/, "");
 }

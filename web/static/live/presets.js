@@ -1,73 +1,73 @@
-// Named sets of options: the page's own and the performer's, which this browser keeps and a file can carry.
+// Presets, named sets of options: those of the page, and the user's own, which this browser keeps and files carry.
 
 import { recall, remember } from "../shared/storage.js";
 
-const OWN = "Presets of the page";
+const BUILT_IN = "Built-in presets";
 const CUSTOM = "(changed)";
 
 export class Presets {
   #ids = ["preset", "preset-reset", "preset-save", "preset-name", "preset-delete", "preset-export", "preset-import", "preset-note"];
   #page;
-  #given;
-  #mine = recall("presets", {});
+  #builtIn;
+  #saved = recall("presets", {});
   #onChoose;
 
-  /** `given`: name -> what differs from the defaults; `read()` gives what differs now; `onChoose` gets it of a preset. */
-  constructor(given, read, onChoose) {
+  /** `builtIn`: name -> what differs from the defaults. `read()` returns what differs now; `onChoose` gets it from a preset. */
+  constructor(builtIn, read, onChoose) {
     this.#page = Object.fromEntries(this.#ids.map((id) => [id, document.getElementById(id)]));
-    this.#given = given;
+    this.#builtIn = builtIn;
     this.#onChoose = onChoose;
     const page = this.#page;
     page.preset.onchange = () => this.choose(page.preset.value);
-    page["preset-reset"].onclick = () => this.choose(Object.keys(given)[0]);
+    page["preset-reset"].onclick = () => this.choose(Object.keys(builtIn)[0]);
     page["preset-save"].onsubmit = (event) => this.#save(event, read());
     page["preset-delete"].onclick = () => this.#delete(page.preset.value);
     page["preset-export"].onclick = () => this.#export(read());
     page["preset-import"].onchange = () => this.#import(page["preset-import"].files[0]);
-    this.#list(Object.keys(given)[0]);
+    this.compare(read());
   }
 
   choose(name) {
-    const values = this.#mine[name] ?? this.#given[name];
+    const values = this.#saved[name] ?? this.#builtIn[name];
     if (!values) return;
     this.#onChoose(values);
     this.#list(name);
   }
 
-  /** A control was moved by hand: what is set now is none of the presets, or this one. */
+  /** Show the name of the preset that has these values, or that they were changed by hand. */
   compare(values) {
     const same = (a, b) => JSON.stringify(Object.entries(a).sort()) === JSON.stringify(Object.entries(b).sort());
-    const all = { ...this.#given, ...this.#mine };
+    const all = { ...this.#builtIn, ...this.#saved };
     const name = Object.keys(all).find((name) => same(all[name], values));
     if (this.#page.preset.value !== (name ?? CUSTOM)) this.#list(name ?? CUSTOM);
   }
 
   #list(chosen) {
     const option = (name) => new Option(name, name, false, name === chosen);
-    const group = Object.assign(document.createElement("optgroup"), { label: OWN });
-    group.append(...Object.keys(this.#given).map(option));
-    const rest = Object.keys(this.#mine).map(option);
+    const group = Object.assign(document.createElement("optgroup"), { label: BUILT_IN });
+    group.append(...Object.keys(this.#builtIn).map(option));
+    const rest = Object.keys(this.#saved).map(option);
     this.#page.preset.replaceChildren(...(chosen === CUSTOM ? [option(CUSTOM)] : []), ...rest, group);
-    this.#page["preset-delete"].disabled = !(chosen in this.#mine);
+    this.#page["preset-delete"].disabled = !(chosen in this.#saved);
   }
 
   #save(event, values) {
     event.preventDefault();
     const name = this.#page["preset-name"].value.trim();
-    if (!name || name in this.#given) return this.#say("Choose another name.");
-    this.#keep({ ...this.#mine, [name]: values }, name);
-    this.#say(`Saved “${name}” in this browser.`);
+    if (!name || name in this.#builtIn) return this.#showNote("A built-in preset has this name. Choose another.");
+    this.#keep({ ...this.#saved, [name]: values }, name);
+    this.#showNote(`Saved “${name}” in this browser.`);
   }
 
   #delete(name) {
-    const { [name]: _, ...rest } = this.#mine;
+    const { [name]: _, ...rest } = this.#saved;
     this.#keep(rest, CUSTOM);
-    this.#say(`Deleted “${name}”.`);
+    this.#showNote(`Deleted “${name}”.`);
   }
 
-  #keep(mine, chosen) {
-    this.#mine = mine;
-    remember("presets", mine);
+  #keep(saved, chosen) {
+    this.#saved = saved;
+    remember("presets", saved);
     this.#list(chosen);
   }
 
@@ -84,16 +84,16 @@ export class Presets {
     try {
       const { puppet_preset, name, options } = JSON.parse(await file.text());
       if (puppet_preset !== 1 || typeof name !== "string" || !name || typeof options !== "object") throw new Error();
-      const free = name in this.#given ? `${name} (file)` : name.slice(0, 40);
+      const free = name in this.#builtIn ? `${name} (file)` : name.slice(0, 40);
       this.#onChoose(options);
-      this.#keep({ ...this.#mine, [free]: options }, free);
-      this.#say(`Imported “${free}”.`);
+      this.#keep({ ...this.#saved, [free]: options }, free);
+      this.#showNote(`Imported “${free}”.`);
     } catch {
-      this.#say("This file is no preset; choose one that was exported here.");
+      this.#showNote("This file is not a preset. Choose a file that was exported here.");
     }
   }
 
-  #say(words) {
-    this.#page["preset-note"].textContent = words;
+  #showNote(text) {
+    this.#page["preset-note"].textContent = text;
   }
 }

@@ -1,18 +1,18 @@
-// A picture from the camera, as a file.
+// Takes a picture with the camera, as a file.
 
 import { openCamera } from "./driver.js";
 
-const EXPOSURE = 800; // milliseconds that a camera takes to find its brightness
+const EXPOSURE_MS = 800; // that a camera takes to find its brightness
 
-/** `video` shows the camera where a performance is on; else the camera is opened for a moment. */
+/** Take a picture. `video` shows the camera during a run; otherwise the camera is opened for a moment. */
 export async function snapshot(video) {
   if (video.srcObject) return still(video);
   const driver = await openCamera(new AbortController().signal);
-  const looking = Object.assign(document.createElement("video"), { muted: true, playsInline: true, srcObject: driver.stream });
+  const preview = Object.assign(document.createElement("video"), { muted: true, playsInline: true, srcObject: driver.stream });
   try {
-    await looking.play();
-    await new Promise((resolve) => setTimeout(resolve, EXPOSURE));
-    return await still(looking);
+    await preview.play();
+    await new Promise((resolve) => setTimeout(resolve, EXPOSURE_MS));
+    return await still(preview);
   } finally {
     driver.close();
   }

@@ -1,16 +1,17 @@
-// A session that a stream drives (WHIP): watched by WHEP, controlled over HTTP. To main.js it is as a Connection.
+// A session that a stream drives (WHIP), watched by WHEP and controlled over HTTP. It has the methods of Connection.
 
-import { ask, countsOf, Trouble } from "./connection.js";
+import { countsOf } from "./connection.js";
+import { ask, json, UserError } from "../shared/http.js";
 import { receive } from "../shared/whep.js";
 
-const NOBODY = "No stream comes yet. In OBS choose WHIP under Settings, Stream, with this server’s address and /whip at its end; then press Start.";
+const NO_STREAM = "No stream has arrived yet. In OBS open Settings, Stream, choose WHIP and enter this server’s address with /whip at its end. Start streaming, then press Start.";
 const ENDED = "The stream ended. Start it again, then press Start.";
 
-export class Watched {
+export class WhipConnection {
   #end;
   #onMessage;
   #viewer = null;
-  url = "session/whip"; // the newest that a stream drives
+  url = "session/whip"; // the newest session that a stream drives
 
   constructor(onMessage) {
     this.#onMessage = onMessage;
@@ -20,31 +21,31 @@ export class Watched {
 
   async open(portrait, options) {
     this.#viewer = await receive(document.baseURI, "whip").catch((error) => {
-      throw new Trouble([404, 409].includes(error.status) ? NOBODY : error.message);
+      throw [404, 409].includes(error.status) ? new UserError(NO_STREAM) : error;
     });
-    this.#viewer.ended.then(() => this.end(new Trouble(ENDED)));
+    this.#viewer.ended.then(() => this.end(new UserError(ENDED)));
     this.send({ type: "options", options: options() });
-    await this.wear(portrait);
+    await this.setPortrait(portrait);
     return this.#viewer.stream;
   }
 
-  /** What goes over the data channel elsewhere. */
+  /** Send over HTTP what Connection sends over its data channel. */
   async send(message) {
     try {
-      if (message.type === "options") await this.#put("PATCH", "options", message.options);
+      if (message.type === "options") await this.ask("options", json("PATCH", message.options));
       if (message.type === "calibrate") await this.ask("calibrate", { method: "POST" });
-      if (message.type === "freeze") await this.#put("PUT", "freeze", { on: message.on });
+      if (message.type === "freeze") await this.ask("freeze", json("PUT", { on: message.on }));
       if (message.type === "stats") this.#onMessage({ type: "stats", stats: await (await this.ask("stats")).json() });
       if (message.type === "calibrate") this.#onMessage({ type: "calibrated" });
       if (message.type === "freeze") this.#onMessage({ type: "frozen", on: message.on });
     } catch (error) {
-      if (error.status === 404) this.end(new Trouble(ENDED));
+      if (error.status === 404) this.end(new UserError(ENDED));
       else this.#onMessage({ type: "error", detail: error.message });
     }
   }
 
-  wear(id) {
-    return this.#put("PUT", "portrait", { id });
+  setPortrait(id) {
+    return this.ask("portrait", json("PUT", { id }));
   }
 
   ask(path, request) {
@@ -55,23 +56,19 @@ export class Watched {
     return countsOf(await this.#viewer.pc.getStats());
   }
 
-  limit() {} // the stream's rate is its sender's
-  speak() {} // and so is its sound
+  limitRate() {} // the sender of the stream decides on its rate
+  setMicrophone() {} // and on its sound
 
-  end(trouble) {
-    this.#end(trouble);
+  end(error) {
+    this.#end(error);
   }
 
   close() {
-    this.#onMessage = () => {}; // answers that are still on their way are nobody's
+    this.#onMessage = () => {}; // nobody waits for answers that are still on their way
     this.#viewer?.close();
   }
 
   leave() {
     this.close();
-  }
-
-  #put(method, path, content) {
-    return this.ask(path, { method, headers: { "Content-Type": "application/json" }, body: JSON.stringify(content) });
   }
 }

@@ -1,10 +1,10 @@
-// Takes the key colour, pure green, out of a video: what is left is drawn with transparency into a canvas.
-// A pixel is a mix of the person and the green behind: how much greener it is than red or blue tells the share of the
-// green (a colour difference key), which is then taken away from the pixel's colour, too.
+// Removes the key colour, pure green, from a video and draws the rest with transparency into a canvas.
+// A pixel is a mix of the person and the green behind. How much greener it is than red or blue gives the share of the
+// green (a colour difference key); that share is also subtracted from the pixel's colour.
 
-const NOISE = 14; // of a codec, in gray levels: less green than this is none
+const NOISE = 14; // gray levels: a codec adds this much green where there is none
 
-export class Key {
+export class ChromaKey {
   #video;
   #canvas;
   #context;
@@ -16,7 +16,7 @@ export class Key {
     this.#context = canvas.getContext("2d", { willReadFrequently: true });
   }
 
-  /** Whether the background is to be transparent: then the canvas is shown in the video's place. */
+  /** Whether the background is transparent; the canvas is then shown instead of the video. */
   set on(on) {
     if (on === this.#on) return;
     this.#on = on;
@@ -37,13 +37,13 @@ export class Key {
     if (this.#canvas.width !== width || this.#canvas.height !== height) Object.assign(this.#canvas, { width, height });
     this.#context.drawImage(this.#video, 0, 0);
     const picture = this.#context.getImageData(0, 0, width, height);
-    takeOut(picture.data);
+    removeGreen(picture.data);
     this.#context.putImageData(picture, 0, 0);
   }
 }
 
-/** In place: RGBA over green to RGBA over nothing. */
-export function takeOut(pixels) {
+/** Turn RGBA over green into RGBA over nothing, in place. */
+export function removeGreen(pixels) {
   for (let i = 0; i < pixels.length; i += 4) {
     const greener = pixels[i + 1] - Math.max(pixels[i], pixels[i + 2]);
     if (greener <= NOISE) continue;

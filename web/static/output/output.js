@@ -1,21 +1,21 @@
-// The output page: one session's puppet and nothing else. Its address says whose: /view/SESSION, where "whip" is the
-// newest that a stream drives, and with --whip-token /view/SESSION#token=TEXT.
+// The output page: the portrait of one session and nothing else. Its address names the session: /view/SESSION. "whip"
+// stands for the newest session that a stream drives; with --whip-token the address is /view/SESSION#token=TEXT.
 
-import { Key } from "./chroma_key.js";
+import { ChromaKey } from "./chroma_key.js";
 import { watch } from "../shared/whep.js";
 
-const LOOK = 1000; // milliseconds between looks at the session's options
+const POLL_MS = 1000; // between questions for the session's options
 const root = new URL("..", location.href);
 const session = location.pathname.split("/").pop();
 const token = new URLSearchParams(location.hash.slice(1)).get("token");
 const [video, canvas] = [document.querySelector("video"), document.querySelector("canvas")];
-const key = new Key(video, canvas);
+const key = new ChromaKey(video, canvas);
 
-async function look() {
+async function followOptions() {
   const response = await fetch(new URL(`session/${session}/options`, root)).catch(() => null);
   if (response?.ok) key.on = (await response.json()).background === "transparent";
-  setTimeout(look, LOOK);
+  setTimeout(followOptions, POLL_MS);
 }
 
-look();
+followOptions();
 watch(root, session, video, token ? { Authorization: `Bearer ${token}` } : {});

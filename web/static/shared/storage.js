@@ -1,4 +1,4 @@
-// What this browser remembers of the page: JSON by name. Where storage is forbidden, nothing.
+// Values that this browser keeps for the page, as JSON by name. Where storage is forbidden, nothing is kept.
 
 const PREFIX = "puppet-";
 

@@ -1,27 +1,31 @@
-// Watching a session by WHEP: pictures only, and only received.
+// Watches a session by WHEP: pictures only, and only received.
 
-const AGAIN = 1000; // milliseconds before the next try
+import { ask } from "./http.js";
+
+const RETRY_MS = 1000;
 const DEAD = ["failed", "closed", "disconnected"];
 
-/** Join `session` at the server whose pages begin at `root`: {pc, stream, ended, close()}. Errors carry the `status`. */
+/**
+ * Watch `session` of the server whose pages begin at `root`: {pc, stream, ended, close()}.
+ * Throws UserError where the server refuses.
+ */
 export async function receive(root, session, headers = {}) {
   const pc = new RTCPeerConnection({ iceServers: [] });
   const { receiver } = pc.addTransceiver("video", { direction: "recvonly" });
   const ended = new Promise((resolve) => (pc.onconnectionstatechange = () => DEAD.includes(pc.connectionState) && resolve()));
-  let place = null;
+  let resource = null;
   const close = () => {
     removeEventListener("pagehide", close);
     pc.close();
-    if (place) fetch(place, { method: "DELETE", keepalive: true, headers }).catch(() => {});
-    place = null;
+    if (resource) fetch(resource, { method: "DELETE", keepalive: true, headers }).catch(() => {});
+    resource = null;
   };
   addEventListener("pagehide", close);
   try {
     await pc.setLocalDescription();
     const request = { method: "POST", headers: { ...headers, "Content-Type": "application/sdp" }, body: pc.localDescription.sdp };
-    const response = await fetch(new URL(`whep/${session}`, root), request);
-    if (!response.ok) throw await refusal(response);
-    place = new URL(response.headers.get("Location").slice(1), root); // the server may lie below a prefix
+    const response = await ask(new URL(`whep/${session}`, root), request);
+    resource = new URL(response.headers.get("Location").slice(1), root); // relative: the server may be below a prefix
     await pc.setRemoteDescription({ type: "answer", sdp: await response.text() });
   } catch (error) {
     close();
@@ -30,12 +34,7 @@ export async function receive(root, session, headers = {}) {
   return { pc, stream: new MediaStream([receiver.track]), ended, close };
 }
 
-async function refusal(response) {
-  const { detail } = await response.json().catch(() => ({}));
-  return Object.assign(new Error(detail ?? `The server answers ${response.status}.`), { status: response.status });
-}
-
-/** Show `session` in `video`, for good: it comes back when the session does. */
+/** Show `session` in `video` for good: it comes back when the session does. */
 export async function watch(root, session, video, headers) {
   for (;;) {
     const watched = await receive(root, session, headers).catch(() => null);
@@ -45,6 +44,6 @@ export async function watch(root, session, video, headers) {
       watched.close();
       video.srcObject = null;
     }
-    await new Promise((resolve) => setTimeout(resolve, AGAIN));
+    await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
   }
 }

@@ -48,17 +48,17 @@ class FirstPaint:
         return document
 
 
-def parts(words: Mapping[str, str], config: Mapping[str, Any]) -> tuple[str, str]:
+def parts(texts: Mapping[str, str], config: Mapping[str, Any]) -> tuple[str, str]:
     """Return the head and the body to add: the styles and modules of the Live tab, and the tab itself.
 
-    `words` are what live.html shows of this server, `config` is what live/main.js reads.
+    `texts` are about this server, for live.html; `config` is what live/main.js reads.
     """
     style = "".join(_text(name) for name in ("shared/style.css", "live/live.css", "first_paint/first_paint.css"))
     modules = sorted(path for folder in ("shared", "live") for path in (STATIC / folder).glob("*.js"))
     preload = [f'<link rel="modulepreload" href="client/{path.relative_to(STATIC).as_posix()}">' for path in modules]
     body = Template(_text("first_paint/first_paint.html")).substitute(
         early=_text("first_paint/early.js"),
-        live=Template(_text("live/live.html")).substitute({name: escape(word) for name, word in words.items()}),
+        live=Template(_text("live/live.html")).substitute({name: escape(text) for name, text in texts.items()}),
         config=json.dumps(config).replace("<", "\\u003c"),  # nothing in it ends the script
     )
     return f"<title>Portrait puppet</title><style>{style}</style>{''.join(preload)}", body

@@ -1,4 +1,4 @@
-"""The panel, and the only file that knows Gradio: the tabs and the controls. `static/live/main.js` moves the media."""
+"""The panel: tabs and controls, the only file that imports Gradio. `static/live/main.js` handles the media."""
 
 from __future__ import annotations
 
@@ -47,26 +47,26 @@ PRESETS: dict[str, dict[str, float]] = {
     "Calm": {"expression": 0.75, "head": 0.6, "position": 0.5, "smoothing": 0.8},
     "Newsreader": {"head": 0.5, "roll": 0.4, "position": 0.0, "smoothing": 0.7},
 }
-"""What differs from the defaults, by name."""
+"""By name: the options that differ from the defaults."""
 
-# Gradio evaluates these in a function of its own, where a relative import would start from Gradio's scripts.
+# Gradio evaluates these inside a function of its own scripts, where a relative import would start from those.
 START = """
 import(new URL("client/{module}.js", document.baseURI).href).then((module) => module.start(element, props.config));
 """
 
-# The Live tab moves in from the first paint, which then ends; where the browser can, it keeps its focus and its videos.
+# The Live tab moves here from the first paint, which ends. `moveBefore`, if there is one, keeps focus and videos.
 MOVE_IN = """
 const [stage, live] = [element.closest("#stage"), document.getElementById("live")];
 stage.moveBefore ? stage.moveBefore(live, null) : stage.append(live);
 document.getElementById("first-paint").remove();
 """
 
-TELL_PAGE = "(page) => { window.page = page; }"
+SET_PAGE = "(page) => { window.page = page; }"
 
 
 def mount(app: FastAPI, settings: Settings, engine: Engine) -> None:
     """Put the panel at "/", behind the routes that `app` already has."""
-    head, body = first_paint.parts(_words(engine), _config(settings, engine))
+    head, body = first_paint.parts(_texts(engine), _config(settings, engine))
     app.add_middleware(first_paint.FirstPaint, head=head, body=body)
     gr.mount_gradio_app(
         app,
@@ -99,8 +99,8 @@ def _panel(engine: Engine, pages: Pages) -> gr.Blocks:
             with gr.Tab("Compare"):
                 _page("jobs/compare", {})
         page = gr.Textbox(visible=False)
-        told = panel.load(_hash, None, [page], queue=False, show_progress="hidden", api_visibility="private")
-        told.then(None, [page], None, js=TELL_PAGE, queue=False, api_visibility="private")
+        loaded = panel.load(_hash, None, [page], queue=False, show_progress="hidden", api_visibility="private")
+        loaded.then(None, [page], None, js=SET_PAGE, queue=False, api_visibility="private")
 
         async def leave(request: gr.Request) -> None:
             await pages.left(str(request.session_hash))
@@ -132,7 +132,7 @@ def _live(engine: Engine) -> None:
 
 
 def _page(module: str, config: dict[str, Any]) -> None:
-    """A tab that is a page of our own: `static/{module}.html`, started by `static/{module}.js`."""
+    """Add a page of our own to a tab: `static/{module}.html`, started by `static/{module}.js`."""
     start = START.format(module=module)
     gr.HTML(_text(f"{module}.html"), js_on_load=start, apply_default_css=False, config=config)
 
@@ -141,8 +141,8 @@ def _text(name: str) -> str:
     return (STATIC / name).read_text(encoding="utf-8")
 
 
-def _words(engine: Engine) -> dict[str, str]:
-    """Return what live.html shows of this server."""
+def _texts(engine: Engine) -> dict[str, str]:
+    """Return the texts about this server that live.html shows."""
     loaded = engine.loaded
     return {
         "animator": loaded.animator.name,
@@ -168,7 +168,7 @@ def _config(settings: Settings, engine: Engine) -> dict[str, Any]:
 
 
 def _group(title: str, names: list[str]) -> list[gr.components.Component]:
-    """Gradio's controls of a group."""
+    """Add the controls of a group, and return those that are Gradio's."""
     if not names:
         return []
     with gr.Column(elem_classes="group", min_width=0):
@@ -182,31 +182,31 @@ def _group(title: str, names: list[str]) -> list[gr.components.Component]:
 
 
 def _colour(name: str) -> None:
-    """The browser's own choice of a colour: Gradio's would open outside a column that scrolls."""
-    told = AnimateOptions.__dataclass_fields__[name]
-    label = f'<label class="colour" title="{told.metadata["hint"]}">{told.metadata["label"]}'
+    """Add the browser's own colour picker: Gradio's would open outside the column, which scrolls."""
+    field = AnimateOptions.__dataclass_fields__[name]
+    label = f'<label class="colour" title="{field.metadata["hint"]}">{field.metadata["label"]}'
     gr.HTML(
-        f'{label}<input type="color" value="{told.default}"></label>',
+        f'{label}<input type="color" value="{field.default}"></label>',
         elem_id=f"option-{name}",
         apply_default_css=False,
     )
 
 
 def _control(name: str) -> gr.components.Component:
-    """A slider or a switch that tells live/main.js, which tells the server over the data channel: no queue between."""
+    """Add a slider, switch or list. Its value goes to live/main.js and over the data channel: no queue in between."""
     default: Any = getattr(AnimateOptions, name)
-    told = AnimateOptions.__dataclass_fields__[name].metadata
-    words = {"label": told["label"], "info": told["hint"], "elem_id": f"option-{name}"}
+    field = AnimateOptions.__dataclass_fields__[name].metadata
+    texts = {"label": field["label"], "info": field["hint"], "elem_id": f"option-{name}"}
     control: Any
     if isinstance(default, bool):
-        control = gr.Checkbox(default, **words)
+        control = gr.Checkbox(default, **texts)
     elif isinstance(default, str):
-        control = gr.Dropdown(list(told["choices"]), value=default, filterable=False, **words)
+        control = gr.Dropdown(list(field["choices"]), value=default, filterable=False, **texts)
     else:
-        step = float(f"{(told['high'] - told['low']) / 40:.1g}")
-        unit = {"×": "times", "°": "degrees"}.get(told["unit"], "bare")
-        control = gr.Slider(told["low"], told["high"], default, step=step, elem_classes=unit, **words)
-    tell = f"(value) => {{ (window.puppet ?? window.early).set({{ {name}: value }}); }}"
-    control.change(None, [control], None, js=tell, show_progress="hidden", queue=False, api_visibility="private")
+        step = float(f"{(field['high'] - field['low']) / 40:.1g}")
+        unit = {"×": "times", "°": "degrees"}.get(field["unit"], "bare")
+        control = gr.Slider(field["low"], field["high"], default, step=step, elem_classes=unit, **texts)
+    send = f"(value) => {{ (window.puppet ?? window.early).set({{ {name}: value }}); }}"
+    control.change(None, [control], None, js=send, show_progress="hidden", queue=False, api_visibility="private")
     made: gr.components.Component = control
     return made

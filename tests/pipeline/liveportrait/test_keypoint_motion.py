@@ -186,8 +186,8 @@ RATIOS = corrections.Ratios(torch.tensor([[0.3, 0.4]]), torch.tensor([[0.2]]))
 DRIVING_RATIOS = corrections.Ratios(torch.full((4, 2), 0.1), torch.full((4, 1), 0.05))
 
 
-def corrected(ratios=RATIOS, driving=DRIVING_RATIOS, relative=True, target=None, **corrections):
-    wanted = corrections.Corrections(**corrections)
+def corrected(ratios=RATIOS, driving=DRIVING_RATIOS, relative=True, target=None, **choices):
+    wanted = corrections.Corrections(**choices)
     return corrections.correct(Constant(), wanted, X_S, X_D, ratios, driving, relative, target)
 
 

@@ -1,4 +1,4 @@
-"""A camera at this machine, or a video in its place: frames as they come, in a thread, and again after it was away."""
+"""A local camera, or a video in its place. Its thread passes on the frames, and reopens a camera that was unplugged."""
 
 from __future__ import annotations
 
@@ -18,10 +18,13 @@ from av.container import InputContainer
 
 from pipeline.files.video import VideoReader
 
-WIDTH, HEIGHT = 640, 480  # pixels that a device is asked for, as the page asks the browser
-FIRST_SECONDS, LONGEST_SECONDS = 0.5, 8.0  # from the loss of a camera to the first try, and between tries at most
-STALLED_SECONDS = 5.0  # that a stream may take to open, and to give its next frame
-LONGEST_PAUSE_SECONDS = 1.0  # that a timestamp may ask for
+WIDTH, HEIGHT = 640, 480  # pixels asked of a device, as the page asks the browser
+FIRST_SECONDS, LONGEST_SECONDS = (
+    0.5,
+    8.0,
+)  # from the loss of a camera to the first retry, and the longest time between retries
+STALLED_SECONDS = 5.0  # that a stream may take to open, and for its next frame
+LONGEST_PAUSE_SECONDS = 1.0  # that a timestamp may cause
 ENGINES = {"linux": cv2.CAP_V4L2, "darwin": cv2.CAP_AVFOUNDATION, "win32": cv2.CAP_DSHOW}
 
 Frames: TypeAlias = Generator[av.VideoFrame, None, None]
@@ -31,13 +34,14 @@ logger = logging.getLogger(__name__)
 
 
 class CameraError(RuntimeError):
-    """It cannot be opened; the text is a sentence with the remedy."""
+    """The camera cannot be opened; the text is a sentence with the remedy."""
 
 
 def open_frames(name: str, fps: int = 30) -> Frames:
-    """The frames of a device (its number or /dev path), of a video file again and again, or of a stream (its URL).
+    """Open a device (its number or /dev path), a video file, which is repeated, or a stream (its URL).
 
-    They come at their pace; where they end, it is gone. CameraError where it cannot be opened, VideoError for a file.
+    Its frames come at their own pace; if they end, the camera is gone. Raise CameraError if it cannot be opened,
+    VideoError for a file.
     """
     if name.isdecimal() or name.startswith("/dev/"):
         return _device(name, fps)
@@ -47,22 +51,22 @@ def open_frames(name: str, fps: int = 30) -> Frames:
 
 
 def backoff(tries: int) -> float:
-    """Seconds to wait before the next try, after so many."""
+    """Return the seconds to wait before the next retry, after `tries` of them."""
     return min(FIRST_SECONDS * 2.0**tries, LONGEST_SECONDS)
 
 
 class Camera:
-    """Hands out the frames of `opening` until it is closed. Where they end, it is opened again, and again."""
+    """Passes on the frames of `opening` until it is closed. If they end, it is opened again."""
 
     def __init__(self, opening: Callable[[], Frames]) -> None:
-        """Opens it for the first time, and raises what `opening` raises: what never worked is not waited for."""
+        """Open it for the first time; an error of `opening` is raised: only a camera that worked is waited for."""
         self._opening = opening
         self._frames = opening()
         self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="camera", daemon=True)  # a driver may hang
+        self._thread = threading.Thread(target=self._run, name="camera", daemon=True)  # a device driver may hang
         self._on_frame: Callable[[av.VideoFrame], None] = lambda frame: None
         self.connected = True
-        self.paused = False  # its frames are left out
+        self.paused = False  # its frames are dropped
 
     def start(self, on_frame: Callable[[av.VideoFrame], None]) -> None:
         """Call `on_frame` with each frame, in the camera's thread."""
@@ -70,7 +74,7 @@ class Camera:
         self._thread.start()
 
     def close(self) -> None:
-        """No frame comes after this."""
+        """Stop: no frame comes after this."""
         self._closed.set()
         if self._thread.ident is not None:
             self._thread.join(STALLED_SECONDS)
@@ -80,13 +84,13 @@ class Camera:
     def _run(self) -> None:
         while not self._closed.is_set():
             with closing(self._frames):
-                self._hand_out(self._frames)
+                self._pass_on(self._frames)
             if not self._closed.is_set():
                 self.connected = False
                 logger.warning("The camera is gone: the portrait rests until it is back.")
                 self._reconnect()
 
-    def _hand_out(self, frames: Iterable[av.VideoFrame]) -> None:
+    def _pass_on(self, frames: Iterable[av.VideoFrame]) -> None:
         try:
             for frame in frames:
                 if self._closed.is_set():
@@ -112,7 +116,7 @@ class Camera:
 
 
 def _device(name: str, fps: int) -> Frames:
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # what it would warn of is said below
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # our own errors below say what it would warn of
     capture = cv2.VideoCapture(int(name) if name.isdecimal() else name, ENGINES.get(sys.platform, cv2.CAP_ANY))
     if not capture.isOpened():
         raise CameraError(
@@ -134,7 +138,7 @@ def _grabbed(capture: cv2.VideoCapture) -> Frames:
 
 
 def _file(path: Path) -> Frames:
-    with VideoReader(path):  # what is wrong with it is said now
+    with VideoReader(path):  # raises now what is wrong with the file
         return _repeated(path)
 
 
@@ -146,7 +150,7 @@ def _repeated(path: Path) -> Frames:
             for frame in _paced((frame.time, frame) for frame in video):
                 any_frame = True
                 yield av.VideoFrame.from_ndarray(frame.picture, format="rgb24")
-            time.sleep(float(1 / video.rate))  # the last one is shown, too
+            time.sleep(float(1 / video.rate))  # show the last one, too
 
 
 def _stream(url: str) -> Frames:
@@ -170,7 +174,7 @@ def _received(container: InputContainer) -> Frames:
 
 
 def _paced(timed: Iterable[tuple[float, T]]) -> Iterator[T]:
-    """The items at their times, in seconds; where these jump, it goes on from there at once."""
+    """Yield the items at their times (seconds). If the times jump, go on from there at once."""
     start = -math.inf
     for at, item in timed:
         now = time.monotonic()

@@ -1,4 +1,4 @@
-"""Pictures put into others, as planes: I420, BT.601, limited range."""
+"""Fits, crops and joins pictures as I420 planes (BT.601, limited range)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BLACK = (16, 128, 128)  # Y, U, V
 
 
 def fitted(video: av.VideoFrame, width: int, height: int) -> Planes:
-    """All of a picture of any size and format, as large as fits into the middle of black. Even sides."""
+    """Fit a whole picture of any size and format into the middle of a black one of even `width` and `height`."""
     scale = min(width / video.width, height / video.height)
     inner = [max(2, round(side * scale / 2) * 2) for side in (video.width, video.height)]
     picture = scaled(video, *inner)
@@ -26,13 +26,13 @@ def fitted(video: av.VideoFrame, width: int, height: int) -> Planes:
 
 
 def scaled(video: av.VideoFrame, width: int, height: int) -> Planes:
-    """A picture of any format, stretched to even sides."""
+    """Stretch a picture of any format to even `width` and `height`."""
     resized = video.reformat(width=width, height=height, format="yuv420p", dst_color_range=ColorRange.MPEG)
     return np.asarray(resized.to_ndarray(), np.uint8)
 
 
 def blank(width: int, height: int) -> Planes:
-    """Black."""
+    """Return a black picture."""
     canvas = np.empty((height * 3 // 2, width), np.uint8)
     for plane, level in zip(split(canvas), BLACK, strict=True):
         plane[:] = level
@@ -40,7 +40,7 @@ def blank(width: int, height: int) -> Planes:
 
 
 def covering(video: av.VideoFrame, width: int, height: int) -> Planes:
-    """The middle of a picture of any size and format, as small as leaves no border. Even sides."""
+    """Scale and crop a picture of any size and format so that it covers even `width` and `height`."""
     scale = max(width / video.width, height / video.height)
     outer = [round(side * scale / 2) * 2 for side in (video.width, video.height)]
     picture = scaled(video, *outer)
@@ -52,13 +52,13 @@ def covering(video: av.VideoFrame, width: int, height: int) -> Planes:
 
 
 def beside(left: Planes, right: Planes) -> Planes:
-    """Two pictures of the same size as one."""
+    """Join two pictures of the same size, side by side."""
     rows = [np.hstack(pair).ravel() for pair in zip(split(left), split(right), strict=True)]
     return np.concatenate(rows).reshape(len(left), -1)
 
 
 def split(planes: Planes) -> tuple[Planes, Planes, Planes]:
-    """Y, U and V, as views: (height, width), and twice half of both."""
+    """Return views of Y (height, width), U and V (half of both each)."""
     height, width = planes.shape[0] * 2 // 3, planes.shape[1]
     luma, chroma = planes[:height], planes[height:].reshape(2, height // 2, width // 2)
     return luma, chroma[0], chroma[1]

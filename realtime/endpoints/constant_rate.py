@@ -1,4 +1,4 @@
-"""What comes at any time, laid on ticks of a constant rate. Pure: items and times in, items out."""
+"""Puts items that come at any time on ticks of a constant rate. Pure: items and times in, items out."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ T = TypeVar("T")
 
 
 class ConstantRate(Generic[T]):
-    """Each tick gets the newest item up to half a tick after it; where none is new, the one before is repeated.
+    """Each tick gets the newest item up to half a tick after it; if none is new, the last one is repeated.
 
-    With the half, items that come at about this rate get a tick each, however their times tremble.
+    Because of the half tick, items that come at about this rate get one tick each, even if their times jitter.
     """
 
     def __init__(self, rate: int) -> None:
         """`rate`: ticks per second."""
         self._rate = rate
         self._start = 0.0
-        self._held: list[T] = []  # the item of the tick `given`, once there is one
-        self.given = 0  # ticks that have got theirs
+        self._held: list[T] = []  # the item of the tick `given`, if there is one
+        self.given = 0  # ticks that have their item
 
     @property
     def start(self) -> float | None:
-        """The time of the first tick, which is that of the first item; None before it."""
+        """The time of the first item, and so of the first tick; None before it."""
         return self._start if self._held else None
 
     def add(self, item: T, time: float) -> list[T]:
-        """What the next ticks get, now that nothing can come for them any more: one item, as often as it is shown.
+        """Return the items of the ticks that `item` completes: the item before it, once for each tick.
 
         `time`, in seconds, does not go back.
         """
@@ -39,7 +39,7 @@ class ConstantRate(Generic[T]):
         return due
 
     def end(self) -> list[T]:
-        """What the last tick gets."""
+        """Return the item of the last tick."""
         due, self._held = self._held, []
         self.given += len(due)
         return due

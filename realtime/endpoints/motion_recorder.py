@@ -1,4 +1,4 @@
-"""A driver's motion in a file that `animate --motion` replays. LivePortrait only."""
+"""Records a driver's motion in a file that `animate --motion` replays. LivePortrait only."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from realtime.endpoints.constant_rate import ConstantRate
 from realtime.endpoints.output import OutputName, ShownPicture
 from realtime.endpoints.recorder import RecordingError
 
-MOST_SECONDS = 1200  # are held in memory, at about 3 KB a frame
+MOST_SECONDS = 1200  # kept in memory, at about 3 KB a frame
 
 
 class MotionRecorder:
-    """An Output that keeps the motion at a constant rate, from the first face on, and writes it when it is closed.
+    """An Output that collects motion at a constant rate, from the first face on, and writes it when it is closed.
 
-    While the face is lost, its last motion holds. Replayed, the first frame is the neutral.
+    While the face is lost, its last motion stays. In the replay, the first frame is the neutral.
     """
 
     name: OutputName = "motion"
 
     def __init__(self, path: Path, fps: int = 30) -> None:
-        """For a session whose animator is LivePortrait. Raises RecordingError where there is no such folder."""
+        """For a session whose animator is LivePortrait. Raise RecordingError if the folder of `path` does not exist."""
         if not path.parent.is_dir():
             raise RecordingError(f"The folder {path.parent} for the motion does not exist; create it first.")
         self.path = path
@@ -38,29 +38,28 @@ class MotionRecorder:
         self._problem: str | None = None
 
     def show(self, shown: ShownPicture) -> None:
-        """As Output."""
         if self._ticks.given >= MOST_SECONDS * self._fps:
-            self._problem = f"The motion of {MOST_SECONDS // 60} minutes is recorded, which is the most."
+            self._problem = f"The motion of {MOST_SECONDS // 60} minutes is recorded; a recording cannot be longer."
         elif shown.motion or self._ticks.start is not None:
             self._motions += self._ticks.add(self._slim(shown.motion), shown.time)
 
     def _slim(self, motion: Motion | None) -> Motion | None:
-        """With the first one's landmarks, which no template holds: they would take more room than all else."""
+        """Replace the landmarks by the first ones: templates have none, and they would take most of the memory."""
         if motion is None:
             return None
         self._face = self._face or motion.face
         return replace(motion, face=self._face)
 
     def add_audio(self, audio: av.AudioFrame, time: float) -> None:
-        """As Output: nothing to do."""
+        """Do nothing: a motion file has no sound."""
 
     def report(self) -> dict[str, Any]:
-        """Its name, how long it is, and what went wrong."""
+        """Return the file's name, how long it is, and what went wrong."""
         seconds = round(self._ticks.given / self._fps, 2)
         return {"name": self.path.name, "seconds": seconds, "problem": self._problem}
 
     async def close(self) -> None:
-        """Write the file, where a face was seen."""
+        """Write the file, if there was a face."""
         motions = self._motions + self._ticks.end()
         self._motions = []
         if motions:

@@ -1,4 +1,4 @@
-"""An MP4 file that is written while it is watched over by nobody: it plays however the writing ends."""
+"""Writes MP4 files that can be played even if the writing is interrupted."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from pipeline.core.animator import Planes
 from pipeline.files.animate import COMMENT
 from realtime.endpoints.soundtrack import RATE, Samples
 
-# Fragments (ISO/IEC 14496-12, 8.8) until the end, which hides them behind a plain index: any player can seek then.
-# The header waits for the first fragment (delay_moov), so that it can say by how much AAC's first samples are early.
+# Fragments (ISO/IEC 14496-12, 8.8) until the end, which adds a plain index, so that any player can seek.
+# The header is written with the first fragment (delay_moov): it says by how much AAC's first samples are early.
 CONTAINER = {"movflags": "hybrid_fragmented+delay_moov", "flush_packets": "1"}
 PICTURES = {"preset": "veryfast", "crf": "20", "bf": "0"}
 SOUND_BITRATE = 128_000
@@ -27,26 +27,26 @@ SOUND_FRAME = 1024  # samples of an AAC frame
 
 
 class Mp4Writer:
-    """H264 at a constant rate, and AAC, which plays everywhere (Opus in MP4 does not in older players and editors).
+    """H264 at a constant rate, and AAC (older players and editors do not play Opus in MP4).
 
-    What was written is in the file a second later at the latest. FFmpeg's errors come through.
+    What was added is in the file at most a second later. FFmpeg's errors are raised.
     """
 
     def __init__(self, path: Path, width: int, height: int, fps: int, sound: bool) -> None:
-        """`width` and `height` are even."""
+        """`width` and `height` must be even."""
         self._container = av.open(str(path), "w", format="mp4", options=CONTAINER)
         self._container.metadata["comment"] = COMMENT
         self._pictures = self._add_pictures(width, height, fps)
         self._sound = self._add_sound() if sound else None
         self._fps = fps
-        self._written = self._heard = 0  # pictures, samples
-        self._line: Samples = np.zeros((2, 0), np.float32)  # sound whose pictures are not there yet
+        self._written = self._samples = 0  # pictures and samples so far
+        self._line: Samples = np.zeros((2, 0), np.float32)  # sound whose pictures have not come yet
 
     def _add_pictures(self, width: int, height: int, fps: int) -> VideoStream:
         stream = self._container.add_stream("libx264", rate=fps, options=PICTURES)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         context = stream.codec_context
-        context.gop_size, context.thread_count = fps, 1  # a fragment begins with each keyframe
+        context.gop_size, context.thread_count = fps, 1  # each keyframe begins a fragment
         context.colorspace, context.color_range = Colorspace.ITU601, ColorRange.MPEG
         return stream
 
@@ -61,26 +61,26 @@ class Mp4Writer:
         frame.pts, frame.time_base = self._written, Fraction(1, self._fps)
         self._written += 1
         self._mux(self._pictures.encode(frame))
-        self._speak(SOUND_FRAME)
+        self._write_sound(SOUND_FRAME)
 
     def add_audio(self, samples: Samples) -> None:
-        """Append sound, where there is to be any; what goes on after the last picture is left out."""
+        """Append sound, if the file has any. Sound after the last picture is left out."""
         if self._sound:
             self._line = np.concatenate((self._line, samples), 1)
 
     def close(self) -> None:
         """Finish the file."""
         try:
-            self._speak(1)
+            self._write_sound(1)
             if self._sound:
                 self._mux(self._sound.encode(None))
             self._mux(self._pictures.encode(None))
         finally:
             self._container.close()
 
-    def _speak(self, unit: int) -> None:
-        """Write the sound of the pictures so far, a multiple of `unit` samples."""
-        ready = min(self._line.shape[1], self._written * RATE // self._fps - self._heard) // unit * unit
+    def _write_sound(self, unit: int) -> None:
+        """Write the sound of the pictures so far, in multiples of `unit` samples."""
+        ready = min(self._line.shape[1], self._written * RATE // self._fps - self._samples) // unit * unit
         for start in range(0, ready, SOUND_FRAME):
             self._encode(self._line[:, start : min(start + SOUND_FRAME, ready)])
         self._line = self._line[:, ready:]
@@ -88,8 +88,8 @@ class Mp4Writer:
     def _encode(self, samples: Samples) -> None:
         assert self._sound
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), "fltp", "stereo")
-        frame.sample_rate, frame.pts, frame.time_base = RATE, self._heard, Fraction(1, RATE)
-        self._heard += frame.samples
+        frame.sample_rate, frame.pts, frame.time_base = RATE, self._samples, Fraction(1, RATE)
+        self._samples += frame.samples
         self._mux(self._sound.encode(frame))
 
     def _mux(self, packets: Sequence[Packet[Any]]) -> None:

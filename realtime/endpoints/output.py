@@ -1,4 +1,4 @@
-"""What a session shows besides its peers: a virtual camera, a recording, a window."""
+"""Where a session shows its pictures besides its peers: a virtual camera, a recording, a window."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pipeline.core.animator import Motion, Planes
 
 @dataclass(frozen=True, eq=False)
 class ShownPicture:
-    """A picture that a session drew, and when: monotonic seconds."""
+    """A picture that a session drew, and when (monotonic seconds)."""
 
     planes: Planes
     time: float
-    driver: av.VideoFrame | None  # whose picture it is; None where the portrait idles
+    driver: av.VideoFrame | None  # the frame that drove it; None if the portrait idles
     motion: Motion | None = None  # of the driver's face in it
 
 
@@ -24,20 +24,20 @@ OutputName = Literal["virtual_camera", "recording", "motion", "preview"]
 
 
 class Output(Protocol):
-    """Another place for a session's pictures and its driver's voice. `show` and `add_audio` may not wait."""
+    """A further place for a session's pictures and its driver's voice. `show` and `add_audio` must not block."""
 
     @property
     def name(self) -> OutputName:
-        """A session has one of each at most."""
+        """A session has at most one output of each name."""
 
     def show(self, shown: ShownPicture) -> None:
-        """Called in the session's thread, in the order of `time`."""
+        """Show a picture. Called in the session's thread, in the order of `time`."""
 
     def add_audio(self, audio: av.AudioFrame, time: float) -> None:
-        """Called on the event loop. `audio` belongs to the picture that is shown at `time` (monotonic seconds)."""
+        """Add sound that belongs to the picture shown at `time` (monotonic seconds). Called on the event loop."""
 
     def report(self) -> Any:
-        """For the session's statistics, under its name; fit for JSON. Any thread."""
+        """Return what the session's statistics have under its name, as JSON values. For any thread."""
 
     async def close(self) -> None:
-        """Nothing is shown any more: finish, and return when nothing is left. May be called more than once."""
+        """Finish, and return when nothing is left. May be called more than once."""

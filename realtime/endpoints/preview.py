@@ -1,4 +1,4 @@
-"""A window that shows the puppet at this machine, with keys for the one who performs."""
+"""A window that shows the puppet on this machine, with keys for its driver."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from realtime.endpoints.output import OutputName, ShownPicture
 from realtime.endpoints.preview_window import Action, Sheet
 
 ROOT = Path(__file__).parents[2]
-IDLE_SECONDS = 0.5  # between looks whether pictures still come
-STATUS_SECONDS = 0.5  # between figures
+IDLE_SECONDS = 0.5  # between checks whether pictures still come
+STATUS_SECONDS = 0.5  # between updates of the figures
 
 
 class NoDisplay(RuntimeError):
@@ -29,12 +29,12 @@ class NoDisplay(RuntimeError):
 
 
 class Preview:
-    """An Output. Its window is another process (`preview_window` says why), in front of two threads."""
+    """An Output whose window is another process (`preview_window` says why), served by two threads."""
 
     name: OutputName = "preview"
 
     def __init__(self, mirror: bool = True) -> None:
-        """`mirror`: as in a mirror, so that what you move to the left goes to the left; only here. NoDisplay."""
+        """`mirror`: show it as in a mirror, here only. Raise NoDisplay if no window can be opened."""
         self._slot: LatestSlot[Planes] = LatestSlot()
         self._actions: SimpleQueue[Action] = SimpleQueue()
         self._lines: Sequence[str] = ()
@@ -48,19 +48,18 @@ class Preview:
         if self._actions.get() != "ready":
             self._end()
             raise NoDisplay(
-                "The preview needs a display, and there is none (over SSH: ssh -X); leave --preview out, and name "
+                "The preview needs a display, and there is none (over SSH: ssh -X); leave out --preview, and use "
                 "--virtual-camera or --record FILE."
             )
 
     def show(self, shown: ShownPicture) -> None:
-        """As Output: never waits."""
         self._slot.put(shown.planes)
 
     def add_audio(self, audio: av.AudioFrame, time: float) -> None:
-        """As Output: whoever speaks hears it anyway."""
+        """Do nothing: the speaker would hear an echo."""
 
     def report(self) -> bool:
-        """Whether the window is open."""
+        """Return whether the window is open."""
         return self._window.poll() is None
 
     async def close(self) -> None:
@@ -68,7 +67,7 @@ class Preview:
         await in_thread(self._end)
 
     def run(self, act: Callable[[Action], None], status: Callable[[], Sequence[str]], ended: threading.Event) -> None:
-        """Until the user quits it, or `ended`. `act` does what a key asks; `status` gives lines to write."""
+        """Run until the user quits, or `ended` is set. `act` does what a key asks; `status` returns lines to show."""
         while not ended.is_set():
             self._lines = status()
             with suppress(Empty):
@@ -84,7 +83,7 @@ class Preview:
         self._window.wait()
 
     def _listen(self) -> None:
-        """In a thread of its own: what the window says."""
+        """Read the keys from the window, in a thread of its own."""
         pipe = cast(Any, self._window.stdout)
         with pipe:
             for line in pipe:
@@ -92,8 +91,8 @@ class Preview:
         self._actions.put("quit")
 
     def _feed(self) -> None:
-        """In a thread of its own: pictures for the window, the newest whenever it has read one."""
-        with suppress(OSError), cast(Any, self._window.stdin) as pipe:  # it was closed
+        """Send the newest picture whenever the window has read the last one, in a thread of its own."""
+        with suppress(OSError), cast(Any, self._window.stdin) as pipe:  # the window was closed
             while not self._slot.closed:
                 if (planes := self._slot.take(IDLE_SECONDS)) is not None:
                     Sheet(planes, self._lines).write(pipe)

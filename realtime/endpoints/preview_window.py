@@ -1,8 +1,8 @@
-"""The preview's window: a program of its own, which `realtime.endpoints.preview` starts. Pictures come in, keys go out.
+"""The preview's window: a program that `realtime.endpoints.preview` starts. Pictures come in, keys go out.
 
-In the program that holds PyAV it could not be: where PyAV's X11 library is loaded before that of OpenCV's Qt, opening
-a window never returns (PyAV issue 1050); without a display Qt ends the whole program; and on macOS, windows are for the
-main thread. So this module must not import `av`, by no way.
+It cannot be in a program that uses PyAV: if PyAV's X11 library is loaded before that of OpenCV's Qt, opening a window
+never returns (PyAV issue 1050). Besides, without a display Qt ends the whole program, and on macOS windows belong to
+the main thread. So this module must not import `av`, not even indirectly.
 """
 
 from __future__ import annotations
@@ -34,27 +34,27 @@ KEYS: Mapping[str, Action] = {
 }
 HINTS = "C calibrate   N next portrait   Space pause", "M mirror   O hide this   Q quit"
 TITLE = "Portrait puppet"
-HEIGHT = 720  # pixels of the window at first, and of its pictures at least: letters need them
+HEIGHT = 720  # pixels of the window at first, and at least of its pictures, so that text is readable
 LINE = 28  # pixels from one line of text to the next
-WAIT_SECONDS = 0.02  # for a picture, between looks at the keys
+WAIT_SECONDS = 0.02  # for a picture, between checks of the keys
 
 
 @dataclass(frozen=True, eq=False)
 class Sheet:
-    """A picture, and lines of text to write on it."""
+    """A picture, and lines of text to draw on it."""
 
     planes: Planes
     lines: Sequence[str]
 
     def write(self, pipe: BinaryIO) -> None:
-        """To the window."""
+        """Write it to the window's pipe."""
         pipe.write(json.dumps([*self.planes.shape, *self.lines]).encode() + b"\n")
         pipe.write(np.ascontiguousarray(self.planes).data)
         pipe.flush()
 
     @classmethod
     def read(cls, pipe: BinaryIO) -> Sheet | None:
-        """What `write` wrote; None where nothing more comes."""
+        """Read what `write` wrote; None at the end."""
         if not (line := pipe.readline()):
             return None
         rows, columns, *lines = json.loads(line)
@@ -63,12 +63,12 @@ class Sheet:
 
 
 def action_of(key: int) -> Action | None:
-    """What a key code of OpenCV asks for; it is -1 where none was pressed."""
+    """Return what a key code of OpenCV asks for; the code is -1 if no key was pressed."""
     return KEYS.get(chr(key & 0xFF).lower()) if key >= 0 else None
 
 
 def drawn(planes: Planes, mirror: bool, lines: Sequence[str]) -> NDArray[np.uint8]:
-    """(at least HEIGHT, width, 3) BGR of `planes`, flipped left to right if `mirror`, with lines that are not."""
+    """Return `planes` as (at least HEIGHT, width, 3) BGR, flipped left to right if `mirror`, with unflipped lines."""
     picture = cv2.cvtColor(planes, cv2.COLOR_YUV2BGR_I420)
     picture = cv2.flip(picture, 1) if mirror else picture
     scale = HEIGHT / picture.shape[0]
@@ -82,7 +82,7 @@ def drawn(planes: Planes, mirror: bool, lines: Sequence[str]) -> NDArray[np.uint
 
 
 class PreviewWindow:
-    """Shows the newest sheet, and acts on the keys that change the view alone."""
+    """Shows the newest sheet, and handles the keys that change only the view."""
 
     def __init__(self, mirror: bool) -> None:
         self._mirror, self._overlay, self._was_visible = mirror, True, False
@@ -90,12 +90,12 @@ class PreviewWindow:
         cv2.resizeWindow(TITLE, HEIGHT, HEIGHT)
 
     def show(self, sheet: Sheet) -> None:
-        """Draw it."""
+        """Draw a sheet."""
         lines = (*sheet.lines, *HINTS) if self._overlay else ()
         cv2.imshow(TITLE, drawn(sheet.planes, self._mirror, lines))
 
     def pressed(self) -> Action | None:
-        """What the user wants of the program, by a key or the window's own button."""
+        """Return what the user asks of the program, by a key or the window's close button."""
         action = action_of(cv2.waitKey(1))
         if action == "mirror":
             self._mirror = not self._mirror
@@ -106,26 +106,26 @@ class PreviewWindow:
         return None
 
     def _is_closed(self) -> bool:
-        """By its button, as far as this window system tells."""
+        """Return whether the close button was used, as far as the window system reports it."""
         visible = cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) >= 1
         self._was_visible |= visible
         return self._was_visible and not visible
 
 
 def main(mirror: bool) -> None:
-    """Until a key or the button quits it, or no more pictures come."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all programs of a terminal; the first one decides
+    """Show pictures until the user quits, or no more come."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all programs of a terminal; the parent decides
     window, sheets, action = PreviewWindow(mirror), LatestSlot[Sheet](), None
     threading.Thread(target=_read, args=(sheets,), daemon=True).start()
-    _tell("ready")
+    _send("ready")
     while not sheets.closed and action != "quit":
         if sheet := sheets.take(WAIT_SECONDS):
             window.show(sheet)
         if action := window.pressed():
-            _tell(action)
+            _send(action)
 
 
-def _tell(action: Action) -> None:
+def _send(action: Action) -> None:
     sys.stdout.write(f"{action}\n")
     sys.stdout.flush()
 

@@ -1,4 +1,4 @@
-"""A session's pictures and its driver's voice in a file. See `Recorder._take` first."""
+"""Records a session's pictures and its driver's voice in a file. Read `Recorder._take` first."""
 
 from __future__ import annotations
 
@@ -22,40 +22,40 @@ from realtime.endpoints.mp4 import Mp4Writer
 from realtime.endpoints.output import OutputName, ShownPicture
 from realtime.endpoints.soundtrack import Soundtrack
 
-MOST_WAITING = 15  # pictures, half a second: then the encoder does not keep up, and pictures are left out
-MOST_HEARD = 100  # pieces of sound that wait beside them
-LATE_SECONDS = 1.0  # what is heard later than this after its picture has become silence
-KEEP_FREE = 1_000_000_000  # bytes of the disk
+MOST_WAITING = 15  # pictures, half a second: if more wait, the encoder does not keep up, and pictures are dropped
+MOST_HEARD = 100  # pieces of sound that may wait
+LATE_SECONDS = 1.0  # sound that comes later than this after its picture is lost
+KEEP_FREE = 1_000_000_000  # bytes of the disk that stay free
 
 
 class RecordingError(RuntimeError):
-    """Nothing can be recorded so; the text is a sentence with the remedy."""
+    """Recording is not possible; the text is a sentence with the remedy."""
 
 
 class NoRoom(RecordingError):
-    """Nothing can be recorded there."""
+    """The disk has no room for a recording."""
 
 
 @dataclass(frozen=True, eq=False)
 class Heard:
-    """A piece of sound; it belongs to the picture that is shown at `time` (monotonic seconds)."""
+    """A piece of sound that belongs to the picture shown at `time` (monotonic seconds)."""
 
     audio: av.AudioFrame
     time: float
 
 
 def disk_room(folder: Path) -> str | None:
-    """Why nothing more may be written there; None where there is room."""
+    """Return why nothing more may be written to `folder`; None if there is room."""
     free = shutil.disk_usage(folder).free
     if free >= KEEP_FREE:
         return None
-    return f"Only {free / 1e9:.1f} GB of the disk are free, and 1 GB is kept so; delete what you do not need."
+    return f"Only {free / 1e9:.1f} GB of the disk are free, and 1 GB must stay free; delete what you do not need."
 
 
 class Recorder:
-    """An Output that writes an MP4 file of constant rate in a thread of its own. Stops by itself where no room is left.
+    """An Output that writes an MP4 file of constant rate, in its own thread. It stops by itself if the disk is full.
 
-    The driver's camera is in it with `side_by_side` only: on the left, the puppet on the right.
+    With `side_by_side` the driver's camera is on the left of the picture; else it is not in the file.
     """
 
     name: OutputName = "recording"
@@ -69,10 +69,10 @@ class Recorder:
         audio: bool = False,
         room: Callable[[], str | None] | None = None,
     ) -> None:
-        """`size`: (width, height) of the puppet, even; None: the first picture's. Pictures of others are fitted in.
+        """`size`: even (width, height) of the puppet; None: the first picture's. Pictures of other sizes are fitted in.
 
-        `room` tells why nothing more may be written (None: the disk has room); it is asked each second.
-        Raises RecordingError where there is no such folder; NoRoom.
+        `room` returns why nothing more may be written (None: there is room); it is called every second.
+        Raise RecordingError if the folder of `path` does not exist, NoRoom if there is no room.
         """
         if path.suffix.lower() != ".mp4":
             raise RecordingError(f"{path} cannot be recorded; name the recording .mp4.")
@@ -85,7 +85,7 @@ class Recorder:
         if problem := self._room():
             raise NoRoom(problem)
         self._waiting: SimpleQueue[ShownPicture | Heard | None] = SimpleQueue()
-        self._dropped = self._asked = 0  # pictures; at which tick there was room
+        self._dropped = self._asked = 0  # pictures; the tick of the last call of `room`
         self._ticks: ConstantRate[ShownPicture] = ConstantRate(fps)
         self._soundtrack = Soundtrack()
         self._writer: Mp4Writer | None = None
@@ -93,19 +93,17 @@ class Recorder:
         self._thread.start()
 
     def show(self, shown: ShownPicture) -> None:
-        """As Output: never waits."""
         if self._waiting.qsize() < MOST_WAITING:
             self._waiting.put(shown if self._side_by_side else replace(shown, driver=None))
         else:
             self._dropped += 1
 
     def add_audio(self, audio: av.AudioFrame, time: float) -> None:
-        """As Output."""
         if self._audio and self._waiting.qsize() < MOST_HEARD:
             self._waiting.put(Heard(audio, time))
 
     def report(self) -> dict[str, Any]:
-        """Its name, how long and large it is, pictures left out, and why it ended by itself, if it did."""
+        """Return name, length and size of the file, the dropped pictures, and why it ended by itself, if it did."""
         return {
             "name": self.path.name,
             "seconds": round(self._ticks.given / self._fps, 2),
@@ -117,11 +115,11 @@ class Recorder:
     def _bytes(self) -> int:
         try:
             return self.path.stat().st_size
-        except OSError:  # there is none yet, or no longer
+        except OSError:  # there is no file yet, or no longer
             return 0
 
     async def close(self) -> None:
-        """Finish the file; it is complete then."""
+        """Finish the file, and return when it is complete."""
         self._waiting.put(None)
         await in_thread(self._thread.join)
 
@@ -137,7 +135,7 @@ class Recorder:
     def _attempt(self, work: Callable[[], None]) -> None:
         try:
             work()
-        except Exception as error:  # of the disk mostly, and a recording may not end the session
+        except Exception as error:  # mostly of the disk; a recording must not end the session
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             self._problem = f"The recording ended: it cannot be written ({reason}); is there room for it?"
             with contextlib.suppress(Exception):
@@ -147,7 +145,7 @@ class Recorder:
         if isinstance(item, ShownPicture):
             self._writer = self._writer or self._begin(item)
             self._write(self._ticks.add(item, item.time))
-            self._keep_room()
+            self._check_room()
         elif self._writer and self._ticks.start is not None:
             self._writer.add_audio(self._soundtrack.add(item.audio, item.time - self._ticks.start))
 
@@ -157,7 +155,7 @@ class Recorder:
         return Mp4Writer(self.path, self._size[0] * (1 + self._side_by_side), self._size[1], self._fps, self._audio)
 
     def _write(self, due: list[ShownPicture]) -> None:
-        """One picture, for as many ticks."""
+        """Write the first picture as often as there are ticks due."""
         if self._writer and due:
             planes = self._composed(due[0])
             for _ in due:
@@ -171,8 +169,8 @@ class Recorder:
             return puppet
         return beside(fitted(shown.driver, *self._size) if shown.driver else blank(*self._size), puppet)
 
-    def _keep_room(self) -> None:
-        """Each second, see whether there is any."""
+    def _check_room(self) -> None:
+        """Check every second whether there is room; if not, finish the file."""
         if self._ticks.given < self._asked + self._fps:
             return
         self._asked = self._ticks.given

@@ -1,4 +1,4 @@
-"""A camera that other programs find in their lists and that shows the puppet: in calls, in OBS. Needs a driver."""
+"""A camera device with the puppet's picture, for other programs: video calls, OBS. Needs a device driver."""
 
 from __future__ import annotations
 
@@ -24,32 +24,33 @@ from realtime.endpoints.compose import covering, fitted
 from realtime.endpoints.framing import Framing
 from realtime.endpoints.output import OutputName, ShownPicture
 
-FORMATS = ("I420", "RGB")  # pyvirtualcam's names; the first is what sessions draw, and what v4l2loopback takes as it is
-TAKEN = re.compile("in use|busy|could not be started", re.IGNORECASE)  # in drivers' words
-LEAD_SECONDS = 0.006  # before a picture is due, it is made ready: sent at once then, they come evenly
-IDLE_SECONDS = 0.5  # between looks for the first picture
+FORMATS = ("I420", "RGB")  # pyvirtualcam's names; sessions draw the first, and v4l2loopback takes it unchanged
+TAKEN = re.compile("in use|busy|could not be started", re.IGNORECASE)  # in the messages of device drivers
+LEAD_SECONDS = 0.006  # by which a picture is prepared before it is due, so that pictures come evenly
+IDLE_SECONDS = 0.5  # between checks for the first picture
 
 logger = logging.getLogger(__name__)
 
 
 class NoVirtualCamera(RuntimeError):
-    """There is no driver, or no such device; the text is a sentence with the remedy."""
+    """There is no device driver, or no such device; the text is a sentence with the remedy."""
 
 
 class VirtualCameraInUse(RuntimeError):
-    """Another one in this program shows its pictures there; the text says who."""
+    """Another session of this program uses it; the text says which."""
 
 
 def next_tick(last: int, elapsed: float, fps: float) -> int:
-    """Which picture is due next: tick n is `n / fps` seconds after the start, `elapsed` seconds ago; `last` was sent.
+    """Return the next tick to send: the one after `last`, or a later one, if that is over already.
 
-    The one after `last`, even if a bit late; those that are wholly over are left out, so that none come in a heap.
+    Tick n is `n / fps` seconds after the start, which was `elapsed` seconds ago. Skipped ticks are never made up
+    for, so that pictures do not come in bursts.
     """
     return max(last + 1, math.floor(elapsed * fps))
 
 
 class _Ownership:
-    """Of the virtual camera: most systems have one, and two who show their pictures there would flicker."""
+    """Who uses the virtual camera: most systems have one, and the pictures of two users would alternate."""
 
     def __init__(self) -> None:
         self._taken = threading.Lock()
@@ -68,17 +69,17 @@ _ownership = _Ownership()
 
 
 class VirtualCamera:
-    """An Output of fixed size and rate, from the first picture on; the last one is repeated where none is new.
+    """An Output of fixed size and rate, from the first picture on; the last picture is repeated if none is new.
 
-    In a thread of its own. If the device vanishes, it ends by itself, and `report` is None.
+    It has a thread of its own. If the device disappears, it ends by itself, and `report` returns None.
     """
 
     name: OutputName = "virtual_camera"
 
     def __init__(self, owner: str, device: str = "", framing: Framing | None = None) -> None:
-        """Opens `device`, as the system names it ("": the first). `owner`, in words, is told to others who want it.
+        """Open `device`, by its name in the system ("": the first). `owner`: for the error message of other users.
 
-        Raises VirtualCameraInUse or NoVirtualCamera.
+        Raise VirtualCameraInUse or NoVirtualCamera.
         """
         self._framing = framing or Framing()
         self._slot: LatestSlot[Planes] = LatestSlot()
@@ -93,18 +94,17 @@ class VirtualCamera:
         self._thread.start()
 
     def show(self, shown: ShownPicture) -> None:
-        """As Output: never waits."""
         self._slot.put(shown.planes)
 
     def add_audio(self, audio: av.AudioFrame, time: float) -> None:
-        """As Output: cameras have no sound."""
+        """Do nothing: cameras have no sound."""
 
     def report(self) -> str | None:
-        """The device; None where it is gone."""
+        """Return the device's name; None if it is gone."""
         return self.device if self._thread.is_alive() else None
 
     async def close(self) -> None:
-        """Let go of the device."""
+        """Release the device."""
         self._slot.close()
         await in_thread(self._thread.join)
 
@@ -122,7 +122,7 @@ class VirtualCamera:
             _ownership.release()
 
     def _send(self, first: Planes) -> None:
-        """The first picture, and one at each tick from then on."""
+        """Send the first picture, and one at each tick from then on."""
         picture, start, number, fps = self._prepared(first), time.monotonic(), 0, self._framing.fps
         while not self._slot.closed:
             self._camera.send(picture)
@@ -144,7 +144,7 @@ def _sleep_until(moment: float) -> None:
 
 
 def _opened(device: str, framing: Framing) -> Any:
-    """A pyvirtualcam.Camera of the first of FORMATS that its driver takes. NoVirtualCamera."""
+    """Return a pyvirtualcam.Camera of the first of FORMATS that its driver accepts. Raise NoVirtualCamera if none."""
     try:
         import pyvirtualcam
     except ImportError as error:
@@ -159,7 +159,7 @@ def _opened(device: str, framing: Framing) -> Any:
 
 
 def _sentence(reason: str, platform: str = sys.platform) -> str:
-    """What pyvirtualcam's reason, one line a driver, means for the user of this system."""
+    """Return a sentence with the remedy for pyvirtualcam's `reason`, which has one line for each device driver."""
     first = re.sub(r"^'\w+' backend: ", "", reason.partition("\n")[0]).partition(". ")[0].rstrip(".!")
     if TAKEN.search(first):
         return f"The virtual camera cannot be opened ({first}); close the program that uses it."

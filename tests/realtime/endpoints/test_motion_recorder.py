@@ -83,7 +83,7 @@ def test_it_ends_when_it_is_full(animator, tmp_path, monkeypatch):
     monkeypatch.setattr(motion_recorder, "MOST_SECONDS", 1)
     recorder = record(tmp_path / "m.npz", [(motion, n / 10) for n, motion in enumerate(motions(animator, *[90] * 20))])
     assert len(load_template(tmp_path / "m.npz")) == pytest.approx(10, abs=1)
-    assert recorder.report()["problem"].endswith("which is the most.")
+    assert recorder.report()["problem"].endswith("a recording cannot be longer.")
 
 
 def test_says_what_is_wrong(tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from realtime.endpoints.soundtrack import RATE, TREMBLE, Soundtrack, shift
+from realtime.endpoints.soundtrack import JITTER, RATE, Soundtrack, shift
 from tests.support.films import FRAME, piece
 
 
@@ -53,7 +53,7 @@ def test_a_drifting_clock_is_followed():
     track = Soundtrack()
     for n in range(3000):  # a minute of a microphone that is 0.1 % fast: 60 ms
         track.add(piece(0.1), n / 50 * 0.999)
-        assert abs(track.position - (n / 50 * 0.999 * RATE + FRAME)) <= TREMBLE
+        assert abs(track.position - (n / 50 * 0.999 * RATE + FRAME)) <= JITTER
 
 
 @pytest.mark.parametrize(("layout", "rate", "level"), [("mono", 48000, 0.5**1.5), ("stereo", 16000, 0.5)])

@@ -31,10 +31,10 @@ static void each_thread(const int64* grid, const int64* block, Kernel kernel) {
                     for (threadIdx.x = 0; threadIdx.x < blockDim.x; threadIdx.x++) kernel();
 }
 
-extern "C" void run_views(const int64* grid, const int64* block, const int64* a) {
-    each_thread(grid, block, [=] { views((const byte*)a[0], (float*)a[1]); });
+extern "C" void run_upload_crops(const int64* grid, const int64* block, const int64* a) {
+    each_thread(grid, block, [=] { upload_crops((const byte*)a[0], (float*)a[1]); });
 }
 
-extern "C" void run_pictures(const int64* grid, const int64* block, const int64* a) {
-    each_thread(grid, block, [=] { pictures((const Finish*)a[0], (byte*)a[1], a[2], a[3], a[4], a[5], a[6], a[7]); });
+extern "C" void run_compose(const int64* grid, const int64* block, const int64* a) {
+    each_thread(grid, block, [=] { compose((const Finish*)a[0], (byte*)a[1], a[2], a[3], a[4], a[5], a[6], a[7]); });
 }

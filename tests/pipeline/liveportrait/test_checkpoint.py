@@ -119,7 +119,7 @@ def test_code_in_a_checkpoint_does_not_run(tmp_path, state, save):
     proof = tmp_path / "proof"
     path = tmp_path / "a.pth"
     save({**state, "first.conv.weight": Intruder(f"touch {proof}")}, path)
-    with pytest.raises(WeightsError, match=r"a\.pth holds more than tensors .* Nothing of it was run"):
+    with pytest.raises(WeightsError, match=r"a\.pth holds more than tensors .* Nothing in it was executed"):
         read_networks(path, APPEARANCE)
     assert not proof.exists()
 

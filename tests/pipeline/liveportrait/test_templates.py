@@ -123,7 +123,7 @@ def test_numbers_that_are_none(tmp_path):
     broken[2, 3, 1] = np.nan
     frames = official(TEMPLATE)["motion"]
     frames[0]["exp"] = broken[2:3]
-    with pytest.raises(TemplateError, match="exp holds something else than finite numbers"):
+    with pytest.raises(TemplateError, match="exp contains values that are not finite numbers"):
         load_template(pickled(tmp_path / "m.pkl", official(TEMPLATE, motion=frames)))
 
 

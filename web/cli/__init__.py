@@ -1,1 +1,1 @@
-"""The command line: its arguments, and the commands that need the web layer."""
+"""The command line: one file for each command; `main` calls them, `arguments` declares their flags."""

@@ -1,1 +1,1 @@
-"""What every route needs: settings, the guard, request bodies, errors, dependencies."""
+"""What web is built on: settings, guard, request bodies, and how the program was started."""

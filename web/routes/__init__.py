@@ -1,1 +1,1 @@
-"""One file for each group of HTTP routes."""
+"""One file for each group of HTTP routes; `dependencies` and `errors` serve them all."""

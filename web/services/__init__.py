@@ -1,1 +1,1 @@
-"""What the routes call: engine, portraits, jobs, sessions of a page. It knows no HTTP."""
+"""What the routes call: engine, portraits, jobs, recordings. Nothing here knows HTTP."""

@@ -1,1 +1,1 @@
-"""Everything in realtime that only measures: glass-to-glass latency, and a device with many sessions."""
+"""Measurements that need realtime: glass-to-glass latency, and a device with many sessions."""

@@ -1,16 +1,16 @@
-"""The offset between two clocks, by asking across a network."""
+"""Estimate the offset between the clocks of two machines."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-RESOLUTION = 1e-4  # seconds: what browsers round performance.now() to
+RESOLUTION = 1e-4  # seconds: browsers round performance.now() to it
 
 
 @dataclass(frozen=True)
 class Exchange:
-    """The client asked the server for its time. Each clock's seconds."""
+    """One request of the client for the server's time; seconds of either clock."""
 
     asked: float
     told: float
@@ -19,17 +19,18 @@ class Exchange:
 
 @dataclass(frozen=True)
 class Offset:
-    """The server's clock minus the client's, in seconds, and by how much that may be wrong."""
+    """The server's clock minus the client's, and the error bound, in seconds."""
 
     seconds: float
     error: float
 
 
 def estimate_offset(exchanges: Sequence[Exchange]) -> Offset:
-    """Of at least one exchange. Each bounds the offset: the server read its clock between question and answer.
+    """Estimate the offset from at least one exchange.
 
-    The offset is the middle of what all bounds allow (Marzullo 1984), its error half the width, at most half the best
-    round trip. Where they contradict each other the clocks drift: then the best exchange decides, and the error grows.
+    Each one bounds it: the server read its clock between request and reply. The offset is the middle of what all bounds
+    allow (Marzullo 1984), and its error half the width, at most half the best round trip. If they contradict each other
+    the clocks drift; then the best exchange decides, and the error grows.
     """
     low = max(exchange.told - exchange.heard for exchange in exchanges) - RESOLUTION
     high = min(exchange.told - exchange.asked for exchange in exchanges) + RESOLUTION

@@ -1,4 +1,4 @@
-"""`run.py benchmark --device`: how fast a device draws with LivePortrait, in one run. See `measure` first."""
+"""`run.py benchmark --device`: measure how fast a device draws with LivePortrait. Begin with `measure`."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ from realtime.gpu.worker import Worker
 class DeviceEffort:
     """How much is measured."""
 
-    frames: int  # rounds of everything
-    pictures: int  # different ones, of which the quality is told
+    frames: int  # rounds of each measurement
+    pictures: int  # how many different ones are compared for quality
     batches: tuple[int, ...]
     sessions: tuple[int, ...]
 
@@ -59,20 +59,20 @@ EFFORTS = {
 
 @dataclass(frozen=True)
 class Candidate:
-    """What is measured, and on what."""
+    """The backend that is measured, and its device."""
 
-    load: Callable[[], Networks]  # gives new networks in float32
+    load: Callable[[], Networks]  # returns new networks in float32
     build: Build  # makes the backend
-    dtype: torch.dtype  # that it draws in
+    dtype: torch.dtype  # in which it draws
     device: torch.device
 
 
 def candidate(device: Device, backend: BackendName, precision: Precision, weights: Path | None) -> Candidate:
-    """What the command line asks for. AnimatorError or WeightsError where it cannot be had."""
+    """Return what the command line asks for. Raise AnimatorError or WeightsError if it is not available."""
     chosen = best_device() if device == "auto" else torch.device(device)
     if chosen.type == "cuda" and not torch.cuda.is_available():
         raise AnimatorError(
-            "PyTorch finds no CUDA device here; `python run.py doctor` says more, --device cpu measures."
+            "PyTorch finds no CUDA device. `python run.py doctor` says why; --device cpu measures the CPU."
         )
     gpu = torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else None
     build = builder(backend, chosen)
@@ -80,7 +80,7 @@ def candidate(device: Device, backend: BackendName, precision: Precision, weight
 
 
 def effort(device: torch.device, frames: int | None) -> DeviceEffort:
-    """How much a device of this kind can be asked for; `frames` rounds where they are given."""
+    """Return how much to measure on a device of this kind, with `frames` rounds if given."""
     usual = EFFORTS[device.type]
     return replace(usual, frames=frames or usual.frames)
 
@@ -88,9 +88,9 @@ def effort(device: torch.device, frames: int | None) -> DeviceEffort:
 def measure(
     candidate: Candidate, effort: DeviceEffort, warming: Progress, progress: Progress
 ) -> Iterator[DeviceReport]:
-    """The report so far after each part, so that one that is cut short is not lost; the slowest part comes last.
+    """Yield the report so far after each part, so that an interrupted run is not lost; the slowest part comes last.
 
-    What touches the device runs in the worker's thread, as it does for sessions.
+    The device is used in the GPU thread only, as in a session.
     """
     start, device = time.perf_counter(), candidate.device
     with closing(GpuThread()) as thread:
@@ -107,15 +107,15 @@ def measure(
             yield report
 
 
-def _animator(contestant: Candidate, thread: GpuThread) -> tuple[LivePortrait, str]:
+def _animator(candidate: Candidate, thread: GpuThread) -> tuple[LivePortrait, str]:
     """Return the animator, and what its weights are in words."""
-    networks, build = contestant.load(), contestant.build
-    animator = assemble(NO_MODELS, networks, build, contestant.dtype, executor=thread, reload=contestant.load)
+    networks, build = candidate.load(), candidate.build
+    animator = assemble(NO_MODELS, networks, build, candidate.dtype, executor=thread, reload=candidate.load)
     return animator, about_weights(networks.digests)
 
 
 class _Bench:
-    """An animator in a worker, and what it is measured with."""
+    """An animator in its thread, and the inputs of the measurement."""
 
     def __init__(
         self, animator: LivePortrait, worker: Worker[Drawing], effort: DeviceEffort, progress: Progress
@@ -129,12 +129,12 @@ class _Bench:
         self._step: Step = lambda: progress(next(done), rounds)
 
     def first_picture(self) -> float:
-        """When it was there, by time.perf_counter."""
+        """Return when the first picture was there, by time.perf_counter."""
         self._invite(1)[0].perform(self._worker, self._frames[0])
         return time.perf_counter()
 
     def parts(self, everyone: Sequence[Baseline]) -> Iterator[dict[str, Any]]:
-        """What each part adds to the report."""
+        """Yield what each part adds to the report."""
         run, animator, rounds, step = self._worker.thread.run, self._animator, self._effort.frames, self._step
         [mine] = self._invite(1)
         yield {"stages_ms": run(lambda: stages(animator, mine, self._frames, rounds, step))}
@@ -156,7 +156,7 @@ class _Bench:
         return found
 
     def _invite(self, count: int) -> list[DrivenPortrait]:
-        """So many puppets, each with a portrait of its own, as the sessions of different users have."""
+        """Return `count` portraits, each prepared anew as the sessions of different users prepare them."""
         while len(self._puppets) < count:
             self._puppets.append(driven_portrait(self._worker, self._animator.portrait(*picture_and_face())))
         return self._puppets[:count]

@@ -1,4 +1,4 @@
-"""What `run.py benchmark --device` found, and how it is told."""
+"""The report of `run.py benchmark --device`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FRAME = "frame"
 
 @dataclass(frozen=True)
 class DeviceReport:
-    """Everything that was measured until now, and where; what is empty was not yet."""
+    """Everything that was measured until now; parts that are still to come are empty."""
 
     machine: Mapping[str, str]
     weights: str
@@ -26,12 +26,12 @@ class DeviceReport:
     roofline: Roofline | None = None
     stages_ms: Milliseconds = field(default_factory=dict)
     batches: Sequence[Batch] = ()
-    memory_mb: Mapping[str, float | None] = field(default_factory=dict)  # the most, until the batches were drawn
+    memory_mb: Mapping[str, float | None] = field(default_factory=dict)  # the most, until batches were drawn
     sessions: Sequence[Throughput] = ()
     networks: Sequence[Measured] = ()  # the backend is the last one
 
     def table(self) -> str:
-        """For people."""
+        """Return the report as text."""
         lines = [*self._head()]
         lines += self._stage_lines() if self.stages_ms else ()
         lines += self._batch_lines() if self.batches else ()
@@ -42,20 +42,22 @@ class DeviceReport:
     def _head(self) -> Iterator[str]:
         for name, text in self.machine.items():
             yield f"{name}: {text}"
-        yield f"LivePortrait with {self.weights}; backend {self.backend}; {self.frames} rounds of everything"
-        yield f"first picture {self.start_s:.1f} s after the start (Python's own start and imports apart)"
+        yield f"LivePortrait with {self.weights}; backend {self.backend}; {self.frames} rounds of each measurement"
+        yield f"first picture {self.start_s:.1f} s after the start (without the start of Python and its imports)"
         memory = [f"{name} {mb:.0f} MB" for name, mb in self.memory_mb.items() if mb is not None]
         if memory:
-            yield f"most memory, without what the networks' table compares: {', '.join(memory)}"
+            yield f"peak memory, before the networks were compared: {', '.join(memory)}"
         if self.roofline:
             products = ", ".join(f"{kind} {peak:.4g}" for kind, peak in self.roofline.tflops.items())
-            yield f"this device's peaks: matrix product {products} TFLOP/s; copy {self.roofline.copy_gbs:.4g} GB/s"
+            yield f"peaks of this device: matrix product {products} TFLOP/s; copy {self.roofline.copy_gbs:.4g} GB/s"
 
     def _stage_lines(self) -> Iterator[str]:
-        yield from _heading("One frame, camera's picture on the host to animated picture on the host (I420, 512 x 512)")
+        yield from _heading(
+            "One frame, from the camera's picture on the host to the animated one on the host (I420, 512 x 512)"
+        )
         rows = ([name, *percentile_cells(times)] for name, times in self.stages_ms.items())
         yield from markdown_table(("stage", "p50 ms", "p95 ms", "p99 ms"), rows)
-        yield f'Each stage is waited for; "{FRAME}" is the whole without that. Stitching (S) is part of "compose".'
+        yield f'The device is waited for after each stage, but not within "{FRAME}". Stitching is part of "compose".'
 
     def _batch_lines(self) -> Iterator[str]:
         yield from _heading("Drawing several pictures in one call (W+G)")
@@ -66,7 +68,7 @@ class DeviceReport:
         yield from (f"A batch of {b.size} is not available: {b.reason}" for b in self.batches if b.reason)
 
     def _session_lines(self) -> Iterator[str]:
-        yield from _heading("Sessions at once, each as fast as it is answered")
+        yield from _heading("Sessions at once, each sending its next frame once it has the picture")
         heads = ("sessions", "frames/s", "p50 ms", "p95 ms", "p99 ms", "worker busy", "mean batch: motion", "drawing")
         rows = (
             [str(s.sessions), f"{s.fps:.4g}", *percentile_cells(s.latency_ms), f"{s.busy:.0%}"]
@@ -82,7 +84,7 @@ class DeviceReport:
         yield "Speedup: how many times faster the last way, the chosen backend, draws a frame."
         about = (f"not available: {way.reason}" if way.reason else f"{way.about}." for way in self.networks)
         yield from (f"{way.name}: {text}" for way, text in zip(self.networks, about, strict=True))
-        yield "The roofline is that of the networks as published; what needs fewer operations can pass it."
+        yield "The roofline is for the networks as published; ways that need fewer operations can exceed 100 %."
 
     def _way(self, way: Measured) -> Iterator[list[str]]:
         for network, times in way.ms.items():

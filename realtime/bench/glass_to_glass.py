@@ -1,8 +1,8 @@
-"""Glass-to-glass latency from what a client saw and a server did: percentiles, stages, drift, drops, freezes.
+"""Compute glass-to-glass latency from the records of client and server: percentiles, stages, drift, drops, freezes.
 
 The client numbers its camera's frames (`timecode`) and notes when it drew each; the pictures that come back carry the
-numbers. Latency and drift are differences on the client's clock alone. Only the split into stages needs the server's
-clock, which is the client's plus an offset (`clock`).
+numbers. Latency and drift use the client's clock alone. Only the split into stages needs the server's clock, which is
+the client's plus an offset (`clock_offset`).
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ STAGES = (
     "decode+present",
 )
 SERVER_STAGES = STAGES[2:8]
-OLDEST = 60.0  # seconds: a number that would be older was misread
+OLDEST = 60.0  # seconds: an older number was misread
 FREEZE_INTERVALS = 3
 CLOCK_METHOD = (
-    "Glass to glass, drift and freezes are read on the client's clock alone. Only stages that cross the network need "
-    "the server's: its offset is the middle of the bounds that {} exchanges over HTTP leave, right to ±{:.2f} ms. What "
-    "it is off, one way has more and the other less."
+    "Glass to glass, drift and freezes use the client's clock alone. Only stages that cross the network need the "
+    "server's clock. Its offset is the middle of the bounds from {} exchanges over HTTP, exact to ±{:.2f} ms; an error "
+    "adds to one way and is missing from the other."
 )
 AGE_STEP = 0.005  # seconds between looks at the screen
 
@@ -53,29 +53,29 @@ class LatencyError(RuntimeError):
 class PresentedPicture:
     """A picture on the client's screen; times are seconds of its clock."""
 
-    number: int | None  # None: the code was damaged, or there was none
+    number: int | None  # None if the code was damaged or missing
     presented: float
-    received: float  # its last packet was there
+    received: float  # when its last packet had arrived
     buffered: float  # how long the jitter buffer held it
-    decoding: float  # how long it took to be decoded and handed to the screen, without the wait between the two
+    decoding: float  # time to decode it and to present it, without the wait between the two
 
 
 @dataclass(frozen=True)
 class Recording:
-    """What the client saw. The window from `start` to `end` is measured; what was drawn in it may be shown later."""
+    """The client's record. Frames drawn from `start` to `end` are measured; some of them are shown later."""
 
     client: str  # its name and version
     first_picture: float  # seconds from the offer to the first picture
     start: float
     end: float
-    drawn: Sequence[float]  # when each of the camera's frames was drawn, from the first; numbers count from 0
+    drawn: Sequence[float]  # when each of the camera's frames was drawn; the first one has number 0
     shown: Sequence[PresentedPicture]
     exchanges: Sequence[Exchange]
     bitrate: Mapping[str, float]  # bit/s in the window, "up" and "down"
 
     @classmethod
     def parse(cls, content: Mapping[str, Any]) -> Recording:
-        """Of a client's JSON. LatencyError where it is not one."""
+        """Return the recording in a client's JSON. Raise LatencyError if it is malformed."""
         try:
             return cls(
                 client=str(content["client"]),
@@ -88,7 +88,7 @@ class Recording:
                 bitrate={way: float(content["bitrate"][way]) for way in ("up", "down")},
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise LatencyError(f"The client's report is not one ({type(error).__name__}: {error}).") from error
+            raise LatencyError(f"The client sent a malformed report ({type(error).__name__}: {error}).") from error
 
 
 def _exchanges(entries: Sequence[Sequence[float]]) -> list[Exchange]:
@@ -99,20 +99,20 @@ def _exchanges(entries: Sequence[Sequence[float]]) -> list[Exchange]:
 
 @dataclass(frozen=True)
 class ServerTrace:
-    """What the server did; times are seconds of its clock."""
+    """The server's record; times are seconds of its clock."""
 
     epoch: float  # the time of day, in seconds since 1970, at which this clock was 0
-    traces: Sequence[tuple[int | None, Trace]]  # with the number that the server read in the driver's frame
-    drops: Mapping[str, int]  # frames left out in the window, by place
+    traces: Sequence[tuple[int | None, Trace]]  # with the number that the server read in the driving frame
+    drops: Mapping[str, int]  # frames dropped in the window, by place
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """Figures for people and programs, and what they were made of, for graphs."""
+    """The figures, and the samples behind them for graphs."""
 
     figures: dict[str, Any]
-    latencies: Sequence[tuple[float, float]]  # seconds since the window's start, ms; by the time drawn
-    means: Mapping[str, float]  # ms by stage, "unexplained" last; they add up to the mean latency of frames with stages
+    latencies: Sequence[tuple[float, float]]  # (seconds since the window's start when it was drawn, ms)
+    means: Mapping[str, float]  # ms by stage, "unexplained" last; their sum is the mean latency of frames with stages
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ class _Seen:
 
 
 def summary(samples: Iterable[float]) -> dict[str, float | None]:
-    """{"p50", "p95", "p99", "max"} by nearest rank; None where there is no sample."""
+    """Return {"p50", "p95", "p99", "max"} by nearest rank; None if there are no samples."""
     values = list(samples)
     if not values:
         return {"p50": None, "p95": None, "p99": None, "max": None}
@@ -138,7 +138,7 @@ def summary(samples: Iterable[float]) -> dict[str, float | None]:
 
 
 def fit_slope(times: Sequence[float], values: Sequence[float]) -> tuple[float, float]:
-    """The least-squares slope of `values` over `times`, and its standard error; (0, inf) of fewer than three points."""
+    """Return the least-squares slope of `values` over `times` and its standard error; (0, inf) below three points."""
     x, y = np.asarray(times, float), np.asarray(values, float)
     if len(x) < 3 or np.ptp(x) == 0:
         return 0.0, math.inf
@@ -149,8 +149,11 @@ def fit_slope(times: Sequence[float], values: Sequence[float]) -> tuple[float, f
 
 
 def drift(latencies: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """Slope per minute, with its error, of (seconds, value). Fitted to the means of whole seconds: neighbouring frames
-    are not independent, and would make the error look smaller than it is."""
+    """Return the slope per minute of (seconds, value), with its error.
+
+    It is fitted to the means of whole seconds: neighbouring frames are not independent, and would make the error look
+    smaller than it is.
+    """
     seconds: dict[int, list[float]] = {}
     for time, value in latencies:
         seconds.setdefault(int(time), []).append(value)
@@ -159,7 +162,7 @@ def drift(latencies: Sequence[tuple[float, float]]) -> tuple[float, float]:
 
 
 def analyse(recording: Recording, served: ServerTrace, fps: float) -> Measurement:
-    """LatencyError where no frame came back within the window. `fps` is the camera's."""
+    """Compute the figures; `fps` is the camera's. Raise LatencyError if no frame came back within the window."""
     seen = _first_seen(recording)
     if not seen:
         raise LatencyError(_nothing_seen(recording, served))
@@ -191,24 +194,22 @@ def analyse(recording: Recording, served: ServerTrace, fps: float) -> Measuremen
 
 def _nothing_seen(recording: Recording, served: ServerTrace) -> str:
     if not recording.shown:
-        return "No picture came back from the server; `python run.py doctor` checks the machine."
+        return "No picture came back from the server. `python run.py doctor` checks the machine."
     readable = sum(number is not None for number, _ in served.traces)
     if not readable:
-        return (
-            f"The server read no time code in {len(served.traces)} frames of the camera; try a higher --size or --fps."
-        )
-    return f"None of {len(recording.shown)} pictures that came back had a readable time code; is a face in the camera?"
+        return f"The server read no time code in {len(served.traces)} frames. Try a higher --size or --fps."
+    return f"No time code is readable in {len(recording.shown)} pictures that came back. Is a face in the picture?"
 
 
 def _index(number: int, time: float, drawn: Sequence[float]) -> int | None:
-    """Which frame `number` means at `time` of the client's clock: the newest that was drawn by then."""
+    """Return which frame `number` means at `time` of the client's clock: the newest that was drawn by then."""
     last = bisect_right(drawn, time) - 1
     index = last - (last - number) % NUMBERS
     return index if index >= 0 and time - drawn[index] <= OLDEST else None
 
 
 def _first_seen(recording: Recording) -> list[_Seen]:
-    """Of each frame drawn in the window its first picture, in the order of the screen."""
+    """Return the first picture of each frame drawn in the window, in the order of the screen."""
     found: dict[int, _Seen] = {}
     for shown in recording.shown:
         if shown.number is None:
@@ -220,7 +221,7 @@ def _first_seen(recording: Recording) -> list[_Seen]:
 
 
 def _by_index(recording: Recording, served: ServerTrace, offset: Offset) -> dict[int, Trace]:
-    """The server's traces of frames that it could read, by the frame."""
+    """Return the server's traces by frame, of frames whose number it could read."""
     found = {}
     for number, trace in served.traces:
         if number is not None:
@@ -231,7 +232,7 @@ def _by_index(recording: Recording, served: ServerTrace, offset: Offset) -> dict
 
 
 def _stages(seen: _Seen, trace: Trace, offset: Offset, epoch: float) -> dict[str, float]:
-    """Seconds by stage; without the uplink, and the camera's time before it, where no packet says when it left."""
+    """Return seconds by stage; without "camera+encode" and "uplink" if no packet says when it left."""
     drawn, received = seen.drawn + offset.seconds, seen.shown.received + offset.seconds
     released, uplink = trace.reception.released, trace.reception.on_the_way(epoch)
     stages = {stage: trace.spent.get(stage, 0.0) for stage in SERVER_STAGES}
@@ -258,7 +259,7 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def _ages(recording: Recording, seen: Sequence[_Seen]) -> list[float]:
-    """How old, in ms, the picture on the screen was, looked at every 5 ms of the window."""
+    """Return how old the picture on the screen was, in ms, at every 5 ms of the window."""
     looks = np.arange(recording.start, recording.end, AGE_STEP)
     times = [item.shown.presented for item in seen]
     newest = np.maximum.accumulate([item.drawn for item in seen])

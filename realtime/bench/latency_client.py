@@ -1,7 +1,7 @@
 """`python -m realtime.bench.latency_client URL`: the client of a latency measurement without a browser.
 
-A process of its own, so that its work does not hold the server's interpreter. It sends numbered pictures of a driver,
-reads the numbers in what comes back, and tells the server what it saw, as `latency.js` does in a browser.
+It is a process of its own, so that it does not take the interpreter from the server. It sends numbered pictures of a
+driver, reads the numbers in what comes back, and reports to the server, as `latency.js` does in a browser.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ from realtime.webrtc.ice import AddressRule
 from realtime.webrtc.peer import hang_up, ice_transports
 from realtime.webrtc.settings import MediaSettings
 
-EXCHANGES = 50  # of the clocks, before and after
-GRACE_SECONDS = 1.0  # after the window, for what is still on its way
+EXCHANGES = 50  # of clock readings, before and after
+GRACE_SECONDS = 1.0  # after the window, for pictures still on their way
 LOOPBACK = MediaSettings(strict=True)
 
 
 class ServerClient:
-    """What the client asks the server."""
+    """The requests of the client to the server."""
 
     def __init__(self, url: str) -> None:
         self._host = urlsplit(url).netloc
 
     def ask(self, method: str, path: str, body: str | None = None, kind: str = "application/json") -> str:
-        """The answer's text. RuntimeError with the server's sentence where it refuses."""
+        """Return the text of the reply. Raise RuntimeError with the server's sentence if it refuses."""
         with contextlib.closing(http.client.HTTPConnection(self._host, timeout=20)) as connection:
             return self._ask(connection, method, path, body, kind)
 
@@ -59,7 +59,7 @@ class ServerClient:
         return text
 
     def compare_clocks(self) -> list[tuple[float, float, float]]:
-        """(asked, told, heard) of some exchanges."""
+        """Return (asked, told, heard) of some exchanges."""
         found = []
         with contextlib.closing(http.client.HTTPConnection(self._host, timeout=20)) as connection:
             for _ in range(EXCHANGES):
@@ -70,7 +70,7 @@ class ServerClient:
 
 
 class NumberedCamera(MediaStreamTrack):
-    """The driver's pictures over and over, numbered, already encoded."""
+    """The driver's pictures in a loop, numbered and encoded."""
 
     kind = "video"
 
@@ -89,7 +89,7 @@ class NumberedCamera(MediaStreamTrack):
     async def recv(self) -> Packet:
         await asyncio.sleep(self._start + self._ticks * self._interval - time.monotonic())
         behind = int((time.monotonic() - self._start) / self._interval)
-        self._ticks = max(self._ticks, behind) + 1  # a camera does not catch up
+        self._ticks = max(self._ticks, behind) + 1  # a camera does not catch up with frames it missed
         packet = await asyncio.to_thread(self._draw)
         self.sent_bytes += packet.size
         return packet
@@ -108,7 +108,7 @@ class NumberedCamera(MediaStreamTrack):
 
 
 class LatencyViewer:
-    """The connection: the camera up, and what comes back noted."""
+    """The connection: it sends the camera, and notes what comes back."""
 
     def __init__(self, camera: NumberedCamera) -> None:
         self.shown: list[tuple[int | None, float, float, float, float]] = []
@@ -125,7 +125,7 @@ class LatencyViewer:
         aiortc_patches.patch_low_latency(transceiver)
         aiortc_patches.patch_rtcp_feedback(transceiver.sender, self._camera.want_keyframe, self._camera.bitrate.on_remb)
         known = transceiver.receiver.getCapabilities("video")
-        assert known is not None  # aiortc knows video
+        assert known is not None  # aiortc supports video
         transceiver.setCodecPreferences([found for found in known.codecs if found.name.upper() in (codec, "RTX")])
         for transport in ice_transports(self.connection):
             aiortc_patches.patch_ice_address(transport, LOOPBACK, AddressRule.of(LOOPBACK))
@@ -141,7 +141,7 @@ class LatencyViewer:
             self._reader.cancel()
 
     async def received_bytes(self) -> int:
-        """Of the transport, in all."""
+        """Return the bytes that the transports have received."""
         report = await self.connection.getStats()
         return sum(entry.bytesReceived for entry in report.values() if entry.type == "transport")
 
@@ -164,7 +164,7 @@ class LatencyViewer:
 
 
 async def measure(url: str) -> None:
-    """Measure as the server's plan says, and report to it."""
+    """Measure as the server's plan says, and report to the server."""
     server = ServerClient(url)
     plan: dict[str, Any] = json.loads(server.ask("GET", "/latency/plan"))
     camera = NumberedCamera(_pictures(server), plan["codec"], plan["fps"])

@@ -1,4 +1,4 @@
-"""A latency measurement as a table for the console, and as one HTML page that needs nothing from elsewhere."""
+"""Write a latency measurement as a table for the console, and as one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ COLOURS = (
 )
 METHOD = (
     "Each picture of the camera carries a number in black and white cells at its top, with a checksum. The animator "
-    "carries the number of the driver's frame that it used into its picture. Glass to glass is from just before the "
+    "copies the number of the driving frame that it used into its picture. Glass to glass is from just before the "
     "camera's picture was drawn until the picture with its number was presented, both on the client's clock. The "
-    "camera's exposure and the monitor's refresh are not in it.",
+    "camera's exposure and the monitor's refresh are not included.",
     "Camera+encode ends when the frame's first packet leaves (RTP extension abs-send-time), uplink when the frame is "
     "complete and in order at the server. Decode is from there to an RGB picture, without the wait for the session's "
-    "thread; track, motion, animate and encode are stamped there. Downlink is from the finished packet to the last "
+    "thread, which stamps track, motion, animate and encode. Downlink is from the finished packet to the last "
     "packet's arrival at the client. A browser's jitter buffer is its own count (getStats, means over 0.1 s); "
     "decode+present is its decoder's time (requestVideoFrameCallback) and the time from there to the page's callback. "
-    "Unexplained is what glass to glass is more than their sum.",
-    "Frames lost came back with a damaged code, frames dropped were never seen. The age on screen is how old the "
-    "newest picture is, looked at every 5 ms. A freeze is a picture that stays for more than three frame intervals. "
+    "Unexplained is the rest of glass to glass.",
+    "Lost frames came back with a damaged code, dropped frames were never seen. The age on screen is the age of the "
+    "newest picture, sampled every 5 ms. A freeze is a picture that stays for more than three frame intervals. "
     "The slope is a least-squares fit to the means of whole seconds, with its standard error.",
 )
 STYLE = """
@@ -57,7 +57,7 @@ svg { width: 100%; height: auto; display: block; } svg text { font: 12px system-
 
 
 def table(measured: Measurement) -> str:
-    """For the console."""
+    """Return the table for the console."""
     figures = measured.figures
     lines = [f"{'ms':16}" + "".join(f"{rank:>8}" for rank in PERCENTILES)]
     wholes = {label: figures[key] for label, key in WHOLES.items()}
@@ -72,7 +72,7 @@ def table(measured: Measurement) -> str:
 
 
 def page(measured: Measurement) -> str:
-    """The whole document."""
+    """Return the whole HTML page."""
     figures = measured.figures
     settings = figures["settings"]
     glass = figures["glass_to_glass_ms"]
@@ -110,7 +110,7 @@ def _tiles(figures: Mapping[str, Any]) -> str:
 
 
 def _bar(means: Mapping[str, float]) -> str:
-    """Stages as parts of one bar."""
+    """Draw the stages as parts of one bar."""
     shown = {name: max(0.0, mean) for name, mean in means.items()}
     scale, x = WIDTH / (sum(shown.values()) or 1), 0.0
     parts = []
@@ -138,7 +138,7 @@ def _stage_table(figures: Mapping[str, Any], means: Mapping[str, float]) -> str:
 
 
 def _graph(latencies: Sequence[tuple[float, float]], figures: Mapping[str, Any]) -> str:
-    """A dot for each frame, and the fitted line."""
+    """Draw a dot for each frame, and the fitted line."""
     span = max(time for time, _ in latencies) or 1.0
     top = _ceiling(max(latency for _, latency in latencies))
 
@@ -168,7 +168,7 @@ def _anchor(share: float) -> str:
 
 
 def _ceiling(value: float) -> float:
-    """The next of 1, 1.5, 2, 3, 4, 6, 8 or 10 times a power of ten."""
+    """Return the next of 1, 1.5, 2, 3, 4, 6, 8 or 10 times a power of ten."""
     power = 1.0
     while power * 10 < value:
         power *= 10

@@ -1,4 +1,4 @@
-"""How many sessions a device serves: each asks from a thread of its own, as fast as it is answered."""
+"""Measure how many sessions a device can serve."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from realtime.gpu.worker import Worker
 
 @dataclass(frozen=True)
 class Throughput:
-    """Of some sessions at once."""
+    """The figures of some sessions at once."""
 
     sessions: int
-    fps: float  # pictures a second, of all sessions together
-    latency_ms: Mapping[str, float]  # p50, p95, p99: of one session's frame, from the camera's picture to its own
-    busy: float  # 0..1: the share of time in which the device had work
-    batches: Mapping[str, float]  # mean size, by what was asked for: motion, i420
+    fps: float  # pictures per second of all sessions together
+    latency_ms: Mapping[str, float]  # p50, p95, p99 of a session, from the camera's picture to the animated one
+    busy: float  # 0..1: share of time in which the device had work
+    batches: Mapping[str, float]  # mean size, by the kind of request: motion, i420
 
 
 def throughput(
     worker: Worker[Any], puppets: Sequence[DrivenPortrait], frames: Sequence[DrivingFrame], rounds: int, warm: int
 ) -> Throughput:
-    """One session per puppet; each sends `rounds` frames after `warm` that are not counted.
+    """Run one session per portrait; each sends `rounds` frames, after `warm` that are not counted.
 
-    These come as fast as the pictures, not at a camera's pace: it is the most that the device can do.
+    A session sends its next frame once it has the picture, not at the pace of a camera: it is the limit of the device.
     """
     watch = Stopwatch()
     with ThreadPoolExecutor(len(puppets)) as threads:

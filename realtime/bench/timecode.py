@@ -1,7 +1,7 @@
-"""A number in a picture that a machine reads back after video codecs: two rows of 16 black and white cells at the top.
+"""Write a number into a picture, and read it back after video codecs: two rows of 16 black and white cells at the top.
 
-The upper row is the number, the lower its CRC-16 (CCITT), most significant bit first. The CRC finds every damage of up
-to three cells, and any other but once in 65536 times. `latency.js` is the same for pages.
+The upper row is the number, the lower its CRC-16 (CCITT), most significant bit first. The CRC detects damage of
+up to three cells always, and other damage except once in 65536 times. `latency.js` does the same for pages.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from pipeline.core.animator import Animator, Cue, DrivingFrame, Layout, Motion, Picture, Planes, Portrait, Progress
 
 COLUMNS, ROWS = 16, 2
-NUMBERS = 1 << COLUMNS  # then they begin again
-ROW_SHARE = 32  # a row is as high as this part of the picture
+NUMBERS = 1 << COLUMNS  # then the numbers start again
+ROW_SHARE = 32  # rows in the height of the picture
 BLACK, GRAY, WHITE = 16, 128, 235  # limited range (ITU-R BT.601)
 THRESHOLD = 126
 
@@ -25,14 +25,14 @@ Cells = NDArray[np.bool_]
 
 
 def to_cells(number: int) -> Cells:
-    """(2, 16) for a number 0..65535; True is white."""
+    """Return the cells (2, 16) of a number 0..65535; True is white."""
     data = number.to_bytes(2, "big")
     coded = data + binascii.crc_hqx(data, 0xFFFF).to_bytes(2, "big")
     return np.unpackbits(np.frombuffer(coded, np.uint8)).reshape(ROWS, COLUMNS).astype(bool)
 
 
 def from_cells(cells: Cells) -> int | None:
-    """The number; None where a cell is damaged, or there is no code at all."""
+    """Return the number in the cells; None if a cell is damaged or there is no code."""
     coded = np.packbits(cells).tobytes()
     intact = binascii.crc_hqx(coded[:2], 0xFFFF).to_bytes(2, "big") == coded[2:]
     return int.from_bytes(coded[:2], "big") if intact else None
@@ -49,17 +49,17 @@ def write(planes: Planes, number: int) -> None:
 
 
 def read(planes: Planes) -> int | None:
-    """The number at the top of `planes`; None where there is none, or a damaged one."""
+    """Return the number at the top of `planes`; None if it is damaged or there is none."""
     return _read(luma(planes))
 
 
 def luma(planes: Planes) -> NDArray[np.uint8]:
-    """The (height, width) plane of `planes`."""
+    """Return the (height, width) plane of `planes`."""
     return planes[: planes.shape[0] * 2 // 3]
 
 
 def _read(plane: NDArray[np.uint8]) -> int | None:
-    """Of a luma plane, or a green one."""
+    """Read a luma plane, or the green channel of an RGB picture."""
     rows, columns = _edges(*plane.shape)
     sums = np.add.reduceat(plane[: rows[-1]], rows[:-1], 0, np.int64)
     means = np.add.reduceat(sums, columns[:-1], 1) / np.outer(np.diff(rows), np.diff(columns))
@@ -67,19 +67,19 @@ def _read(plane: NDArray[np.uint8]) -> int | None:
 
 
 def _edges(height: int, width: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Where rows and columns of cells begin, and where the last ends."""
+    """Return where the rows and columns of cells begin, and where the last one ends."""
     rows = np.arange(ROWS + 1) * (height // ROW_SHARE)
     return rows, np.arange(COLUMNS + 1) * width // COLUMNS
 
 
 class CodeCarrier:
-    """An animator whose pictures carry the code of the driver's frame whose motion they show."""
+    """An animator whose pictures carry the code of the driving frame whose motion they show."""
 
     def __init__(self, animator: Animator) -> None:
         self._animator = animator
         self._numbers: WeakKeyDictionary[Motion, int] = WeakKeyDictionary()
         self.name, self.supports, self.capabilities = animator.name, animator.supports, animator.capabilities
-        self.seen: dict[float, int | None] = {}  # by the frame's time, the number that it carried
+        self.seen: dict[float, int | None] = {}  # the number in each frame, by the frame's time
 
     def warm_up(self, progress: Progress) -> float | None:
         return self._animator.warm_up(progress)
@@ -105,6 +105,6 @@ class CodeCarrier:
         number = self._numbers.get(motion) if motion else None
         if number is None:
             return planes
-        marked = planes.copy()  # the animator may show its own again
+        marked = planes.copy()  # the animator may return the same planes again
         write(marked, number)
         return marked

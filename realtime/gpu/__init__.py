@@ -1,1 +1,1 @@
-"""The one thread that touches the GPU, and its decisions about batches."""
+"""The one thread that uses the GPU, and its decisions about batches."""

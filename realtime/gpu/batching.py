@@ -1,4 +1,4 @@
-"""What the GPU thread does next: pure decisions over what waits and what was measured. See `next_step` first."""
+"""Decide what the GPU thread does next: pure functions of what waits and what was measured. Begin with `next_step`."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from dataclasses import dataclass, field, replace
 from typing import Generic, Literal, TypeVar
 
 Kind = Literal["motion", "rgb", "i420", "call"]
-"""What is asked for: the motion of a frame, a picture in this layout, or any other call."""
+"""A request is for the motion of a frame, a picture in this layout, or any other call."""
 
-IN_FLIGHT = 2  # batches on the device at once: one computes while the next one is copied there
-LONGEST_BATCH = 1 / 60  # s: who finds a batch begun waits for it and its own, together a camera's interval at 30 fps
+IN_FLIGHT = 2  # batches on the device: one computes while the next one is copied
+LONGEST_BATCH = 1 / 60  # s: a late request waits for two batches, together one camera interval at 30 fps
 STRAGGLER_SECONDS = 0.002  # the longest wait for one more request
-MARGIN = 0.0005  # s: so much before a batch is done the next one is begun; a timed wait may oversleep by 0.1 ms
-ACTIVE_SECONDS = 0.1  # who asked for nothing for so long is not waited for: three frames at 30 fps
-FORGET_SECONDS = 10.0  # a measurement that was not repeated for so long is taken anew
-RECOVERY_SECONDS = 10.0  # between two increases, after memory ran out
-MOST = 8  # requests in a batch, whatever memory and time allow
+MARGIN = 0.0005  # s: the next batch starts so long before one is done; timed waits oversleep by 0.1 ms
+ACTIVE_SECONDS = 0.1  # callers silent for so long are not waited for: three frames at 30 fps
+FORGET_SECONDS = 10.0  # older measurements are taken anew
+RECOVERY_SECONDS = 10.0  # between two increases after memory ran out
+MOST = 8  # requests in a batch, even if memory and time allow more
 RISE = 1.1  # see Times.measured
 
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """One thing that a thread waits for."""
+    """One request that a thread waits for."""
 
     kind: Kind
-    caller: int  # the waiting thread's identifier
+    caller: int  # identifier of the waiting thread
     asked: float  # seconds
-    alone: bool = False  # its batch failed: tried again by itself
+    alone: bool = False  # its batch failed, so it is tried again by itself
 
 
 R = TypeVar("R", bound=Request)
@@ -36,11 +36,11 @@ R = TypeVar("R", bound=Request)
 
 @dataclass(frozen=True, eq=False)
 class Flight(Generic[R]):
-    """A batch that was begun and not delivered yet; times in seconds."""
+    """A batch that was started and is not delivered yet; times in seconds."""
 
     requests: tuple[R, ...]
     started: float
-    launched: float  # when the call that began it returned
+    launched: float  # when the call that started it returned
 
     @property
     def kind(self) -> Kind:
@@ -49,7 +49,7 @@ class Flight(Generic[R]):
 
 @dataclass(frozen=True)
 class LastServed:
-    """What a caller was served last, and when (seconds)."""
+    """The last request of a caller that was served, and when (seconds)."""
 
     kind: Kind
     time: float
@@ -57,24 +57,24 @@ class LastServed:
 
 @dataclass(frozen=True)
 class Times:
-    """How long batches of one kind keep the device busy. Empty at first."""
+    """How many seconds batches of one kind keep the device busy. Empty at first."""
 
     seconds: Mapping[int, float] = field(default_factory=dict)  # by size
     taken: Mapping[int, float] = field(default_factory=dict)  # size -> when it was measured last, in seconds
 
     def measured(self, size: int, seconds: float, now: float) -> Times:
-        """With one more measurement.
+        """Return the times with one more measurement.
 
-        Times follow a shorter one at once and a longer one by a tenth: what makes a batch late is mostly the host.
+        A shorter time counts at once, a longer one raises it by a tenth: late batches are mostly due to the host.
         """
         smooth = min(seconds, RISE * self.seconds.get(size, math.inf))
         taken = {size: when for size, when in self.taken.items() if now - when < FORGET_SECONDS} | {size: now}
         return Times({known: self.seconds[known] for known in taken if known != size} | {size: smooth}, taken)
 
     def expected(self, size: int) -> float | None:
-        """Seconds of a batch: measured, or that of the nearest smaller size in proportion, or of the next larger one.
+        """Return the seconds of a batch, from the nearest smaller size in proportion, or else from the next larger one.
 
-        None where nothing was measured.
+        None if nothing was measured.
         """
         if not self.seconds:
             return None
@@ -83,9 +83,9 @@ class Times:
 
     @property
     def largest(self) -> int:
-        """The largest batch worth making: not too long, and not longer than its requests one by one.
+        """Return the largest size that is worth it: not too long, and not longer than its requests one by one.
 
-        At most one more than was measured, so that sizes are tried one after the other.
+        It is at most one more than was measured, so that sizes are tried one after the other.
         """
         one = self.expected(1)
         if one is None:
@@ -94,7 +94,7 @@ class Times:
         return max((n for n in sizes if (self.expected(n) or 0.0) <= min(LONGEST_BATCH, n * one)), default=1)
 
     def saving(self, size: int) -> float:
-        """Seconds of the device that one more request saves by joining a batch of `size`; 0 where not measured."""
+        """Return the seconds saved if one more request joins a batch of `size`; 0 if not measured."""
         if not {1, size, size + 1} <= self.seconds.keys():
             return 0.0
         return max(0.0, self.seconds[size] + self.seconds[1] - self.seconds[size + 1])
@@ -102,62 +102,62 @@ class Times:
 
 @dataclass(frozen=True)
 class Room:
-    """How many requests of one kind the device's memory lets into a batch.
+    """How many requests of one kind fit into a batch in the memory of the device.
 
-    Begins with one, grows by one where a batch filled it and as much memory as the last increase took is free twice,
-    and is halved when memory runs out; from then on it grows slowly.
+    It starts at one. It grows by one if a batch filled it and twice the memory that the last increase took is free.
+    It is halved when memory runs out, and then grows slowly.
     """
 
     size: int = 1
-    free: int = 0  # bytes, when it last changed
+    free: int = 0  # bytes at the last change
     changed: float = -math.inf  # seconds
     pause: float = 0.0  # seconds between two increases
 
     def may_grow(self, batch: int, now: float) -> bool:
-        """Whether it is time to ask how much memory is free, after a batch of this size went well."""
+        """Return whether to check the free memory now, after a batch of this size succeeded."""
         return self.size <= batch and self.size < MOST and now >= self.changed + self.pause
 
     def grown(self, free: int, now: float) -> Room:
-        """With `free` bytes; the same size, and asked again later, where these are too few."""
+        """Return one more if `free` bytes are enough; else the same, to be checked again later."""
         if free >= 2 * (self.free - free):
             return replace(self, size=self.size + 1, free=free, changed=now)
         return replace(self, changed=now, pause=RECOVERY_SECONDS)
 
     def exhausted(self, batch: int, now: float) -> Room:
-        """After memory ran out for a batch of this size."""
+        """Return the room after memory ran out for a batch of this size."""
         return replace(self, size=max(1, batch // 2), changed=now, pause=RECOVERY_SECONDS)
 
 
 @dataclass(frozen=True)
 class Knowledge:
-    """What was learnt of one kind's batches."""
+    """What was learnt about batches of one kind."""
 
     times: Times = Times()
     room: Room = Room()
 
     @property
     def largest(self) -> int:
-        """The largest batch that time and memory allow."""
+        """Return the largest batch that time and memory allow."""
         return min(self.times.largest, self.room.size)
 
     def delivered(self, size: int, seconds: float, now: float, free: Callable[[], int]) -> Knowledge:
-        """After a batch of this size kept the device busy for so long; `free` counts bytes."""
+        """Learn from a batch of this size that kept the device busy for `seconds`; `free` counts bytes."""
         room = self.room.grown(free(), now) if self.room.may_grow(size, now) else self.room
         return Knowledge(self.times.measured(size, seconds, now), room)
 
     def exhausted(self, size: int, now: float) -> Knowledge:
-        """After memory ran out for a batch of this size."""
+        """Learn that memory ran out for a batch of this size."""
         return replace(self, room=self.room.exhausted(size, now))
 
 
 @dataclass(frozen=True)
 class BatchState(Generic[R]):
-    """All that the next step depends on. Times are seconds of one clock."""
+    """Everything that the next step depends on. Times are seconds of one clock."""
 
     now: float
     waiting: Sequence[R]
     flights: Sequence[Flight[R]]  # oldest first
-    served: Mapping[int, LastServed]  # by caller, in the order in which they were served
+    served: Mapping[int, LastServed]  # by caller, in the order of service
     known: Mapping[Kind, Knowledge]
     delivered: float = -math.inf  # when the last flight ended
 
@@ -167,25 +167,25 @@ class BatchState(Generic[R]):
 
 @dataclass(frozen=True, eq=False)
 class Start(Generic[R]):
-    """Begin this batch."""
+    """Start this batch."""
 
     batch: tuple[R, ...]
 
 
 @dataclass(frozen=True)
 class Deliver:
-    """Wait for the oldest flight and hand out its results."""
+    """Wait for the oldest flight and deliver its results."""
 
 
 @dataclass(frozen=True)
 class Wait:
-    """Do nothing until something is asked for, or for so many seconds."""
+    """Wait for a request, or for so many seconds."""
 
     seconds: float | None
 
 
 def next_step(state: BatchState[R]) -> Start[R] | Deliver | Wait:
-    """A batch begins when the device has nothing else to do, or so shortly before that it never has."""
+    """Decide what to do: start a batch when the device has nothing else to do, or just before that happens."""
     batch = next_batch(state)
     if state.flights:
         return _beside(state, batch)
@@ -196,10 +196,10 @@ def next_step(state: BatchState[R]) -> Start[R] | Deliver | Wait:
 
 
 def next_batch(state: BatchState[R]) -> tuple[R, ...]:
-    """What goes next: motion, then the kind of whoever was served longest ago; of that kind, the same order.
+    """Return the requests that go next: motion first, then the kind of the caller who was served longest ago.
 
-    Motion first, since it takes a hundredth of a picture's work and who has it can join the next batch of pictures.
-    Nobody starves: who was just served goes behind all others.
+    Motion takes a hundredth of the work of a picture, and a caller who has it can join the next batch of pictures.
+    Nobody starves: a caller who was just served goes behind all others.
     """
     turns = {caller: turn for turn, caller in enumerate(state.served)}
     order = sorted(state.waiting, key=lambda r: (r.kind != "motion", turns.get(r.caller, -1), r.asked))
@@ -213,11 +213,11 @@ def next_batch(state: BatchState[R]) -> tuple[R, ...]:
 
 
 def _beside(state: BatchState[R], batch: tuple[R, ...]) -> Start[R] | Deliver | Wait:
-    """With flights on the device: hold the batch open until the device is about to need it."""
+    """Decide with flights on the device: keep the batch open until the device is about to need it."""
     newest = state.flights[-1]
     launch = newest.launched - newest.started
     seconds = state.know(newest.kind).times.expected(len(newest.requests)) or 0.0
-    blocking = launch > seconds / 2  # beginning it was most of the work, as on a CPU: its results are there
+    blocking = launch > seconds / 2  # as on a CPU: the call that started it did most of the work
     if blocking or len(state.flights) == IN_FLIGHT or (batch and batch[0].kind == "call"):
         return Deliver()
     hold = max(newest.started, state.delivered) + min(seconds, LONGEST_BATCH) - launch - MARGIN - state.now
@@ -227,17 +227,17 @@ def _beside(state: BatchState[R], batch: tuple[R, ...]) -> Start[R] | Deliver | 
 
 
 def _patience(state: BatchState[R], batch: tuple[R, ...]) -> float:
-    """Seconds that a batch waits for one more request: as many as that saves, where one is likely to come."""
+    """Return how many seconds a batch waits for one more request: as many as that saves, if one is likely to come."""
     kind, size = batch[0].kind, len(batch)
     known = state.know(kind)
-    others_idle = size < len(state.waiting)  # what is not in the batch would wait with an idle device
+    others_idle = size < len(state.waiting)  # requests outside the batch would wait for an idle device
     if others_idle or kind == "call" or batch[0].alone or size >= known.largest or not _expects(state, kind):
         return 0.0
     return min(STRAGGLER_SECONDS, known.times.saving(size))
 
 
 def _expects(state: BatchState[R], kind: Kind) -> bool:
-    """Whether an active caller is about to ask for this kind: a picture follows motion, motion follows a picture."""
+    """Return whether an active caller is about to send this kind: motion and pictures take turns."""
     busy = {request.caller for request in state.waiting}
     return any(
         state.now - last.time < ACTIVE_SECONDS and (last.kind == "motion") != (kind == "motion")

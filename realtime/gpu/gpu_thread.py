@@ -1,7 +1,7 @@
 """The one thread that works on the device for all sessions, batch by batch. See `GpuThread._step` first.
 
-CUDA graphs belong to the thread that captured them, and pictures that are drawn together cost less. So every session
-asks from its own thread and blocks; one thread gathers what they wait for, and alone touches the device.
+CUDA graphs belong to the thread that captured them, and pictures that are drawn together cost less. So every
+session asks from its own thread and waits; one thread gathers the requests, and is the only one to use the device.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from realtime.gpu.batching import (
 )
 
 Begin = Callable[[list[Any]], Callable[[], list[Any]]]
-"""Begins a batch; what it returns waits for the results, one for each, in order."""
+"""Starts a batch, and returns a function that waits for the results, one for each request, in order."""
 
 Result = TypeVar("Result")
 
@@ -39,7 +39,7 @@ class WorkerClosed(RuntimeError):
     """The GPU thread has ended; what was still waiting fails with this."""
 
     def __init__(self) -> None:
-        super().__init__("The animator was closed; nothing more is drawn until the server starts again.")
+        super().__init__("The animator was closed. Start the server again to draw.")
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,12 @@ class WorkerStats:
     """Totals since the thread was made."""
 
     seconds: float
-    busy_seconds: float  # with at least one batch begun and not delivered
-    waited_seconds: float  # sum over requests, from asked to begun
+    busy_seconds: float  # with at least one batch started and not delivered
+    waited_seconds: float  # sum over requests, until their batch started
     batches: Mapping[tuple[Kind, int], int]  # how many of each kind and size
 
     def since(self, earlier: WorkerStats) -> WorkerStats:
-        """What came after `earlier`."""
+        """Return the difference to `earlier`."""
         return WorkerStats(
             self.seconds - earlier.seconds,
             self.busy_seconds - earlier.busy_seconds,
@@ -88,7 +88,7 @@ class GpuThread:
         self._made = self._delivered = clock()
         self._busy = self._waited = 0.0
         self._batches: Counter[tuple[Kind, int]] = Counter()
-        # A daemon, so that a start that fails elsewhere does not leave a process that never ends.
+        # A daemon, so that the process can end if the start fails elsewhere.
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
 
     def run(self, function: Callable[[], Result]) -> Result:
@@ -99,10 +99,10 @@ class GpuThread:
         return result
 
     def ask(self, kind: Kind, payloads: Sequence[Any], begin: Begin, memory: DeviceMemory = HOST) -> list[Any]:
-        """Return a result for each payload, in order, once batches that `begin` begins have them.
+        """Return a result for each payload, in order, once the batches that `begin` starts have them.
 
-        A batch may hold what other threads ask for: `begin` is the same in all requests of one kind. `memory` limits
-        its size. Raise WorkerClosed after `close`, and what a batch of this request alone raises.
+        A batch may hold requests of other threads: `begin` is the same for all requests of one kind. `memory` limits
+        its size. Raise WorkerClosed after `close`, and any error of a batch of this request alone.
         """
         caller, now = threading.get_ident(), self._clock()
         asked = [
@@ -125,14 +125,14 @@ class GpuThread:
             return WorkerStats(seconds, self._busy, self._waited, dict(self._batches))
 
     def close(self) -> None:
-        """End the thread. What was begun is delivered, all else fails with WorkerClosed. May be called again."""
+        """End the thread. Started batches are delivered, other requests fail with WorkerClosed. May be called again."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
         if self._thread.ident is not None:
             self._thread.join()
 
-    # From here on: in the thread.
+    # From here on, everything runs in the thread.
 
     def _run(self) -> None:
         try:
@@ -148,7 +148,7 @@ class GpuThread:
                 request.answer.set_exception(WorkerClosed())
 
     def _step(self) -> bool:
-        """Do the next thing, once there is one; False where there will be nothing more."""
+        """Do the next thing, once there is one. Return False if there will be nothing more."""
         step = self._next_step()
         if isinstance(step, Start):
             self._start(step.batch)
@@ -157,7 +157,7 @@ class GpuThread:
         return step is not None
 
     def _next_step(self) -> Start[_Pending] | Deliver | None:
-        """Wait for something to do; None where there will be nothing more."""
+        """Wait for something to do. Return None if there will be nothing more."""
         with self._changed:
             while not self._closing:
                 now = self._clock()
@@ -174,7 +174,7 @@ class GpuThread:
     def _take(self, batch: tuple[_Pending, ...], now: float) -> None:
         self._waiting = [request for request in self._waiting if request not in batch]
         for request in batch:
-            self._served.pop(request.caller, None)  # so that he comes last
+            self._served.pop(request.caller, None)  # so that this caller comes last
             self._served[request.caller] = LastServed(request.kind, now)
         self._served = {caller: last for caller, last in self._served.items() if now - last.time < ACTIVE_SECONDS}
         self._waited += sum(now - request.asked for request in batch)
@@ -200,14 +200,14 @@ class GpuThread:
             request.answer.set_result(result)
 
     def _learn(self, flight: _InFlight) -> None:
-        """From a batch that is there: how long it kept the device busy, and that memory sufficed."""
+        """Learn from a delivered batch how long it kept the device busy, and that memory sufficed."""
         now, kind, size = self._clock(), flight.kind, len(flight.requests)
         busy = now - max(flight.started, self._delivered)
         self._delivered = now
         with self._changed:
             self._busy += busy
             self._batches[kind, size] += 1
-        if kind != "call":  # no two of which are alike
+        if kind != "call":  # no two calls are alike
             self._known[kind] = self._known[kind].delivered(size, busy, now, flight.requests[0].memory.free)
 
     def _fail(self, batch: tuple[_Pending, ...], error: Exception) -> None:

@@ -265,7 +265,7 @@ def test_rows_that_are_not_measured_say_why():
     on_cuda = {each.row.name: each.reason for each in requested_rows(ROWS, torch.device("cuda"), [], quick=False)}
     assert on_cuda["tf32"] is None and "CPU" in on_cuda["threads-1"]
     assert [each.row.name for each in requested_rows(ROWS, CPU, ["batch-8"], quick=True)] == ["batch-8"]
-    with pytest.raises(CompareError, match=r"There is no row 'magic'; the rows are control, "):
+    with pytest.raises(CompareError, match=r"There is no row 'magic'. Choose from control, "):
         requested_rows(ROWS, CPU, ["magic"], quick=False)
 
 

@@ -40,10 +40,10 @@ class SetOptions(_Message):
     options: dict[str, Any] = Field(description="an object of option names and values")
 
 
-class Calibrate(_Message):
-    """Takes the driver's next moments as the neutral."""
+class Request(_Message):
+    """Calibrates: takes the driver's next moments as the neutral. Or asks for the statistics."""
 
-    type: Literal["calibrate"]
+    type: Literal["calibrate", "stats"]
 
 
 class SetFrozen(_Message):
@@ -53,12 +53,6 @@ class SetFrozen(_Message):
     on: bool = Field(description="true or false")
 
 
-class GetStats(_Message):
-    """Asks for the statistics."""
-
-    type: Literal["stats"]
-
-
 class Ping(_Message):
     """Asks for a reply with the same id."""
 
@@ -66,7 +60,7 @@ class Ping(_Message):
     id: Any = None
 
 
-class View(PageReport):
+class ViewReport(PageReport):
     """Brings what the page measured; the reply has the times of the frames sent after `since`."""
 
     type: Literal["view"]
@@ -74,11 +68,13 @@ class View(PageReport):
     since: float = Field(0.0, description="a time in seconds, as 'time' in the reply before")
 
 
-Message = Annotated[SetOptions | Calibrate | SetFrozen | GetStats | Ping | View, Field(discriminator="type")]
+Message = Annotated[SetOptions | SetFrozen | Request | Ping | ViewReport, Field(discriminator="type")]
 
 _PARSER: TypeAdapter[Message] = TypeAdapter(Message)
 _EXPECTED = {
-    name: field.description for model in (SetOptions, SetFrozen, View) for name, field in model.model_fields.items()
+    name: field.description
+    for model in (SetOptions, SetFrozen, ViewReport)
+    for name, field in model.model_fields.items()
 }
 
 
@@ -96,17 +92,17 @@ def _answer(message: Message, controls: Controls, reports: Reports) -> dict[str,
     match message:
         case SetOptions():
             return {"type": "options", "options": dataclasses.asdict(controls.set_options(message.options))}
-        case Calibrate():
-            controls.calibrate()
-            return {"type": "calibrated"}
         case SetFrozen():
             controls.freeze(message.on)
             return {"type": "frozen", "on": message.on}
-        case GetStats():
+        case Request(type="calibrate"):
+            controls.calibrate()
+            return {"type": "calibrated"}
+        case Request():
             return {"type": "stats", "stats": reports.stats()}
         case Ping():
             return {"type": "pong", "id": message.id}
-        case View():
+        case ViewReport():
             reports.record_page_report(message)
             return {"type": "frames", "id": message.id, **reports.frames(message.since)}
 

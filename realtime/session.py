@@ -87,7 +87,7 @@ class Session:
         self._thread = threading.Thread(target=self._run, name=f"session-{self.id[:6]}")
         self._thread_ended = asyncio.Event()
         self._closing: asyncio.Task[None] | None = None
-        self._reason: Reason | None = None
+        self.reason: Reason | None = None  # why it ended; None while it lives
 
     # From begin to end.
 
@@ -95,9 +95,7 @@ class Session:
         """Answer the SDP `offer` of a driver and begin. Raise BadOffer if it cannot be answered."""
         hung_up = partial(self.request_close, "hung up")
         self.role = role
-        listener = Listener(
-            self._on_frame, self._on_message, hung_up, self._on_sender_report, on_voice=self._voice.on_packet
-        )
+        listener = Listener(self._on_frame, self._on_message, hung_up, self._on_report, on_voice=self._voice.on_packet)
         self._peer = peer = Peer(self._context.media, listener, role)
         answer = await peer.answer(offer)
         self.telemetry.rtp_timestamp = peer.timestamp
@@ -121,7 +119,7 @@ class Session:
 
     def request_close(self, reason: Reason) -> None:
         """Ask the owner to close the session. Only the first reason counts."""
-        self._reason = self._reason or reason
+        self.reason = self.reason or reason
         self._on_end()
 
     async def close(self) -> None:
@@ -146,11 +144,6 @@ class Session:
     def state(self) -> State:
         """Whether the portrait follows its driver, and if not, why."""
         return "idle" if self._closing else self._render_loop.state
-
-    @property
-    def reason(self) -> Reason | None:
-        """Why the session ended; None while it lives."""
-        return self._reason
 
     # What the user sets: each applies from the next picture on.
 
@@ -209,7 +202,7 @@ class Session:
         self._presence.touch()
         return control.reply(message, self, self.telemetry)
 
-    def _on_sender_report(self, timestamp: int) -> None:
+    def _on_report(self, timestamp: int) -> None:
         self.telemetry.capture_clock.report(timestamp, time.monotonic())
 
     def _on_sent(self, size: int, trace: Trace | None) -> None:

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import argparse
 import bisect
+import math
 import statistics
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -78,7 +80,7 @@ def measure(
 def analyse(found: dict[str, Any]) -> LipSyncFound:
     """Compute the errors from the times that the page noted."""
     pictures = _latencies(found["drawn"], found["shown"])
-    loop = statistics.median(took for _, took in _beeps(found["begun"], found["looped"]))
+    loop = _median(took for _, took in _beeps(found["begun"], found["looped"]))
     voices = [(begun, took - loop) for begun, took in _beeps(found["begun"], found["heard"])]
     errors = []
     for begun, took in voices:
@@ -87,13 +89,17 @@ def analyse(found: dict[str, Any]) -> LipSyncFound:
             errors.append(took - statistics.median(about))
     return LipSyncFound(
         errors,
-        statistics.median(took for _, took in voices),
-        statistics.median(latency for _, latency in pictures),
+        _median(took for _, took in voices),
+        _median(latency for _, latency in pictures),
         loop,
         found["told"],
         found["buffered"],
         found["concealed"],
     )
+
+
+def _median(values: Iterable[float]) -> float:
+    return statistics.median(found) if (found := list(values)) else math.nan  # nothing came in time
 
 
 def _beeps(begun: list[float], heard: list[float]) -> list[tuple[float, float]]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import cv2
 import numpy as np
+from fastapi import FastAPI
+from fastapi.responses import HTMLResponse
 from starlette.testclient import TestClient
 
 from pipeline.core.animator import Picture, Portrait
@@ -61,9 +64,17 @@ def make_engine() -> Engine:
     return Engine(Loaded(animator, "a test asked for it", "cpu"), FakeTracker, portraits)
 
 
+def application(settings: Settings, engine: Engine, with_panel: bool = False) -> FastAPI:
+    """Create the application; without its panel, which takes long to build, "/" is an empty page."""
+    if with_panel:
+        return create_app(settings, engine)
+    with patch("web.panel.mount", lambda app, *_: app.add_api_route("/", lambda: HTMLResponse(""))):
+        return create_app(settings, engine)
+
+
 @contextmanager
-def client(**settings: Any) -> Iterator[TestClient]:
+def client(with_panel: bool = False, **settings: Any) -> Iterator[TestClient]:
     """Start the application and yield a client of it."""
-    app = create_app(Settings(media=LOOPBACK, **settings), make_engine())
+    app = application(Settings(media=LOOPBACK, **settings), make_engine(), with_panel)
     with TestClient(app, base_url=URL, raise_server_exceptions=False) as opened:
         yield opened

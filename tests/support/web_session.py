@@ -10,8 +10,7 @@ from typing import Any
 import httpx
 
 from tests.support.fakes import LOOPBACK, FakePeer
-from tests.support.web_app import URL
-from web.app import create_app
+from tests.support.web_app import URL, application
 from web.core.settings import Settings
 from web.services.engine import Engine
 
@@ -19,7 +18,7 @@ from web.services.engine import Engine
 @asynccontextmanager
 async def connected(engine: Engine, **settings: Any) -> AsyncIterator[tuple[httpx.AsyncClient, str, FakePeer]]:
     """Start a session; yield an HTTP client, the session's path and its peer, which has received a picture."""
-    app, peer = create_app(Settings(media=LOOPBACK, **settings), engine), FakePeer()
+    app, peer = application(Settings(media=LOOPBACK, **settings), engine), FakePeer()
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=URL) as web,

@@ -1,7 +1,9 @@
 import re
+from collections.abc import Iterator
 from dataclasses import fields
 
 import pytest
+from starlette.testclient import TestClient
 
 from pipeline.core.options import AnimateOptions
 from tests.support.web_app import client
@@ -9,10 +11,27 @@ from web.panel import GROUPS, PRESETS
 
 
 @pytest.fixture(scope="module")
-def config() -> dict:
+def web() -> Iterator[TestClient]:
+    with client(with_panel=True) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def config(web) -> dict:
     """What Gradio tells the browser about the page."""
-    with client() as web:
-        return web.get("/config").json()
+    return web.get("/config").json()
+
+
+def test_the_page_is_there(web):
+    response = web.get("/")
+    assert response.status_code == 200 and "Portrait puppet" in response.text
+    assert web.get("/client/live/main.js").status_code == 200
+    assert web.get("/client/../settings.py").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/docs", "/redoc"])
+def test_no_page_that_loads_from_elsewhere(web, path):
+    assert web.get(path).status_code == 404
 
 
 def test_every_option_has_one_place():
@@ -68,9 +87,8 @@ def test_no_control_asks_the_server(config):
     assert not any(change["backend_fn"] for change in changes)
 
 
-def test_the_promised_elements():
-    with client() as web:
-        html = web.get("/").text
+def test_the_promised_elements(web):
+    html = web.get("/").text
     names = ("camera", "animated", "start", "stop", "calibrate", "status", "fps", "latency", "drops", "audio", "record")
     for name in names:
         assert html.count(f'id="{name}"') == 1
@@ -78,14 +96,13 @@ def test_the_promised_elements():
     assert len(re.findall(r"<video[^>]*playsinline muted autoplay", html)) == 2
 
 
-def test_the_modules_of_the_live_tab_are_fetched_at_once():
-    with client() as web:
-        modules = re.findall(r'<link rel="modulepreload" href="([^"]+)">', web.get("/").text)
-        assert "client/live/main.js" in modules and "client/shared/whep.js" in modules
-        assert {web.get(f"/{module}").status_code for module in modules} == {200}
+def test_the_modules_of_the_live_tab_are_fetched_at_once(web):
+    modules = re.findall(r'<link rel="modulepreload" href="([^"]+)">', web.get("/").text)
+    assert "client/live/main.js" in modules and "client/shared/whep.js" in modules
+    assert {web.get(f"/{module}").status_code for module in modules} == {200}
 
 
 def test_only_what_the_animator_or_the_session_supports(monkeypatch):
     monkeypatch.setattr("tests.support.web_app.PickyAnimator.supports", frozenset({"head"}))
-    with client() as web:
+    with client(with_panel=True) as web:
         assert re.findall(r'"elem_id":"option-(\w+)"', web.get("/config").text) == ["head", "size"]

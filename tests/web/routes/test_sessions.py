@@ -268,18 +268,6 @@ def test_unknown_portraits(web, session):
     assert web.post("/portraits", content=picture_file(0)).status_code == 422
 
 
-def test_the_page_is_there(web):
-    response = web.get("/")
-    assert response.status_code == 200 and "Portrait puppet" in response.text
-    assert web.get("/client/live/main.js").status_code == 200
-    assert web.get("/client/../settings.py").status_code == 404
-
-
-@pytest.mark.parametrize("path", ["/docs", "/redoc"])
-def test_no_page_that_loads_from_elsewhere(web, path):
-    assert web.get(path).status_code == 404
-
-
 def test_freeze_and_options(web, session):
     assert web.put(f"{session}/freeze", json={"on": True}).json() == {"on": True}
     assert web.get(f"{session}/stats").json()["frozen"] is True

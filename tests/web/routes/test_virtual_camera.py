@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 
 from pipeline.imaging.i420 import to_picture
 from realtime.endpoints.framing import Framing
+from realtime.webrtc.broadcast import Broadcast
 from tests.support.fakes import offer_of
 from tests.support.virtual_cameras import Recording, installed
 from tests.support.web_app import client
@@ -35,8 +36,9 @@ def offer() -> str:
 
 
 @pytest.fixture
-def sessions(web, offer) -> Iterator[list[str]]:
-    """The paths of two open sessions."""
+def sessions(web, offer, monkeypatch) -> Iterator[list[str]]:
+    """The paths of two open sessions, which make pictures though nobody connects."""
+    monkeypatch.setattr(Broadcast, "congested", False)
     paths = [web.post("/session", content=offer, headers=SDP).headers["location"] for _ in range(2)]
     yield paths
     for path in paths:

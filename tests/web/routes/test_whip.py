@@ -20,8 +20,7 @@ from tests.support.clips import write_clip
 from tests.support.fakes import LOOPBACK, FakePeer, numbered, offer_of
 from tests.support.streams import streaming
 from tests.support.waiting import PATIENCE
-from tests.support.web_app import BAD_OFFERS, SDP, URL, client, make_engine
-from web.app import create_app
+from tests.support.web_app import BAD_OFFERS, SDP, URL, application, client, make_engine
 from web.core.requests import MAX_TEXT
 from web.core.settings import Settings
 from web.serve import Server, listen, uvicorn_config
@@ -308,7 +307,7 @@ def serving(**settings: Any) -> Iterator[str]:
     """The application on a real port: its URL."""
     chosen = Settings(port=0, driver="whip", media=LOOPBACK, **settings)
     with listen(chosen) as listener:
-        server = Server(uvicorn_config(create_app(chosen, make_engine()), chosen))
+        server = Server(uvicorn_config(application(chosen, make_engine()), chosen))
         thread = threading.Thread(target=server.run, args=([listener],), name="server")
         thread.start()
         try:

@@ -1,1 +1,1 @@
-"""Ways to run the networks, one file each; `registry.py` knows them by name."""
+"""Ways to run the networks, one file each; registry.py knows them by name."""

@@ -1,7 +1,7 @@
-"""The networks in their exact short forms; on CUDA compiled, and each batch size captured as one graph.
+"""Run the networks in exact forms with less work; on CUDA compiled, and each batch size captured as one graph.
 
-A graph works on tensors that never move, so what it reads is copied in: 63 numbers for each picture, and a portrait
-only where it is another one than in the call before.
+A graph works on tensors that never move, so its inputs are copied in: 63 numbers for each picture, and a portrait only
+if it is another one than in the call before.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from pipeline.liveportrait.crop import CROP_SIZE
 from pipeline.liveportrait.networks.motion_extractor import RawMotion
 from pipeline.liveportrait.networks.warping import WarpingNetwork
 
-GRAPHED = (8, 4, 2, 1)  # batch sizes; others are drawn as several of them, since what is padded costs as much
-DIRECT = (1,)  # on a CPU, where pictures that are drawn together take as long as one by one
+GRAPHED = (8, 4, 2, 1)  # batch sizes; others are split, because padding costs as much as pictures
+DIRECT = (1,)  # on a CPU, where batches save no time
 
 
 @dataclass(frozen=True, eq=False)
 class CompiledSource(PreparedSource):
-    """And what the warping network needs of the portrait, in its precision and memory layout."""
+    """A portrait with what the warping network needs of it, in its precision and memory layout."""
 
     kept: WarpSource
 
 
 class Compiled:
-    """Draws in `dtype`. Motion is read in float16 where that draws, else in float32: bfloat16 is too coarse for it."""
+    """Draws in `dtype`. Motion is read in float16 if that draws, else in float32: bfloat16 is too coarse for it."""
 
     name = "compiled"
 
     def __init__(self, networks: Networks, device: torch.device, dtype: torch.dtype) -> None:
-        """Takes the networks: they are moved."""
+        """Take over the networks, which are moved to `device`."""
         self.device, self.dtype = device, dtype
         self._motion_dtype = torch.float16 if dtype == torch.float16 else torch.float32
         self._appearance = networks.appearance.to(device)
@@ -54,11 +54,11 @@ class Compiled:
         self._drawers: dict[int, _Drawer] = {}
 
     def _forms(self, networks: Networks) -> tuple[ExactWarping, ExactGenerator]:
-        """What draws, in float32."""
+        """Return what draws, in float32."""
         return _exact_warping(networks.warping, self.device), ExactGenerator(networks.generator)
 
     def warm_up(self, progress: Progress) -> None:
-        """Compile and capture every batch size; later starts find what was compiled in the cache folder."""
+        """Compile and capture every batch size; later starts find compiled code in the cache folder."""
         for done, size in enumerate(reversed(self._sizes)):
             self.motion(torch.zeros(size, 3, CROP_SIZE // 2, CROP_SIZE // 2, device=self.device))
             self.draw([self._blank()] * size, torch.zeros(size, 21, 3, device=self.device))
@@ -66,13 +66,11 @@ class Compiled:
 
     @torch.inference_mode()
     def appearance(self, picture: Tensor) -> Tensor:
-        """As the protocol says."""
         feature: Tensor = self._appearance(picture)
         return feature
 
     @torch.inference_mode()
     def motion(self, pictures: Tensor) -> RawMotion:
-        """As the protocol says."""
         parts = []
         for part in self._split(len(pictures)):
             step = self._reader(pictures[part])
@@ -82,12 +80,11 @@ class Compiled:
 
     @torch.inference_mode()
     def prepare_source(self, feature: Tensor, keypoints: Tensor) -> PreparedSource:
-        """With all that the warping network can know before it sees a driver."""
+        """Return the portrait with everything that the warping network can compute without a driver."""
         return CompiledSource(feature, keypoints, self._warping.prepare(feature, keypoints))
 
     @torch.inference_mode()
     def draw(self, sources: Sequence[PreparedSource], driven: Tensor) -> Tensor:
-        """As the protocol says."""
         shown = cast(Sequence[CompiledSource], sources)
         parts = list(self._split(len(shown)))
         if len(parts) == 1:
@@ -102,7 +99,7 @@ class Compiled:
         return picture
 
     def _split(self, count: int) -> Iterator[slice]:
-        """Parts of a batch, in sizes that there are."""
+        """Yield parts of a batch, in sizes that are captured."""
         start = 0
         while start < count:
             size = next(size for size in self._sizes if size <= count - start)
@@ -128,7 +125,7 @@ class Compiled:
 
 
 def _exact_warping(network: WarpingNetwork, device: torch.device) -> ExactWarping:
-    """With Triton's kernels on a GPU, and the largest convolution by its spectrum on a CPU."""
+    """Return the warping network with Triton kernels on a GPU, and its largest convolution by spectra on a CPU."""
     if device.type == "cuda":
         from pipeline.liveportrait.backends.ops import kernels
 

@@ -1,4 +1,4 @@
-"""The networks as they are: the reference for every other backend."""
+"""Run the networks as they are: the reference for every other backend."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from pipeline.liveportrait.networks.motion_extractor import RawMotion
 
 
 class Eager:
-    """One kernel after the other, by PyTorch."""
+    """Runs one kernel after the other, by PyTorch."""
 
     name = "eager"
 
     def __init__(self, networks: Networks, device: torch.device, dtype: torch.dtype) -> None:
-        """Takes the networks: they are moved. Those that draw become `dtype`."""
+        """Take over the networks: move them, and convert those that draw to `dtype`."""
         self.device, self.dtype = device, dtype
         self._networks = networks.to(device, dtype)
 
     def warm_up(self, progress: Progress) -> None:
-        """One frame of nothing: the first one chooses and loads kernels."""
+        """Draw one empty frame, since the first one chooses and loads kernels."""
         points = torch.zeros(1, 21, 3, device=self.device)
         self.motion(torch.zeros(1, 3, 256, 256, device=self.device))
         self.draw([self.prepare_source(torch.zeros(1, 32, 16, 64, 64, device=self.device), points)], points)
@@ -32,23 +32,19 @@ class Eager:
 
     @torch.inference_mode()
     def appearance(self, picture: Tensor) -> Tensor:
-        """As the protocol says."""
         feature: Tensor = self._networks.appearance(picture)
         return feature
 
     @torch.inference_mode()
     def motion(self, pictures: Tensor) -> RawMotion:
-        """As the protocol says."""
         raw: RawMotion = self._networks.motion(pictures)
         return raw
 
     def prepare_source(self, feature: Tensor, keypoints: Tensor) -> PreparedSource:
-        """Nothing beyond what it is made of."""
         return PreparedSource(feature, keypoints)
 
     @torch.inference_mode()
     def draw(self, sources: Sequence[PreparedSource], driven: Tensor) -> Tensor:
-        """As the protocol says."""
         features = torch.cat([source.feature for source in sources]).to(self.dtype)
         keypoints = torch.cat([source.keypoints for source in sources])
         pictures: Tensor = self._networks.generator(self._networks.warping(features, driven, keypoints).feature)

@@ -1,7 +1,7 @@
-"""The networks as ONNX files: for the runtimes of onnx.py and tensorrt.py, and for anyone else's.
+"""Write the networks as ONNX files, for onnx.py and tensorrt.py and for other runtimes.
 
 The number of pictures is free, every other size is fixed. Sampling in three dimensions is written out as gathering,
-since TensorRT has only the flat `GridSample` and ONNX Runtime the volumetric one on CUDA only in recent releases.
+because TensorRT has `GridSample` in two dimensions only, and ONNX Runtime on CUDA has it in three only lately.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ PACKAGES = {"onnx": "1.23.2", "onnxscript": "0.7.2"}
 BATCH = torch.export.Dim("batch", min=1, max=64)
 MANIFEST = "manifest.json"
 FORMS = ("export", "ops/exact_generator", "ops/exact_warping", "ops/fold", "ops/fourier", "ops/warp")
-"""The modules beside this one that say what is exported; what was made of other versions of them is not used."""
+"""The modules that determine what is exported; files made by other versions of them are not used."""
 
 ExportPrecision = Literal["fp32", "fp16"]
 DTYPES: Mapping[ExportPrecision, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16}
@@ -51,11 +51,11 @@ class Exportable:
     """A network as a file has it."""
 
     module: nn.Module
-    inputs: Mapping[str, Tensor]  # an example of each by its name: a batch of two, a tensor of its own
-    outputs: tuple[str, ...]  # names, which are none of the inputs'
+    inputs: Mapping[str, Tensor]  # an example of each, by name: a batch of two
+    outputs: tuple[str, ...]  # names that no input has
 
     def key(self) -> str:
-        """16 hexadecimal digits of all that the file's content follows from: weights, shapes, code, PyTorch."""
+        """Return 16 hexadecimal digits of everything that determines the file: weights, shapes, code, PyTorch."""
         content = hashlib.sha256(f"{torch.__version__} {OPSET} {self.outputs}".encode())
         content.update(str([(name, value.shape, value.dtype) for name, value in self.inputs.items()]).encode())
         for name, value in self.module.state_dict().items():
@@ -67,28 +67,29 @@ class Exportable:
 
 
 def _sources() -> list[Path]:
-    """What says how the networks compute."""
+    """Return the files that determine how the networks compute."""
     here = Path(__file__).parent
     return [*(here / f"{name}.py" for name in FORMS), *sorted((here.parent / "networks").glob("*.py"))]
 
 
 class _Warping(nn.Module):
-    """ExactWarping from what the plain network reads."""
+    """ExactWarping with the inputs of the plain network."""
 
     def __init__(self, warping: ExactWarping) -> None:
         super().__init__()
         self.warping = warping
 
     def forward(self, feature: Tensor, driving: Tensor, source: Tensor) -> Tensor:
-        """Feature (B, 32, 16, 64, 64) and keypoints (B, 21, 3), all float32, to (B, 256, 64, 64)."""
+        """Return (B, 256, 64, 64) for features (B, 32, 16, 64, 64) and keypoints (B, 21, 3), all float32."""
         result: Tensor = self.warping(self.warping.prepare(feature, source), driving)
         return result
 
 
 def exportables(networks: Networks, dtype: torch.dtype, device: torch.device) -> dict[str, Exportable]:
-    """Every network by its field's name, on the CPU, in the form that is fast on `device`; folded, float32 networks.
+    """Return every network by its field's name, on the CPU, in the form that is fast on `device`.
 
-    Those that draw become `dtype`. A file for a CPU is larger: it has the spectrum of the widest convolution.
+    The networks are folded and in float32; those that draw become `dtype`. A file for a CPU is larger, since it has the
+    spectrum of the widest convolution.
     """
     mask = FourierConv3d if device.type == "cpu" else direct_mask
     warping = _Warping(ExactWarping(networks.warping, mask)).to("cpu", dtype)
@@ -113,13 +114,15 @@ def exportables(networks: Networks, dtype: torch.dtype, device: torch.device) ->
 
 @dataclass(frozen=True)
 class Manifest:
-    """What lies in a folder of exported networks; written there as manifest.json."""
+    """The content of a folder of exported networks, written there as manifest.json."""
 
     format: str
-    precision: str  # of what draws every frame; what measures is float32
-    versions: Mapping[str, str]  # of what made the files
+    precision: str  # of the networks that draw; the others are float32
+    versions: Mapping[str, str]  # of the software that made the files
     weights: Mapping[str, str]  # sha256 of the checkpoints, by name
-    networks: Mapping[str, Mapping[str, Any]]  # by field: file, its sha256, inputs and outputs: type and sizes by name
+    networks: Mapping[
+        str, Mapping[str, Any]
+    ]  # by field: file, sha256, and type and sizes of inputs and outputs by name
 
     def write(self, folder: Path) -> None:
         (folder / MANIFEST).write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n")
@@ -128,7 +131,7 @@ class Manifest:
 def export_onnx(
     networks: Networks, folder: Path, precision: ExportPrecision, device: torch.device, progress: Progress
 ) -> Manifest:
-    """Write every network as an ONNX file for `device`, and what they are. BackendError without the packages."""
+    """Write every network as an ONNX file for `device`, and a manifest. Raise BackendError without the packages."""
     folder.mkdir(parents=True, exist_ok=True)
     written, exported = {}, exportables(networks, DTYPES[precision], device)
     for done, (name, network) in enumerate(exported.items(), 1):
@@ -143,18 +146,18 @@ def export_onnx(
 
 
 def require() -> None:
-    """BackendError where the packages that exporting needs are not all there."""
+    """Raise BackendError if a package that exporting needs is missing."""
     if any(importlib.util.find_spec(package) is None for package in PACKAGES):
         pins = " ".join(f"{package}=={version}" for package, version in PACKAGES.items())
         raise BackendError(f"Exporting the networks needs more packages; `pip install {pins}` installs them.")
 
 
 Sides = dict[str, dict[str, dict[str, Any]]]
-"""A file's "inputs" and "outputs": type and sizes by name; the size "batch" is free."""
+"""The "inputs" and "outputs" of a file: type and sizes by name; the size "batch" is free."""
 
 
 def write_onnx(network: Exportable, path: Path) -> Sides:
-    """One file with all its weights, and what goes in and comes out."""
+    """Write one file with all weights, and return its inputs and outputs."""
     require()
     free = ({0: BATCH},) * len(network.inputs)
     with _quietly(), torch.no_grad():
@@ -185,7 +188,7 @@ def _described(value: Any) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
-    """Without the exporter's remarks about itself: deprecated calls, operators of packages that are not here."""
+    """Silence the exporter's remarks about deprecated calls and packages that are not installed."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -200,13 +203,13 @@ def _quietly() -> Iterator[None]:
 def gather_sample(
     feature: Tensor, grid: Tensor, interpolation: int = 0, padding: int = 0, align_corners: bool = False
 ) -> Tensor:
-    """`functional.grid_sample` of (B, C, D, H, W) float32 at (B, D', H', W', 3), xyz in -1..1, in ordinary operators.
+    """Sample (B, C, D, H, W) float32 at (B, D', H', W', 3), xyz in -1..1, like `functional.grid_sample`.
 
-    As `layers.sample` uses it, so the other arguments are what they must be: trilinear, zero outside, corners not
-    aligned. Every point is the weighted sum of eight rows of C numbers.
+    It uses basic operators: every point is the weighted sum of eight rows of C numbers. Raise ValueError if the other
+    arguments are not those of `layers.sample`: trilinear, zero outside, corners not aligned.
     """
     if interpolation or padding or align_corners:
-        raise ValueError("Only trilinear sampling with zeros outside and corners not aligned can be gathered.")
+        raise ValueError("Only trilinear sampling with zeros outside and corners not aligned can be exported.")
     batch, channels, *sizes = feature.shape
     rows = feature.flatten(2).transpose(1, 2).reshape(-1, channels)
     depth, height, width = (_neighbours(grid[..., 2 - axis], size) for axis, size in enumerate(sizes))
@@ -219,7 +222,7 @@ def gather_sample(
 
 
 def _neighbours(place: Tensor, size: int) -> list[tuple[Tensor, Tensor]]:
-    """The samples before and after each place in -1..1 of an axis: index and weight, which is zero outside."""
+    """Return index and weight of the samples before and after each place in -1..1; the weight is zero outside."""
     position = ((place + 1) * size - 1) / 2
     before = position.floor()
     return [
@@ -229,7 +232,7 @@ def _neighbours(place: Tensor, size: int) -> list[tuple[Tensor, Tensor]]:
 
 
 def made(path: Path, make: Callable[[Path], object]) -> Path:
-    """`path`, made first where it is missing: whole or not at all, whatever happens meanwhile. WeightsError."""
+    """Return `path`, made first if it is missing: completely or not at all. Raise WeightsError on a disk error."""
     if not path.exists():
         with explain_disk_errors(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The networks by ONNX Runtime, on a CPU or through its CUDA provider, in PyTorch's memory."""
+"""Run the networks by ONNX Runtime, on a CPU or through its CUDA provider, in PyTorch's memory."""
 
 from __future__ import annotations
 
@@ -19,29 +19,27 @@ PINS = {"cpu": "onnxruntime==1.32.0", "cuda": "onnxruntime-gpu==1.31.1"}
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 TYPES = {"tensor(float)": torch.float32, "tensor(float16)": torch.float16}
 ELEMENTS = {torch.float32: np.float32, torch.float16: np.float16}
-QUIET = 3  # errors only: it warns that what it has optimized for this machine is for this machine
+QUIET = 3  # errors only: it warns that optimized files are for this machine only
 
 
 class OnnxRuntime(RuntimeBackend):
-    """ONNX Runtime on graphs that it has optimized for this machine, which are kept."""
+    """Runs graphs that ONNX Runtime has optimized for this machine, and keeps them."""
 
     name = "onnx"
 
     def library(self, device: torch.device) -> Any:
-        """As the base says."""
         try:
             import onnxruntime  # type: ignore[import-untyped]
         except ImportError as error:
             raise BackendError(f"ONNX Runtime is missing; `pip install {PINS[device.type]}` installs it.") from error
         if PROVIDERS[device.type] not in onnxruntime.get_available_providers():
             raise BackendError(
-                "This ONNX Runtime cannot use a GPU; `pip uninstall onnxruntime` and then "
-                f"`pip install {PINS[device.type]}` puts the one that can in its place."
+                "This ONNX Runtime cannot use a GPU. `pip uninstall onnxruntime`, then "
+                f"`pip install {PINS[device.type]}` installs one that can."
             )
         return onnxruntime
 
     def open(self, name: str, network: Exportable) -> Run:
-        """As the base says."""
         runtime, device = self._library, self.device
         machine = torch.backends.cpu.get_cpu_capability() if device.type == "cpu" else "cuda"
         file = f"{name}.{network.key()}.onnxruntime-{runtime.__version__}-{machine}.onnx"
@@ -50,24 +48,26 @@ class OnnxRuntime(RuntimeBackend):
 
 
 class OnnxSession:
-    """One network. Runs on a stream of its own on CUDA, in order with the caller's."""
+    """Runs one network; on CUDA in a stream of its own, in order with the caller's."""
 
     def __init__(self, runtime: Any, path: Path, device: torch.device) -> None:
-        """`path` is optimized already."""
+        """Open a file that is optimized already."""
         self._device = device
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
         options = _options(runtime)
         options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
         self._session = runtime.InferenceSession(str(path), options, providers=[_provider(device, self._stream)])
         if PROVIDERS[device.type] not in self._session.get_providers():
-            raise BackendError(f"ONNX Runtime cannot use this GPU; `pip install {PINS[device.type]}` for its CUDA.")
+            raise BackendError(
+                f"ONNX Runtime cannot use this GPU; `pip install {PINS[device.type]}` installs the version for it."
+            )
         self._outputs = {each.name: (TYPES[each.type], each.shape[1:]) for each in self._session.get_outputs()}
         self._run_options = runtime.RunOptions()
-        # The streams say when results are ready: nothing has to wait for the device.
+        # The streams keep the order, so nothing has to wait for the device.
         self._run_options.add_run_config_entry("disable_synchronize_execution_providers", "1")
 
     def __call__(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Contiguous tensors of the graph's types by name, on the session's device, to its outputs by name."""
+        """Run contiguous tensors of the graph's types, by name, on the session's device; return the outputs by name."""
         batch = len(next(iter(inputs.values())))
         results = {
             name: torch.empty(batch, *sizes, dtype=dtype, device=self._device)
@@ -94,13 +94,13 @@ class OnnxSession:
 
 
 def _place(tensor: Tensor) -> tuple[str, int, type, tuple[int, ...], int]:
-    """Where a tensor is, as ONNX Runtime's bindings want it said."""
+    """Return where a tensor is, as ONNX Runtime's bindings need it."""
     device = tensor.device
     return device.type, device.index or 0, ELEMENTS[tensor.dtype], tuple(tensor.shape), tensor.data_ptr()
 
 
 def optimize(runtime: Any, network: Exportable, path: Path, device: torch.device) -> None:
-    """Write the network as ONNX Runtime has arranged it for this machine."""
+    """Write the network as ONNX Runtime optimizes it for this machine."""
     raw = path.with_name("exported.onnx")
     write_onnx(network, raw)
     options = _options(runtime)
@@ -109,10 +109,10 @@ def optimize(runtime: Any, network: Exportable, path: Path, device: torch.device
 
 
 def _options(runtime: Any) -> Any:
-    """As many threads as PyTorch; every optimization."""
+    """Return options with as many threads as PyTorch has, and every optimization."""
     options = runtime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
-    # Threads that spin after a run take the cores of what comes next: PyTorch's work was half as slow again.
+    # Threads that spin after a run take the cores from PyTorch, which then takes half as long again.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = QUIET
     options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_ALL

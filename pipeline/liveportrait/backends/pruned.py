@@ -1,7 +1,7 @@
-"""Structured pruning (Li et al., arXiv:1608.08710): channels of the generator and the hourglass are really removed.
+"""Structured pruning (Li et al., arXiv:1608.08710): channels of the generator and the hourglass are removed.
 
-Nothing is trained afterwards, so what a channel did is missing from the picture: with the stand-in weights, of which
-every channel matters as much, 10 % less leave 16 dB PSNR and 50 % less 14 dB.
+Nothing is trained afterwards, so what a channel did is missing in the picture. With the stand-in weights, all of whose
+channels matter, little is left of the picture.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from pipeline.liveportrait.networks.appearance_extractor import DEPTH
 from pipeline.liveportrait.networks.generator import Spade, SpadeBlock
 
 RATIO = 0.25
-MULTIPLE = 16  # of channels: what tensor cores and AVX-512 want
+MULTIPLE = 16  # of channels, for tensor cores and AVX-512
 
 
 class Pruned(Compiled):
-    """As Compiled, without a quarter of the channels that can go."""
+    """Runs like Compiled, without a quarter of the channels that can be removed."""
 
     name = "pruned"
 
@@ -35,31 +35,31 @@ class Pruned(Compiled):
 
 @dataclass(frozen=True)
 class Reader:
-    """A convolution and where in its inputs the channels of a group are: from `first`, each `repeats` in a row."""
+    """A convolution, and where in its inputs the channels of a group are: from `first`, each `repeats` in a row."""
 
     conv: Any
     first: int = 0
     repeats: int = 1
 
     def columns(self, width: int) -> slice:
-        """Those of `width` channels."""
+        """Return the columns of `width` channels."""
         return slice(self.first, self.first + width * self.repeats)
 
 
 @dataclass(frozen=True)
 class Group:
-    """Channels that go together: made by the outputs of the same number of all `makers`, read by `readers`."""
+    """Channels that are removed together: outputs of the same number of all `makers`, read by `readers`."""
 
     makers: Sequence[Any]
     readers: Sequence[Reader]
 
     @property
     def width(self) -> int:
-        """How many there are."""
+        """Return the number of channels."""
         return len(self.makers[0].weight)
 
     def importance(self) -> Tensor:
-        """(width,): how large what makes them is, times how large what reads them is; zero where either is nothing."""
+        """Return (width,) the size of the weights that make a channel times those that read it."""
         made = sum(conv.weight.flatten(1).square().sum(1) + _squared_bias(conv) for conv in self.makers)
         read = torch.zeros(self.width)
         for reader in self.readers:
@@ -68,7 +68,7 @@ class Group:
         return (made * read).sqrt()
 
     def kept(self, ratio: float) -> Tensor:
-        """(width,) bool: the most important ones, about 1 - `ratio` of all."""
+        """Return (width,) bool: the most important channels, about 1 - `ratio` of all."""
         count = min(self.width, max(1, round(self.width * (1 - ratio) / MULTIPLE)) * MULTIPLE)
         kept = torch.zeros(self.width, dtype=torch.bool)
         kept[self.importance().argsort(descending=True, stable=True)[:count]] = True
@@ -76,10 +76,10 @@ class Group:
 
 
 def pruned(networks: Networks, ratio: float) -> Networks:
-    """Folded `networks` on the CPU with a share `ratio` of the inner channels of G and of W's hourglass removed.
+    """Return folded `networks` on the CPU without a share `ratio` of the inner channels of generator and hourglass.
 
-    The widths that are left are multiples of 16, or what they were. G and W are copies, the others are shared.
-    ValueError where the ratio is not in 0..1 (without 1).
+    The remaining widths are multiples of 16, or unchanged. Generator and warping network are copies, the others shared.
+    Raise ValueError if the ratio is not in 0..1 (1 excluded).
     """
     if not 0 <= ratio < 1:
         raise ValueError(f"A share of {ratio:g} of the channels cannot be removed; use 0 or more, and less than 1.")
@@ -97,7 +97,7 @@ def _squared_bias(conv: Any) -> Tensor:
 
 
 def _generator_groups(generator: nn.Module) -> Iterator[Group]:
-    """Hidden layers of SPADE, and what is between a block's two convolutions."""
+    """Yield SPADE's hidden layers, and what is between the two convolutions of a block."""
     for module in generator.modules():
         if isinstance(module, Spade):
             yield Group([module.mlp_shared[0]], [Reader(module.mlp_gamma), Reader(module.mlp_beta)])
@@ -107,13 +107,13 @@ def _generator_groups(generator: nn.Module) -> Iterator[Group]:
 
 
 def _hourglass_groups(warping: Any) -> Iterator[Group]:
-    """Each level on the way down, which the way up reads too, each level on the way up, and what the heads read."""
+    """Yield each level on the way down and up, and what the heads read."""
     dense = warping.dense_motion_network
     decoder = dense.hourglass.decoder
     down = [block.conv for block in dense.hourglass.encoder.down_blocks]
     up = [block.conv for block in decoder.up_blocks]
     for index, conv in enumerate(down):
-        across = len(down) - 1 - index  # the up-block that this level is the input of, or joined to the input of
+        across = len(down) - 1 - index  # the up-block that reads this level
         first = up[across - 1].out_channels if across else 0
         deeper = [Reader(down[index + 1])] if across else []
         yield Group([conv], [*deeper, Reader(up[across], first)])

@@ -1,10 +1,8 @@
-"""The exact short forms with the generator's costliest convolutions in 8-bit integers, and the mask's on a GPU.
+"""Run the exact forms with the generator's costliest convolutions in 8-bit integers, and the mask's on a GPU.
 
-The bar is 35 dB PSNR of the built-in portrait's picture against float32's; weights that miss it are refused. With the
-stand-in weights it reaches 36.6 dB, two other portraits 34.96 and 36.2. With them the motion extractor, which wants its
-keypoints within half a pixel of 512, stays in floating point (8 bits are off by 3 pixels, FP8 by 15), and so do the
-layers that start and end the generator. FP8 (E4M3) misses the bar in all of the generator, at 25 dB, and in the SPADE
-branches alone, at 31 dB; 8-bit integers are as fast on a GPU.
+The picture of the built-in portrait must reach 35 dB PSNR against float32; weights that miss it are refused. The motion
+extractor stays in floating point, because in 8 bits keypoints are off by more than half a pixel of 512, and so do the
+first and last layers of the generator. FP8 (E4M3) misses the bar, and 8-bit integers are as fast on a GPU.
 """
 
 from __future__ import annotations
@@ -33,13 +31,13 @@ from pipeline.liveportrait.paste import to_input
 
 LEAST_PSNR = 35.0
 NAMES = re.compile(r"(mask|gamma_beta|gamma_shift|conv_0|conv_1)$")
-"""The convolutions that are quantized: those that take most time and cost fewest dB."""
+"""The convolutions that are quantized: they take most of the time and cost the fewest dB."""
 
-CENTRE, SIDE = (224.0, 106.0), 213.0  # in pixels: the built-in portrait's face
+CENTRE, SIDE = (224.0, 106.0), 213.0  # of the built-in portrait's face, in pixels
 
 
 class Quantized(Compiled):
-    """As Compiled; `dtype` is what is left of floating point. BackendError where pictures would not pass the bar."""
+    """Runs like Compiled; `dtype` is for the rest. Raise BackendError if pictures would not be good enough."""
 
     name = "quantized"
 
@@ -53,16 +51,16 @@ class Quantized(Compiled):
         return warping, generator
 
     def _example(self) -> tuple[Tensor, Tensor]:
-        """Appearance of the built-in portrait; keypoints (2, 21, 3) of it, and of the same face turned and nearer."""
+        """Return the appearance of the built-in portrait, and its keypoints (2, 21, 3), also turned and nearer."""
         views = [to_input(view, self.device) for view in _views()]
         motion = decode(RawMotion.unpacked(self._packed(torch.cat(views))))
         return self._appearance(views[0]), motion.transformed()
 
 
 def quantize(forms: Sequence[nn.Module], run: Callable[[], Tensor]) -> tuple[Tensor, Tensor]:
-    """Replaces, in float32 `forms`, the convolutions of NAMES, balanced for what `run` lets them read.
+    """Replace the convolutions of NAMES in float32 `forms`, balanced for the inputs that `run` gives them.
 
-    Gives what `run` gives before and after.
+    Return the results of `run` before and after.
     """
     found = [(form, name) for form in forms for name in _convolutions(form)]
     balances: dict[nn.Module, Tensor] = {}
@@ -91,7 +89,7 @@ def _int8_conv(conv: Any, balance: Tensor) -> nn.Module:
 
 
 def check(exact: Tensor, found: Tensor) -> None:
-    """BackendError where a picture (B, 3, H, W) about 0..1 is too far from the exact one."""
+    """Raise BackendError if a picture (B, 3, H, W) about 0..1 is too far from the exact one."""
     quality = psnr(found.clamp(0, 1).float().cpu(), exact.clamp(0, 1).cpu(), peak=1)
     if quality is not None and not quality >= LEAST_PSNR:
         raise BackendError(
@@ -107,7 +105,7 @@ def _convolutions(form: nn.Module) -> Iterator[str]:
 
 
 def _views() -> list[Picture]:
-    """Two squares of 256 pixels of the built-in portrait."""
+    """Return two squares of 256 pixels of the built-in portrait."""
     picture = read_picture(default_portrait())
     boxes = Box(np.array(CENTRE), SIDE), Box(np.array(CENTRE), 0.9 * SIDE, np.radians(8))
     return [halved(cut(picture, box.matrix())) for box in boxes]

@@ -1,4 +1,4 @@
-"""The one table of backends, by the names that `--backend` takes. Each is imported when it is chosen."""
+"""The table of backends, by the names that `--backend` takes. Each is imported when it is chosen."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _CLASSES: dict[BackendName, str] = {
     "quantized": "Quantized",
     "tensorrt": "TensorRT",
 }
-"""In the module of that name."""
+"""The class in the module of each name."""
 
 
 def builder(name: BackendName, device: torch.device) -> Build:
-    """What makes the backend of this name for `device` of networks, which it takes over, and the type it draws in."""
+    """Return what makes the backend for `device`, from networks that it takes over and the type it draws in."""
 
     def build(networks: Networks, dtype: torch.dtype) -> Backend:
         module = import_module(f"pipeline.liveportrait.backends.{name}")

@@ -1,4 +1,4 @@
-"""A backend that another runtime's sessions make up, one for each network that a frame or a portrait needs."""
+"""A backend whose networks are sessions of another runtime."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from pipeline.liveportrait.networks.motion_extractor import RawMotion
 from pipeline.models.store import cache_folder
 
 Run = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
-"""Executes a network: inputs by name, contiguous and on the backend's device, to outputs by name."""
+"""Runs a network: contiguous inputs by name, on the backend's device, to outputs by name."""
 
 DRAWING = ("appearance", "motion", "warping", "generator")
 
 
 class RuntimeBackend(ABC):
-    """Opens each network when it is first needed, which takes minutes once and is kept in a folder."""
+    """Opens each network when it is first needed. Making it takes minutes once; it is kept in a folder."""
 
     name: str
 
@@ -35,7 +35,7 @@ class RuntimeBackend(ABC):
         dtype: torch.dtype,
         folder: Path | None = None,
     ) -> None:
-        """Of folded networks in float32. `folder` keeps what is made of them; it is in the user's cache if None."""
+        """Take folded networks in float32. `folder` keeps what is made of them; None is in the user's cache."""
         if dtype not in DTYPES.values():
             raise BackendError(f"--backend {self.name} computes in fp32 or fp16; choose one with --precision.")
         self.device, self.dtype = device, dtype
@@ -48,11 +48,11 @@ class RuntimeBackend(ABC):
 
     @abstractmethod
     def library(self, device: torch.device) -> Any:
-        """The runtime's module; BackendError, with the remedy, where it is missing or cannot use the device."""
+        """Return the runtime's module. Raise BackendError if it is missing or cannot use the device."""
 
     @abstractmethod
     def open(self, name: str, network: Exportable) -> Run:
-        """The network ready to run, from what `folder` keeps where it was there before."""
+        """Return the network ready to run, from `folder` if it is there."""
 
     def warm_up(self, progress: Progress) -> None:
         """Open all networks and run each once, on zeros."""
@@ -61,19 +61,15 @@ class RuntimeBackend(ABC):
             progress(done, len(self._blank))
 
     def appearance(self, picture: Tensor) -> Tensor:
-        """As the protocol says."""
         return self._run("appearance", picture=picture)["feature"]
 
     def motion(self, pictures: Tensor) -> RawMotion:
-        """As the protocol says."""
         return RawMotion(**self._run("motion", picture=pictures))
 
     def prepare_source(self, feature: Tensor, keypoints: Tensor) -> PreparedSource:
-        """Nothing beyond what it is made of."""
         return PreparedSource(feature, keypoints)
 
     def draw(self, sources: Sequence[PreparedSource], driven: Tensor) -> Tensor:
-        """As the protocol says."""
         features = torch.cat([source.feature for source in sources])
         keypoints = torch.cat([source.keypoints for source in sources])
         warped = self._run("warping", feature=features, driving=driven, source=keypoints)

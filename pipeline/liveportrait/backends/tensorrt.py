@@ -1,8 +1,8 @@
-"""The networks by TensorRT, from the ONNX files of export.py, on PyTorch's stream and in its memory.
+"""Run the networks by TensorRT, from the ONNX files of export.py, on PyTorch's stream and in its memory.
 
-Written after the documentation of TensorRT 10 and 11 and the Python bindings of 11.4; never run, for want of the
-library. The graph's own types are the engine's ("strongly typed", the only way since 11): float16 where the exported
-networks are, float32 where coordinates and softmax are.
+Written after the documentation of TensorRT 10 and 11 and the Python bindings of 11.4, and never run, because the
+library was not available. The types of the graph are those of the engine ("strongly typed", the only way since 11):
+float16 where the exported networks have it, float32 for coordinates and softmax.
 """
 
 from __future__ import annotations
@@ -33,32 +33,30 @@ from pipeline.liveportrait.checkpoint import Networks
 from pipeline.models.store import digest
 
 PIN = "tensorrt==11.4.0.106"
-BATCHES = (1, 1, 8)  # the smallest, the one to be quickest at, the largest
+BATCHES = (1, 1, 8)  # the smallest, the one to be fastest at, the largest
 TYPES = {"FLOAT": torch.float32, "HALF": torch.float16}
 
 
 class TensorRT(RuntimeBackend):
-    """Engines built for this GPU, which takes minutes, and kept."""
+    """Runs engines that are built for this GPU, which takes minutes, and kept."""
 
     name = "tensorrt"
 
     def library(self, device: torch.device) -> Any:
-        """As the base says."""
         return _tensorrt(device)
 
     def open(self, name: str, network: Exportable) -> Run:
-        """As the base says; BackendError where TensorRT cannot build the network."""
         trt = self._library
         file = f"{name}.{network.key()}.{_machine(trt, self.device)}.engine"
         return TensorRtEngine(trt, made(self._folder / file, lambda path: build(trt, network, path)), self.device)
 
 
 class TensorRtEngine:
-    """One network. Tensors are bound by name; the order in which an engine lists them is its own affair."""
+    """Runs one network. Tensors are bound by name, since an engine may list them in any order."""
 
     def __init__(self, trt: Any, path: Path, device: torch.device) -> None:
         self._device, self._path = device, path
-        self._logger = trt.Logger(trt.Logger.ERROR)  # has to outlive what it was given to, as the runtime has to
+        self._logger = trt.Logger(trt.Logger.ERROR)  # must outlive the runtime, which must outlive the engine
         self._runtime = trt.Runtime(self._logger)
         engine = self._runtime.deserialize_cuda_engine(path.read_bytes())
         if engine is None:
@@ -72,7 +70,7 @@ class TensorRtEngine:
         }
 
     def __call__(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Contiguous tensors of the engine's types by name, on its device, to its outputs by name."""
+        """Run contiguous tensors of the engine's types, by name, on its device; return the outputs by name."""
         for name, tensor in inputs.items():
             if not self._context.set_input_shape(name, tuple(tensor.shape)):
                 raise BackendError(
@@ -92,7 +90,7 @@ class TensorRtEngine:
 def export_tensorrt(
     networks: Networks, folder: Path, precision: ExportPrecision, device: torch.device, progress: Progress
 ) -> Manifest:
-    """Write an engine of every network for this GPU, and what they are. BackendError without TensorRT."""
+    """Write an engine of every network for this GPU, and a manifest. Raise BackendError without TensorRT."""
     trt = _tensorrt(device)
     folder.mkdir(parents=True, exist_ok=True)
     written, exported = {}, exportables(networks, DTYPES[precision], device)
@@ -109,7 +107,7 @@ def export_tensorrt(
 
 
 def build(trt: Any, network: Exportable, path: Path) -> Sides:
-    """An engine of this network for the current GPU, and what goes in and comes out. BackendError."""
+    """Write an engine of this network for the current GPU, and return its inputs and outputs. Raise BackendError."""
     raw = path.with_suffix(".onnx")
     sides = write_onnx(network, raw)
     logger = trt.Logger(trt.Logger.ERROR)
@@ -143,6 +141,6 @@ def _tensorrt(device: torch.device) -> Any:
 
 
 def _machine(trt: Any, device: torch.device) -> str:
-    """What else an engine is for: TensorRT's version and the GPU."""
+    """Return TensorRT's version and the GPU, for which an engine is built."""
     gpu = re.sub(r"\W+", "-", torch.cuda.get_device_name(device))
     return f"tensorrt-{trt.__version__}-{gpu}"

@@ -1,1 +1,1 @@
-"""Rewritten operators and kernels that the backends are made of."""
+"""Rewritten operators and kernels for the backends."""

@@ -1,14 +1,12 @@
-"""LivePortrait's generator (Guo et al., arXiv:2407.03168) with 446 GMAC's work done in 375.
+"""LivePortrait's generator (Guo et al., arXiv:2407.03168) in 375 instead of 446 GMAC, equal up to rounding.
 
-Equal up to rounding. What is rewritten:
-
-- A convolution of a nearest-upsampled map is a transposed convolution of the small map. Such are the hidden layers of
+- A convolution of a nearest-upsampled map is a transposed convolution of the small map. These are the hidden layers of
   both upsampling blocks (73 GMAC become 21).
-- Convolutions of the same map are one: `fc` and the middle blocks' twelve hidden layers, the three of an upsampling
+- Convolutions of the same map are merged: `fc` and the middle blocks' twelve hidden layers, the three of an upsampling
   block, gamma and beta of every SPADE (Park et al., arXiv:1903.07291).
 - The shortcut's 1x1 convolution is linear, so `conv_s(beta)` is one convolution of the hidden layer, with the product
   of both weights and with fewer outputs than beta (29 GMAC become 10).
-- Instance normalisation commutes with nearest upsampling: the small map is normalised, once for block and shortcut.
+- Instance normalisation commutes with nearest upsampling, so the small map is normalised, once for block and shortcut.
 """
 
 from __future__ import annotations
@@ -24,11 +22,11 @@ from pipeline.liveportrait.networks.generator import MIDDLE_BLOCKS, Spade, Spade
 
 EPSILON = 1e-5  # of nn.InstanceNorm2d
 SLOPE = 0.2
-PIXEL_CHANNELS, PADDED_PIXELS = 12, 16  # tensor cores and AVX-512 want a multiple of 8
+PIXEL_CHANNELS, PADDED_PIXELS = 12, 16  # tensor cores and AVX-512 need a multiple of 8
 
 
 def normalized(x: Tensor) -> Tensor:
-    """Instance normalisation of (B, C, H, W), computed in float32."""
+    """Return the instance normalisation of (B, C, H, W), computed in float32."""
     centred = x.float()
     # Two passes: on a CPU `var_mean` of a channels-last map takes five times as long.
     centred = centred - centred.mean((2, 3), keepdim=True)
@@ -36,20 +34,20 @@ def normalized(x: Tensor) -> Tensor:
 
 
 class Modulation(nn.Module):
-    """SPADE after its hidden layer, and the activation that follows."""
+    """SPADE after its hidden layer, with the activation that follows."""
 
     def __init__(self, spade: Spade) -> None:
         super().__init__()
         self.gamma_beta = merged((spade.mlp_gamma, spade.mlp_beta))
 
     def forward(self, normal: Tensor, hidden: Tensor) -> Tensor:
-        """Of a normalised map (B, C, H, W), with a hidden layer (B, 128, H, W)."""
+        """Modulate a normalised map (B, C, H, W) with a hidden layer (B, 128, H, W)."""
         gamma, beta = self.gamma_beta(hidden).chunk(2, 1)
         return functional.leaky_relu_(torch.addcmul(beta, normal, gamma).add_(normal), SLOPE)
 
 
 class Residual(nn.Module):
-    """A SpadeBlock without what is added at its end."""
+    """A SpadeBlock without the addition at its end."""
 
     def __init__(self, block: Any) -> None:
         super().__init__()
@@ -57,7 +55,7 @@ class Residual(nn.Module):
         self.conv_0, self.conv_1 = merged((block.conv_0,)), merged((block.conv_1,))
 
     def forward(self, normal: Tensor, hidden_0: Tensor, hidden_1: Tensor) -> Tensor:
-        """Of its input, normalised, with the hidden layers of both norms."""
+        """Return the residual of a normalised input, with the hidden layers of both norms."""
         y: Tensor = self.conv_0(self.norm_0(normal, hidden_0))
         y = self.conv_1(self.norm_1(normalized(y), hidden_1))
         return y
@@ -67,7 +65,7 @@ class UpBlock(nn.Module):
     """Nearest upsampling to twice the size and the SpadeBlock after it, whose shortcut is a convolution."""
 
     def __init__(self, block: SpadeBlock, factor: int) -> None:
-        """`factor`: how many times larger than the condition the result is."""
+        """Copy the parameters of `block`, whose result is `factor` times larger than the condition."""
         super().__init__()
         shared: list[Any] = [norm.mlp_shared[0] for norm in (block.norm_0, block.norm_1, block.norm_s)]
         self.shared = after_upsampling(merged(shared), factor, factor)
@@ -75,7 +73,7 @@ class UpBlock(nn.Module):
         self.gamma_shift, self.conv_s = _gamma_shift(block), merged((block.conv_s,))
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        """(B, inputs, H, W) to (B, outputs, 2H, 2W)."""
+        """Turn (B, inputs, H, W) into (B, outputs, 2H, 2W)."""
         hidden_0, hidden_1, hidden_s = functional.relu_(self.shared(condition)).chunk(3, 1)
         normal = functional.interpolate(normalized(x), scale_factor=2.0)
         gamma, shift = self.gamma_shift(hidden_s).tensor_split((normal.shape[1],), 1)
@@ -84,7 +82,7 @@ class UpBlock(nn.Module):
 
 
 def _gamma_shift(block: Any) -> nn.Module:
-    """The shortcut's convolution that gives gamma and `conv_s(beta)`."""
+    """Return the convolution that gives the shortcut's gamma and `conv_s(beta)`."""
     beta, mix = block.norm_s.mlp_beta, block.conv_s.weight[:, :, 0, 0].double()
     weight = torch.einsum("om,mikl->oikl", mix, beta.weight.double()).float()
     shift = convolution(weight, (mix @ bias_of(beta).double()).float(), beta.padding)
@@ -92,10 +90,10 @@ def _gamma_shift(block: Any) -> nn.Module:
 
 
 class ExactGenerator(nn.Module):
-    """SpadeGenerator with the same result up to rounding: 2e-5 in float32, of pictures in 0..1."""
+    """SpadeGenerator with the same result up to rounding: 2e-5 in float32, for pictures in 0..1."""
 
     def __init__(self, generator: SpadeGenerator) -> None:
-        """From a folded generator in float32, whose parameters are copied. Then `.to(device, dtype)`."""
+        """Copy the parameters of a folded generator in float32. Then call `.to(device, dtype)`."""
         super().__init__()
         blocks: list[Any] = [generator.get_submodule(f"G_middle_{index}") for index in range(MIDDLE_BLOCKS)]
         norms = [norm for block in blocks for norm in (block.norm_0, block.norm_1)]
@@ -107,7 +105,7 @@ class ExactGenerator(nn.Module):
         self.last = padded(last, last.in_channels, PADDED_PIXELS)
 
     def forward(self, feature: Tensor) -> Tensor:
-        """Feature (B, 256, 64, 64) to RGB (B, 3, 512, 512) in 0..1, in the feature's type."""
+        """Turn features (B, 256, 64, 64) into RGB (B, 3, 512, 512) in 0..1, in the features' type."""
         feature = feature.contiguous(memory_format=torch.channels_last)
         x, hidden = self.first(feature).tensor_split((self.width,), 1)
         layers = functional.relu_(hidden).chunk(2 * len(self.middle), 1)

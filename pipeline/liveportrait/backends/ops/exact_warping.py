@@ -1,14 +1,14 @@
-"""LivePortrait's warping network (Guo et al., arXiv:2407.03168) with 171 GMAC's work done in 165, on a CPU in 94.
+"""LivePortrait's warping network (Guo et al., arXiv:2407.03168) in 165 instead of 171 GMAC, on a CPU in 94.
 
 Equal up to rounding. What is rewritten:
 
 - First deformation and heat maps without grids, last deformation in closed form: warp.py.
 - The up-blocks' convolutions of nearest-upsampled volumes are transposed ones of the small volumes (29 GMAC become 13).
-- Occlusion's 7x7 convolution of 2272 channels to one is a matrix product to its 49 taps, summed where they fall.
+- Occlusion's 7x7 convolution of 2272 channels to one is a matrix product to its 49 taps, then their shifted sum.
 - On a CPU the mask's 7x7x7 convolution (70 GMAC) is a product of spectra (7 GMAC): fourier.py.
 
 Channels are padded with zeros to multiples of 8 or 16 (10 of those GMAC) and all volumes are channels-last, as tensor
-cores and AVX-512 want.
+cores and AVX-512 need them.
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ from pipeline.liveportrait.networks.warping import CANDIDATES, WarpingNetwork, c
 
 PADDED_CANDIDATES = 24
 SLOPE = 0.01
-TAPS, PADDED_TAPS = 7, 56  # of occlusion: an axis, and both
+TAPS, PADDED_TAPS = 7, 56  # of occlusion: of one axis, and of both
 
 
 class WarpSource(NamedTuple):
-    """What the warping network needs of a portrait; batches are these, concatenated.
+    """The tensors that the warping network needs of a portrait; batches are these, concatenated.
 
-    All of it is exact: what the plain network computes again with each frame. Candidate 0 and the source's heat maps
-    are constant too, but cost less where they are written than to be read.
+    They are exactly what the plain network computes again for each frame. Candidate 0 and the source's heat maps are
+    constant too, but computing them costs less than reading them.
     """
 
     feature: Tensor  # (B, 32, 16, 64, 64), of the type that draws
-    compressed: Tensor  # (B, 4, 16, 64, 64), of the type that draws: what the candidates show
+    compressed: Tensor  # (B, 4, 16, 64, 64), of the type that draws: shown by the candidates
     keypoints: Tensor  # (B, 21, 3) float32
 
 
 def direct_mask(conv: Any) -> nn.Module:
-    """The mask's convolution as it is, with outputs for tensor cores."""
+    """Return the mask's convolution as it is, with outputs padded for tensor cores."""
     return padded(conv, conv.in_channels, PADDED_CANDIDATES)
 
 
 class ExactWarping(nn.Module):
-    """WarpingNetwork with the same result up to rounding: 1e-5 in float32 of features of order one."""
+    """WarpingNetwork with the same result up to rounding: 1e-5 in float32, for features of order one."""
 
     def __init__(
         self,
@@ -58,10 +58,10 @@ class ExactWarping(nn.Module):
         candidates: Callable[[Tensor, Tensor, Tensor], Tensor] = warp.candidates,
         warp: Callable[[Tensor, Tensor, Tensor], Tensor] = warp.warp,
     ) -> None:
-        """From a folded network in float32, whose parameters are copied. Then `.to(device, dtype)`.
+        """Copy the parameters of a folded network in float32. Then call `.to(device, dtype)`.
 
-        `mask` makes what computes the mask's logits from its convolution of 144 channels; `candidates` and `warp` are
-        as in warp.py. They are what differs between devices.
+        `mask` returns the module that computes the mask's logits, from its convolution of 144 channels; `candidates`
+        and `warp` are functions like those in warp.py. Devices differ in these three.
         """
         super().__init__()
         dense: Any = network.dense_motion_network
@@ -74,12 +74,12 @@ class ExactWarping(nn.Module):
         self._candidates, self._warp = candidates, warp
 
     def prepare(self, feature: Tensor, keypoints: Tensor) -> WarpSource:
-        """Once for a portrait: its appearance (1, 32, 16, 64, 64) and keypoints (1, 21, 3), float32."""
+        """Prepare a portrait once: its appearance (1, 32, 16, 64, 64) and keypoints (1, 21, 3), float32."""
         feature = feature.to(self.fourth.weight.dtype, memory_format=torch.channels_last_3d)
         return WarpSource(feature, functional.relu(self.compress(feature)), keypoints)
 
     def forward(self, source: WarpSource, kp_driving: Tensor) -> Tensor:
-        """With keypoints (B, 21, 3) float32: the features (B, 256, 64, 64) that the generator draws."""
+        """Return the features (B, 256, 64, 64) that the generator draws, for keypoints (B, 21, 3) float32."""
         prediction = self.hourglass(self._candidates(source.compressed, kp_driving, source.keypoints))
         shifts = candidate_shifts(kp_driving, source.keypoints)
         flat = self._warp(self.mask(prediction), shifts, source.feature).to(prediction.dtype)
@@ -92,7 +92,7 @@ class ExactWarping(nn.Module):
 class ExactHourglass(nn.Module):
     """Hourglass on channels padded with zeros: (B, 112, D, H, W) to (B, 144, D, H, W).
 
-    The innermost up-block stays as it was: its map is so small that reading a larger kernel costs more than it saves.
+    The innermost up-block is unchanged: its map is so small that reading a larger kernel costs more than it saves.
     """
 
     def __init__(self, hourglass: Any) -> None:
@@ -120,7 +120,7 @@ class ExactHourglass(nn.Module):
 
 
 class Occlusion(nn.Module):
-    """How much can be seen: a wide convolution to one channel, as a product to its taps and their shifted sum."""
+    """The visible part: a wide convolution to one channel, as a product to its taps and their shifted sum."""
 
     bias: Tensor
 
@@ -131,7 +131,7 @@ class Occlusion(nn.Module):
         self.register_buffer("bias", bias_of(conv).clone())
 
     def forward(self, prediction: Tensor) -> Tensor:
-        """(B, 144, 16, H, W) to (B, 1, H, W) float32 in 0..1."""
+        """Turn (B, 144, 16, H, W) into (B, 1, H, W) float32 in 0..1."""
         height, width = prediction.shape[-2:]
         taps = self.taps(prediction)[:, : TAPS * TAPS].float().reshape(-1, TAPS, TAPS, height, width)
         taps = functional.pad(taps, (TAPS // 2,) * 4)
@@ -149,12 +149,12 @@ def _doubled(x: Tensor) -> Tensor:
 
 
 def _per_slice(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """A 2-D function on every depth of (B, C, D, H, W); in channels-last order nothing is copied for it."""
+    """Apply a 2-D function to every depth of (B, C, D, H, W); in channels-last order this copies nothing."""
     slices = function(x.transpose(1, 2).flatten(0, 1))
     return slices.reshape(x.shape[0], -1, *slices.shape[1:]).transpose(1, 2)
 
 
 def _depth_major(conv: Any) -> nn.Module:
-    """With inputs in order of depth, then channel, as `warp` gives them."""
+    """Return the convolution with inputs in order of depth, then channel, as `warp` gives them."""
     weight = conv.weight.reshape(-1, CHANNELS, DEPTH, *conv.kernel_size).transpose(1, 2).flatten(1, 2)
     return convolution(weight, bias_of(conv), conv.padding)

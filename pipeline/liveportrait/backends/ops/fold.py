@@ -1,6 +1,6 @@
-"""Rewriting convolutions into others that give the same with less work.
+"""Rewrite convolutions into others that give the same result with less work.
 
-Convolutions are nn.Conv2d or nn.Conv3d. Results are new ones, their kernels in channels-last order, for inference.
+Convolutions are nn.Conv2d or nn.Conv3d. Results are new ones for inference, with kernels in channels-last order.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from torch.nn import functional
 
 
 def convolution(weight: Tensor, bias: Tensor, padding: Any) -> nn.Module:
-    """A convolution with copies of these parameters; `weight` (outputs, inputs, taps of 2 or 3 axes)."""
+    """Return a convolution with copies of these parameters; `weight` is (outputs, inputs, taps of 2 or 3 axes)."""
     outputs, inputs, *kernel = weight.shape
     kind: Any = nn.Conv2d if weight.ndim == 4 else nn.Conv3d
     return _filled(kind(inputs, outputs, kernel, padding=padding, device="meta"), weight, bias)
 
 
 def merged(convs: Sequence[Any]) -> nn.Module:
-    """One convolution with the outputs of all, in order: they read the same map with kernels of one size."""
+    """Merge convolutions that read the same map with kernels of one size; the outputs are in order."""
     weight, bias = torch.cat([conv.weight for conv in convs]), torch.cat([bias_of(conv) for conv in convs])
     return convolution(weight, bias, convs[0].padding)
 
 
 def padded(conv: Any, inputs: int, outputs: int) -> nn.Module:
-    """With zeros for more inputs, whatever they hold, and more outputs that are zero."""
+    """Pad a convolution with inputs that do not matter and outputs that are zero."""
     missing = outputs - conv.out_channels
     channels = (0, inputs - conv.in_channels, 0, missing)
     weight = functional.pad(conv.weight, (0, 0) * len(conv.kernel_size) + channels)
@@ -35,9 +35,10 @@ def padded(conv: Any, inputs: int, outputs: int) -> nn.Module:
 
 
 def after_upsampling(conv: Any, *factors: int) -> nn.Module:
-    """What `conv`, of 3 taps an axis and padded by 1, gives of a map upsampled (nearest) by a factor for each axis.
+    """Return a transposed convolution that gives what `conv` gives for a nearest-upsampled map, from the small map.
 
-    It reads the map as it was before: an output meets a sample once, with the sum of the taps that met its copies.
+    `conv` has 3 taps an axis and padding 1; `factors` are for each axis. An output reads a sample once, with the sum
+    of the taps that read its copies.
     """
     weight = conv.weight.double().transpose(0, 1)
     for axis, factor in enumerate(factors, start=2):
@@ -49,13 +50,13 @@ def after_upsampling(conv: Any, *factors: int) -> nn.Module:
 
 
 def bias_of(conv: Any) -> Tensor:
-    """Its bias, or zeros."""
+    """Return the bias of a convolution, or zeros."""
     bias: Tensor = conv.weight.new_zeros(conv.out_channels) if conv.bias is None else conv.bias
     return bias
 
 
 def _spread(kernel: Tensor, axis: int, factor: int) -> Tensor:
-    """A centred kernel of n taps as the n - 1 + `factor` taps with which one sample reaches the upsampled map."""
+    """Return the n - 1 + `factor` taps from one sample to the upsampled map, for a centred kernel of n taps."""
     taps, mirrored = kernel.shape[axis], kernel.flip(axis)
     size = list(kernel.shape)
     size[axis] = taps - 1 + factor

@@ -1,7 +1,7 @@
 """Functions of tensors of fixed shapes, made fast to call: compiled, and on CUDA captured as one graph.
 
-Capture takes away what the host needs to launch some hundred kernels one by one. A graph works on tensors that never
-move: write into its inputs, then call it.
+Capture saves the host launching hundreds of kernels one by one. A graph works on tensors that never move: write into
+its inputs, then call it.
 """
 
 from __future__ import annotations
@@ -16,36 +16,36 @@ from torch import Tensor
 
 from pipeline.models.store import cache_folder
 
-WARM_CALLS = 3  # before capture: the first ones compile, choose algorithms and allocate
+WARM_CALLS = 3  # before capture, because the first calls compile, choose algorithms and allocate
 
 Function = Callable[..., Tensor]
 
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """A function ready to be called."""
+    """A function that is ready to be called."""
 
     inputs: Sequence[Tensor]
     run: Callable[[], Tensor]
 
     def __call__(self) -> Tensor:
-        """The function's result for what is in `inputs`; valid until the next call of any step."""
+        """Return the function's result for what is in `inputs`; valid until the next call of any step."""
         return self.run()
 
 
 class Graphs:
-    """Makes steps: captured on CUDA, in memory that they share, elsewhere plain calls. For one thread."""
+    """Makes steps: graphs on CUDA, which share memory; plain calls elsewhere. For one thread."""
 
     def __init__(self, device: torch.device) -> None:
         self._pool: Any = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
 
     def step(self, function: Function, inputs: Sequence[Tensor]) -> Step:
-        """`function` of these inputs, which belong to the step from now on."""
+        """Return `function` as a step with these inputs, which belong to the step from now on."""
         if self._pool is None:
             return Step(inputs, lambda: function(*inputs))
         self._warm(function, inputs)
         graph = torch.cuda.CUDAGraph()
-        # Another thread may free a tensor of a portrait that nobody uses any more meanwhile: that is no error here.
+        # Another thread may free an unused portrait during capture, which the mode "global" calls an error.
         with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
             result = function(*inputs)
 
@@ -65,12 +65,12 @@ class Graphs:
 
 
 def compiled(function: Function, device: torch.device) -> Function:
-    """`function` as PyTorch compiles it for a GPU; what was compiled is kept in the cache folder for the next start.
+    """Return `function` compiled for a GPU; compiled code is kept in the cache folder for the next start.
 
-    On a CPU it stays as it is: there compiling gains nothing in 16 bits.
+    On a CPU it stays as it is, because compiling gains nothing there in 16 bits.
     """
     if device.type != "cuda":
         return function
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "inductor"))
-    torch.backends.cudnn.benchmark = True  # all shapes are fixed: the fastest algorithm is looked for once
+    torch.backends.cudnn.benchmark = True  # shapes are fixed, so the fastest algorithm is searched for once
     return torch.compile(function, fullgraph=True, dynamic=False, mode="max-autotune-no-cudagraphs")

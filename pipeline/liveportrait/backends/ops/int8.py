@@ -1,9 +1,9 @@
-"""Convolutions in 8-bit integers, of which a processor or a GPU that can do them does twice as many as in 16 bits.
+"""Convolutions in 8-bit integers; processors and GPUs that support them compute twice as many as in 16 bits.
 
-Activations are asymmetric, with a scale for each picture found as it is drawn: of a fixed one, portraits that are
-livelier than the one it was measured on lose what is beyond. Weights are symmetric with a scale for each output, sums
-exact in 32 bits (Jacob et al., arXiv:1712.05877). Input channels are made equally large as far as the weights can undo
-it (SmoothQuant, Xiao et al., arXiv:2211.10438). On a CPU oneDNN computes, on CUDA the kernel of int8_triton.py.
+Activations are asymmetric, with a scale found for each picture as it is drawn: a fixed scale would clip portraits that
+are livelier than the one it was measured on. Weights are symmetric with a scale for each output, sums exact in 32 bits
+(Jacob et al., arXiv:1712.05877). Input channels are made equally large as far as the weights can undo it (SmoothQuant,
+Xiao et al., arXiv:2211.10438). A CPU uses oneDNN, CUDA the kernel of int8_triton.py.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ LEAST_STEP = 1e-12  # of a map that is all zero
 
 
 class Counted(NamedTuple):
-    """Maps as whole numbers: (number - zero) * step, times what their channels were divided by."""
+    """Maps as whole numbers: (number - zero) * step, times the divisor of their channels."""
 
     numbers: Tensor  # (B, C, ...) uint8
     steps: Tensor  # (B,) float32
-    zeros: Tensor  # (B,) float32, whole: the number of 0.0, with which convolutions pad
+    zeros: Tensor  # (B,) float32, whole: what 0.0 becomes, with which convolutions pad
 
 
 def balance_of(values: Tensor) -> Tensor:
-    """(C,) float32: what to divide the channels of maps like `values` (B, C, ...) by, so that none is far smaller.
+    """Return (C,) float32, divisors for the channels of maps like `values` (B, C, ...), so that none is far smaller.
 
-    ValueError where the map is all zero or holds what is no number.
+    Raise ValueError if the map is all zero or contains NaN or infinity.
     """
     largest = values.float().abs().movedim(1, -1).flatten(0, -2).amax(0)
     if not 0 < float(largest.max()) < torch.inf:
-        raise ValueError("A map of zeros, or with what is no number, has no range; calibrate with a face.")
+        raise ValueError("A map of zeros, NaN or infinity has no range; calibrate with a face.")
     return torch.where(largest > 0, largest.sqrt(), 1.0)
 
 
 def counted(values: Tensor, balance: Tensor) -> Counted:
-    """Maps (B, C, ...) by whole numbers, halves upwards; each of the B over its own range."""
+    """Round maps (B, C, ...) to whole numbers, halves up; each of the B has its own range."""
     divided = values.float() * along(1 / balance, values)
     ends = torch.stack([torch.stack(torch.aminmax(one)) for one in divided.movedim(1, -1)])
     low, high = ends[:, 0].clamp(max=0), ends[:, 1].clamp(min=0)
@@ -52,7 +52,7 @@ def counted(values: Tensor, balance: Tensor) -> Counted:
 
 
 def counted_weight(weight: Tensor, balance: Tensor) -> tuple[Tensor, Tensor]:
-    """Weights (O, C, ...) float32 for inputs divided by `balance`: int8, and what one is worth in each output (O,)."""
+    """Round weights (O, C, ...) float32, for inputs divided by `balance`, to int8; also return the scales (O,)."""
     weight = weight * along(balance, weight)
     largest = weight.flatten(1).abs().amax(1)
     scales = torch.where(largest > 0, largest / WEIGHT_TOP, 1.0)
@@ -60,15 +60,15 @@ def counted_weight(weight: Tensor, balance: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def along(channels: Tensor, like: Tensor) -> Tensor:
-    """(C,) along the second axis of `like`."""
+    """Reshape (C,) along the second axis of `like`."""
     return channels.reshape(-1, *[1] * (like.ndim - 2))
 
 
 class OneDnnConv(nn.Module):
-    """A convolution of stride 1 in two or three dimensions, on the CPU; quickest on channels-last maps, one by one."""
+    """A convolution of stride 1 in two or three dimensions on the CPU; fastest on channels-last maps, one by one."""
 
     def __init__(self, conv: Any, balance: Tensor) -> None:
-        """From a float32 convolution, for maps divided by `balance` (C,)."""
+        """Convert a float32 convolution, for maps divided by `balance` (C,)."""
         super().__init__()
         weight, self.scales = counted_weight(conv.weight, balance)
         self.balance, self.bias, self.axes = balance, bias_of(conv), weight.ndim - 2
@@ -77,7 +77,7 @@ class OneDnnConv(nn.Module):
         self.packed = torch.ops.onednn.qconv_prepack(weight, self.scales, 1.0, 1, ones, self.padding, ones, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, [D,] H, W) to (B, outputs, [D,] H, W) in the type of `x`."""
+        """Turn (B, C, [D,] H, W) into (B, outputs, [D,] H, W) in the type of `x`."""
         results = [self._convolved(one, x.dtype) for one in torch.split(x, 1)]
         return results[0] if len(results) == 1 else torch.cat(results)
 

@@ -1,7 +1,7 @@
 """Convolutions of 8-bit integers as one Triton kernel: a matrix product whose left side is gathered tap by tap.
 
-An H100 multiplies 8-bit integers twice as fast as 16-bit floats; a frame's quantized part reads and writes less, too.
-Not run on a GPU so far: the tests compile it for sm_80, sm_89 and sm_90 and run it in Triton's interpreter.
+An H100 multiplies 8-bit integers twice as fast as 16-bit floats, and less is read and written. Not run on a GPU yet:
+the tests compile it for sm_80, sm_89 and sm_90 and run it in Triton's interpreter.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ class TritonConv(nn.Module):
     """A convolution of stride 1 that keeps the size, in two or three dimensions, on a GPU."""
 
     def __init__(self, conv: Any, balance: Tensor) -> None:
-        """From a float32 convolution, for maps divided by `balance` (C,)."""
+        """Convert a float32 convolution, for maps divided by `balance` (C,)."""
         super().__init__()
         weight, self.scales = counted_weight(conv.weight, balance)
         self.balance, self.bias, self.taps = balance, bias_of(conv).clone(), list(conv.kernel_size)
         self.weight, self.sums = packed(weight), weight.flatten(1).sum(1, dtype=torch.int32)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, [D,] H, W) to (B, outputs, [D,] H, W), channels-last, in the type of `x`."""
+        """Turn (B, C, [D,] H, W) into (B, outputs, [D,] H, W), channels-last, in the type of `x`."""
         numbers, steps, zeros = counted(x, self.balance)
         rows = (numbers ^ MIDDLE).view(torch.int8).movedim(1, -1).contiguous()
         fills = zeros.to(torch.int32) - MIDDLE
@@ -41,7 +41,7 @@ class TritonConv(nn.Module):
 
 
 def packed(weight: Tensor) -> Tensor:
-    """(O, C, taps ...) int8 as the kernel reads it: (O, taps, C), with zeros up to whole tiles of O and C."""
+    """Return (O, C, taps ...) int8 as the kernel reads it: (O, taps, C), padded to whole tiles of O and C."""
     outputs, inputs = weight.shape[:2]
     rows = weight.flatten(2).transpose(1, 2)
     return nn.functional.pad(rows, (0, -inputs % INPUTS, 0, 0, 0, -outputs % _outputs_tile(outputs))).contiguous()
@@ -59,10 +59,10 @@ def convolve(
     taps: list[int],
     dtype: torch.dtype,
 ) -> Tensor:
-    """Convolves (`rows` - `fills`) * `steps`, zero outside, with `packed` weights of `taps`; gives (B, ..., O) `dtype`.
+    """Convolve (`rows` - `fills`) * `steps`, zero outside, with `packed` weights of `taps`; return (B, ..., O) `dtype`.
 
-    `rows` (B, [D,] H, W, C) int8; `steps` (B,) float32 and `fills` (B,) int32 are its pictures'; `scales` and `bias`
-    (O,) float32 and `sums` (O,) int32, of the weights, are the outputs'. `taps` are ([depth,] height, width).
+    `rows` (B, [D,] H, W, C) int8; `steps` (B,) float32 and `fills` (B,) int32 belong to the pictures, `scales` and
+    `bias` (O,) float32 and `sums` (O,) int32 to the weights. `taps` are ([depth,] height, width).
     """
     *_, height, width, inputs = rows.shape
     outputs, depth = len(scales), rows.shape[1] if len(taps) == 3 else 1
@@ -120,7 +120,7 @@ def convolution_kernel(
     INPUT_TILE: tl.constexpr,
     OUTPUT_TILE: tl.constexpr,
 ) -> None:
-    """One program: a tile of pixels and outputs, summed over taps and tiles of channels."""
+    """Compute a tile of pixels and outputs in each program, summed over taps and tiles of channels."""
     CHUNKS: tl.constexpr = (CHANNELS + INPUT_TILE - 1) // INPUT_TILE
     STEPS: tl.constexpr = TAPS_Z * TAPS * TAPS * CHUNKS
     pixel = tl.program_id(0) * PIXEL_TILE + tl.arange(0, PIXEL_TILE)

@@ -1,8 +1,8 @@
-"""The two ends of the warping network as one Triton kernel each. Arithmetic is float32, whatever goes in and comes out.
+"""The two ends of the warping network as one Triton kernel each. They compute in float32, whatever the types are.
 
-The same functions in PyTorch, which say what is computed, are in warp.py: on the CPU they run instead. Shapes are
-constants of the kernels; width and channels are powers of two. Times are predictions for an H100 at 3.0 TB/s and
-1.76 GHz, the instructions counted in what Triton 3.9 assembles for sm_90.
+warp.py has the same functions in PyTorch, which define the result and run on a CPU. Shapes are constants of the
+kernels; width and channels are powers of two. Times are estimates for an H100 at 3.0 TB/s and 1.76 GHz, from the
+instructions that Triton 3.9 assembles for sm_90.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from pipeline.liveportrait.networks.motion_extractor import KEYPOINTS
 from pipeline.liveportrait.networks.warping import CANDIDATES, COMPRESSED, HEATMAP_VARIANCE
 
 GROUP, WARPS = 4, 2
-"""Candidates per program and its warps: enough work per thread for what a row's candidates share, 96 registers."""
+"""Candidates and warps of a program: enough work per thread to share a row's values, in 96 registers."""
 
 
 @triton_op("puppet::candidates", mutates_args=())
 def candidates(compressed: Tensor, kp_driving: Tensor, kp_source: Tensor) -> Tensor:
-    """`plain.candidates` with every voxel's channels side by side (channels_last_3d), as tensor cores want them.
+    """Compute `plain.candidates` with the channels of a voxel side by side (channels_last_3d), for tensor cores.
 
-    At full size and in 16 bits a frame reads 0.5 MB, which the caches keep, and writes 14.7 MB: 5.1 us. Its 12 million
-    instructions of a warp take 13 us to issue, so they decide.
+    At full size and in 16 bits a frame reads 0.5 MB, which stay in the caches, and writes 14.7 MB: 5.1 us. Its 12
+    million warp instructions take 13 us to issue, so these are the limit.
     """
     if not _runs_kernels(compressed):
         return plain.candidates(compressed, kp_driving, kp_source)
@@ -58,11 +58,11 @@ def candidates(compressed: Tensor, kp_driving: Tensor, kp_source: Tensor) -> Ten
 
 @triton_op("puppet::warp", mutates_args=())
 def warp(logits: Tensor, shifts: Tensor, feature: Tensor) -> Tensor:
-    """`plain.warp` with every pixel's channels side by side (channels_last).
+    """Compute `plain.warp` with the channels of a pixel side by side (channels_last).
 
     At full size and in 16 bits a frame reads 2.9 MB of logits (3.1 MB padded to 24) and 4.2 MB of `feature` and writes
-    4.2 MB: 3.8 us; 4 million instructions of a warp: 4.6 us. `logits` may lie candidate by candidate or voxel by voxel
-    with any padding between; a `feature` that is not channels_last_3d is copied first.
+    4.2 MB: 3.8 us; 4 million warp instructions: 4.6 us. `logits` may lie candidate by candidate or voxel by voxel, with
+    any padding between; a `feature` that is not channels_last_3d is copied first.
     """
     if not _runs_kernels(logits):
         return plain.warp(logits, shifts, feature)
@@ -112,12 +112,12 @@ def candidates_kernel(
     GROUP: tl.constexpr,
     SHARPNESS: tl.constexpr,
 ) -> None:
-    """One program: a group of candidates over one row of voxels, where z and y are the same for all."""
+    """Compute a group of candidates over one row of voxels in each program; z and y are the same for all."""
     row = tl.program_id(1)
     item, z, y = row // (DEPTH * HEIGHT), row // HEIGHT % DEPTH, row % HEIGHT
     x = tl.arange(0, WIDTH)
     candidate = tl.program_id(0) * GROUP + tl.arange(0, GROUP)
-    moves = (candidate > 0) & (candidate <= KEYPOINTS)  # the first shows what stays; those after the last are padding
+    moves = (candidate > 0) & (candidate <= KEYPOINTS)  # the first does not move; those after the last are padding
     point = (item * KEYPOINTS + candidate - 1) * 3
     driving_x, driving_y, driving_z = _point(driving + point, moves)
     source_x, source_y, source_z = _point(source + point, moves)
@@ -165,7 +165,7 @@ def warp_kernel(
     CANDIDATE_STRIDE: tl.constexpr,
     VOXEL_STRIDE: tl.constexpr,
 ) -> None:
-    """One program: one row of voxels, first all candidates of each, then all channels."""
+    """Compute one row of voxels in each program: first all candidates of each, then all channels."""
     row = tl.program_id(0)
     item, z, y = row // (DEPTH * HEIGHT), row // HEIGHT % DEPTH, row % HEIGHT
     x = tl.arange(0, WIDTH)
@@ -197,25 +197,25 @@ def warp_kernel(
 
 @triton.jit
 def _point(places: tl.tensor, exists: tl.tensor) -> tuple[tl.tensor, tl.tensor, tl.tensor]:
-    """The x, y and z there; zeros where there is none."""
+    """Load the x, y and z there; zeros where `exists` is false."""
     return tl.load(places, exists, 0.0), tl.load(places + 1, exists, 0.0), tl.load(places + 2, exists, 0.0)
 
 
 @triton.jit
 def _coordinate(index: tl.tensor, SIZE: tl.constexpr) -> tl.tensor:
-    """Of a sample in the identity grid: -1 is the first of an axis, 1 the last."""
+    """Return the coordinate of a sample in the identity grid: -1 is the first of an axis, 1 the last."""
     return index * (2 / (SIZE - 1)) - 1
 
 
 @triton.jit
 def _position(coordinate: tl.tensor, SIZE: tl.constexpr) -> tl.tensor:
-    """In samples, with corners that are not aligned (see `sample` in networks/layers.py); one past the ends at most."""
+    """Return the position in samples, at most one past the ends; corners as in `sample` of networks/layers.py."""
     return tl.minimum(tl.maximum((coordinate + 1) * (SIZE / 2) - 0.5, -1.0), SIZE)
 
 
 @triton.jit
 def _tap(position: tl.tensor, OFFSET: tl.constexpr, SIZE: tl.constexpr) -> tuple[tl.tensor, tl.tensor]:
-    """One of the two samples around a position and its weight, which is zero outside; the index never is outside."""
+    """Return the index of one of the two samples around a position, clamped, and its weight, which is zero outside."""
     index = tl.floor(position) + OFFSET
     weight = tl.where((index >= 0) & (index < SIZE), 1 - tl.abs(position - index), 0.0)
     return tl.minimum(tl.maximum(index, 0.0), SIZE - 1).to(tl.int32), weight

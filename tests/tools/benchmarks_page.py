@@ -1,8 +1,9 @@
-"""Write BENCHMARKS.md from the results in benchmarks/: `python -m tests.tools.benchmarks_page`."""
+"""Write BENCHMARKS.md, and the figures in README.md, from benchmarks/: `python -m tests.tools.benchmarks_page`."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,8 @@ from pipeline.bench.compare.result import Figures, Metric
 from pipeline.bench.host import ROOT
 from pipeline.bench.tables import markdown_table, percentile_cells
 
-RESULTS, PAGE = ROOT / "benchmarks", ROOT / "BENCHMARKS.md"
+RESULTS, PAGE, README = ROOT / "benchmarks", ROOT / "BENCHMARKS.md", ROOT / "README.md"
+FIGURES = re.compile(r"(?<=<!-- figures -->\n).*?(?=<!-- end of figures -->)", re.DOTALL)  # in README.md
 INTRODUCTION = """# Benchmarks
 
 Made by `python -m tests.tools.benchmarks_page` from `benchmarks/*.json`; `bash benchmarks/measure.sh` measures again.
@@ -188,5 +190,25 @@ def read_results() -> dict[str, Result]:
     return {path.name: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))}
 
 
+def readme(text: str, results: Mapping[str, Result]) -> str:
+    """Return README.md with the figures of these results."""
+    rows = [[what, f"{ranks['p50']:.0f}", f"{ranks['p95']:.0f}"] for what, ranks in _highlights(results)]
+    table = markdown_table(("measured without a GPU", "p50 ms", "p95 ms"), rows) if rows else []
+    return FIGURES.sub(lambda _: "".join(f"{line}\n" for line in table), text)
+
+
+def _highlights(results: Mapping[str, Result]) -> Iterator[tuple[str, Mapping[str, float]]]:
+    if found := results.get("meshwarp.json"):
+        yield "mesh-warp, a frame (track, motion, animate), one thread", found["stages_ms"]["total"]
+    if found := results.get("device_cpu.json"):
+        yield "LivePortrait, the networks of a frame, plain float32", found["networks"][0]["ms"]["frame"]
+        yield "LivePortrait, the networks of a frame, as served", found["networks"][-1]["ms"]["frame"]
+    for name in ("latency_h264.json", "latency_vp8.json"):
+        if found := results.get(name):
+            codec = found["settings"]["codec"]
+            yield f"glass to glass in Chromium on the same machine, {codec}", found["glass_to_glass_ms"]
+
+
 if __name__ == "__main__":
     PAGE.write_text(page(read_results()))
+    README.write_text(readme(README.read_text(), read_results()))

@@ -28,6 +28,13 @@ def test_the_page_is_made_of_the_committed_results():
     )
 
 
+def test_the_readme_has_the_figures_of_the_committed_results():
+    text = benchmarks_page.README.read_text()
+    assert benchmarks_page.FIGURES.search(text) and text == benchmarks_page.readme(text, RESULTS)
+    shown = benchmarks_page.readme(text, {"latency_vp8.json": LATENCY})
+    assert "| glass to glass in Chromium on the same machine, VP8 | 71     | 120    |\n" in shown
+
+
 @pytest.mark.parametrize("name", RESULTS)
 def test_each_result_names_its_machine_date_commit_and_command(name):
     found = RESULTS[name]

@@ -195,7 +195,7 @@ def test_animate_writes_video_and_report(tmp_path, capsys):
     [
         ({"source": "none.jpg"}, "none.jpg cannot be read (No such file or directory)"),
         ({"driving": "none.mp4"}, "There is no file none.mp4"),
-        ({"driving": PORTRAIT}, "A picture in --driving needs --animator liveportrait"),
+        ({"driving": PORTRAIT, "output": "o.txt"}, "name the output .mp4"),
         ({"set": "head=9"}, "head must be a number from 0.0 to 2.0"),
         ({"set": "badge=maybe"}, "badge must be true or false, not 'maybe'"),
         ({"set": "heads=1"}, "There is no option 'heads'"),

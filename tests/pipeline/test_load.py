@@ -6,8 +6,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="LivePortrait needs PyTorch")
 
+from pipeline import load_liveportrait  # noqa: E402
 from pipeline.core.registry import AnimatorError, AnimatorSettings  # noqa: E402
-from pipeline.liveportrait import load  # noqa: E402
 from pipeline.load import load_animator  # noqa: E402
 from pipeline.load_liveportrait import choose_dtype  # noqa: E402
 from pipeline.models.liveportrait_hub import HUMAN  # noqa: E402
@@ -17,7 +17,7 @@ from tests.support.tiny_liveportrait import tiny_networks  # noqa: E402
 @pytest.fixture
 def weights(tmp_path, monkeypatch):
     """A folder with all files, which become the tiny networks."""
-    monkeypatch.setattr(load, "load_networks", lambda folder, cache: tiny_networks())
+    monkeypatch.setattr(load_liveportrait, "load_networks", lambda folder, cache: tiny_networks())
     for file in HUMAN.files:
         (tmp_path / f"{file.name}.safetensors").touch()
     return tmp_path
@@ -30,7 +30,7 @@ def test_auto_without_weights_is_the_mesh(models, tmp_path):
 
 
 def test_auto_without_a_cuda_device_is_the_mesh(models, weights, monkeypatch):
-    monkeypatch.setattr(load, "best_device", lambda: torch.device("cpu"))
+    monkeypatch.setattr(load_liveportrait, "best_device", lambda: torch.device("cpu"))
     loaded = load_animator("auto", AnimatorSettings(models, 256, weights=weights))
     assert loaded.animator.name == "meshwarp" and loaded.reason == "there is no CUDA device for LivePortrait"
 

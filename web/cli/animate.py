@@ -45,10 +45,11 @@ def _check_files(parsed: argparse.Namespace) -> None:
 def _perform(
     parsed: argparse.Namespace, models: FaceModels, animator: Animator, options: AnimateOptions, progress: Progress
 ) -> AnimateReport:
-    special = list(_special(parsed))
-    for asked, capability in special:
+    special = dict(_special(parsed))
+    for asked, capability in special.items():
         require(animator, capability, asked)
-    if special:
+    picture = parsed.driving and not is_video(parsed.driving)
+    if special or (picture and "picture_driver" in animator.capabilities):  # others read it as a video of one frame
         from pipeline.files.liveportrait_jobs import AnimateRequest, FileAnimator
 
         request = AnimateRequest(parsed.source, parsed.output, parsed.driving, parsed.motion, parsed.save_motion)
@@ -65,5 +66,3 @@ def _special(parsed: argparse.Namespace) -> Iterator[tuple[str, Capability]]:
         yield "--save-motion", "motion_files"
     if is_video(parsed.source):
         yield "A video in --source", "video_source"
-    if parsed.driving and not is_video(parsed.driving):
-        yield "A picture in --driving", "picture_driver"

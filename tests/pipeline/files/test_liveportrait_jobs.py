@@ -12,9 +12,9 @@ torch = pytest.importorskip("torch", reason="LivePortrait needs PyTorch")
 from PIL import Image  # noqa: E402
 
 import run  # noqa: E402
+from pipeline import load_liveportrait  # noqa: E402
 from pipeline.files.video import VideoReader  # noqa: E402
 from pipeline.imaging.source_picture import BUILTIN  # noqa: E402
-from pipeline.liveportrait import load  # noqa: E402
 from pipeline.liveportrait.templates import MotionTemplate, load_template, save_template  # noqa: E402
 from pipeline.models.liveportrait_hub import HUMAN  # noqa: E402
 from tests.support.clips import gradient, write_clip  # noqa: E402
@@ -26,7 +26,7 @@ PORTRAIT = str(BUILTIN["astronaut"])
 @pytest.fixture(autouse=True)
 def weights(tmp_path_factory, monkeypatch):
     """A folder with all files, which become the tiny networks; the working folder is an empty one."""
-    monkeypatch.setattr(load, "load_networks", lambda folder, cache: tiny_networks())
+    monkeypatch.setattr(load_liveportrait, "load_networks", lambda folder, cache: tiny_networks())
     folder = tmp_path_factory.mktemp("weights")
     for file in HUMAN.files:
         (folder / f"{file.name}.pth").touch()

@@ -13,6 +13,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="LivePortrait needs PyTorch")
 
 import run  # noqa: E402
+from pipeline import load_liveportrait  # noqa: E402
 from pipeline.bench.compare import prepare, runner  # noqa: E402
 from pipeline.bench.compare.compare import CompareError, RequestedRow, compare, requested_rows  # noqa: E402
 from pipeline.bench.compare.figures import Judge  # noqa: E402
@@ -25,7 +26,7 @@ from pipeline.bench.compare.runner import PeakMemory, Runner, Shot  # noqa: E402
 from pipeline.bench.compare.setup import ORIGINAL, Setup, served  # noqa: E402
 from pipeline.bench.compare.turns import Bench, Effort, Trial  # noqa: E402
 from pipeline.bench.known_driver import driving_frames, picture_and_face  # noqa: E402
-from pipeline.liveportrait import checkpoint, load  # noqa: E402
+from pipeline.liveportrait import checkpoint  # noqa: E402
 from pipeline.models.liveportrait_hub import HUMAN  # noqa: E402
 from tests.support.clips import write_clip  # noqa: E402
 from tests.support.tiny_liveportrait import tiny_networks  # noqa: E402
@@ -420,7 +421,7 @@ def test_what_is_drawn_of_a_clip_is_encoded(clip):
 def weights(tmp_path, monkeypatch):
     """A folder with all files, which become the tiny networks."""
     monkeypatch.setenv("PUPPET_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(load, "load_networks", lambda folder, cache: tiny_networks())
+    monkeypatch.setattr(load_liveportrait, "load_networks", lambda folder, cache: tiny_networks())
     monkeypatch.setattr(prepare, "load_from", lambda folder, cache, folded: tiny_networks())
     for file in HUMAN.files:
         (tmp_path / f"{file.name}.safetensors").write_bytes(b"1234")

@@ -200,7 +200,7 @@ def readme(text: str, results: Mapping[str, Result]) -> str:
 def _highlights(results: Mapping[str, Result]) -> Iterator[tuple[str, Mapping[str, float]]]:
     if found := results.get("meshwarp.json"):
         yield "mesh-warp, a frame (track, motion, animate), one thread", found["stages_ms"]["total"]
-    if found := results.get("device_cpu.json"):
+    if (found := results.get("device_cpu.json")) and found["networks"]:
         yield "LivePortrait, the networks of a frame, plain float32", found["networks"][0]["ms"]["frame"]
         yield "LivePortrait, the networks of a frame, as served", found["networks"][-1]["ms"]["frame"]
     for name in ("latency_h264.json", "latency_vp8.json"):

@@ -29,7 +29,8 @@ class Impairment:
         if not 0 <= self.loss < 1:
             raise BadImpairment(f"Loss must be 0 to below 100 %, not {100 * self.loss:g} %.")
         if not 0 <= self.delay <= 10 or not 0 <= self.jitter <= 10:
-            raise BadImpairment(f"Delay and jitter must be 0 to 10 seconds, not {self.delay} and {self.jitter}.")
+            delay, jitter = 1000 * self.delay, 1000 * self.jitter
+            raise BadImpairment(f"Delay and jitter must be 0 to 10000 ms, not {delay:g} and {jitter:g}.")
 
 
 class Link:

@@ -1,9 +1,9 @@
-"""What can be said on the command line, for `run.py`. Imports no package that may be missing."""
+"""The commands and their flags. Imports no package that may be missing."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -17,231 +17,222 @@ MODEL_SETS = ("face", "liveportrait", "animals")
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
-    """Names the defaults that say something: not None, not False, not an empty list."""
+    """Shows a default if it says something: not None, not False, not an empty list."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         return super()._get_help_string(action) if action.default else action.help
 
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
-    """What the words say; `command` is the command's name. Ends the program where they say nothing that there is."""
+    """Parse the command line; `command` is the command's name. Exit with the usage if it is wrong."""
     parser = argparse.ArgumentParser(prog=PROGRAM, description="A webcam puppeteer: your face moves a portrait.")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-
-    def command(name: str, summary: str) -> argparse.ArgumentParser:
+    for name, (summary, add_arguments) in COMMANDS.items():
         added = commands.add_parser(name, help=summary, description=summary, formatter_class=_Help)
-        added.add_argument("--verbose", action="store_true", help="show tracebacks; of the server, log more")
+        added.add_argument("--verbose", action="store_true", help="log more, and show tracebacks of errors")
         added.set_defaults(command=name)
-        return added
-
-    _add_serve(command("serve", "serve the page with the live puppet; the default"))
-    _add_camera(
-        command("camera", "this machine's camera to a virtual camera for calls, a window or a file; no browser")
-    )
-    _add_animate(command("animate", "animate a picture with a video, file to file"))
-    _add_benchmark(command("benchmark", "measure speed and quality on this machine"))
-    _add_compare(command("compare", "original against optimized: speed, memory and quality, measured"))
-    _add_latency(command("latency", "measure glass to glass, stage by stage, with a real client"))
-    _add_export(command("export", "write LivePortrait's networks as ONNX files or TensorRT engines"))
-    weights = command("weights", "the model files: list, fetch or verify them")
-    weights.add_argument("action", choices=("list", "fetch", "verify"))
-    weights.add_argument("models", nargs="?", choices=MODEL_SETS, help="which; fetch takes the face models if not told")
-    command("doctor", "what this machine can do, what is missing, and how to get it")
+        add_arguments(added)
     return parser.parse_args(words)
 
 
 def _add_serve(parser: argparse.ArgumentParser) -> None:
     _add_animator(parser)
-    parser.add_argument("--source", type=Path, metavar="PICTURE", help="the first portrait")
-    parser.add_argument("--portraits", type=Path, metavar="FOLDER", help="show these, too, and remember uploads there")
-    parser.add_argument(
+    add = parser.add_argument
+    add("--source", type=Path, metavar="PICTURE", help="the first portrait (default: a built-in one)")
+    add("--portraits", type=Path, metavar="FOLDER", help="offer the portraits in this folder, and keep uploads there")
+    add(
         "--driver",
         choices=get_args(Driver),
         default=Settings.driver,
-        help="whom the page shows: whoever opens it, or the stream that OBS, GStreamer or FFmpeg sends to /whip",
+        help="who drives the portrait on the page: each visitor's camera, or a stream (OBS, FFmpeg) to /whip",
     )
-    parser.add_argument("--whip-token", metavar="TEXT", help="streams and their viewers must show it (Bearer)")
-    parser.add_argument("--host", default=Settings.host, help="address of the page")
-    parser.add_argument("--port", type=_port, default=Settings.port, help="port of the page; 0 takes any free one")
-    parser.add_argument("--max-sessions", type=_positive, default=Settings.max_sessions, help="users at a time")
-    parser.add_argument("--recordings", type=Path, metavar="FOLDER", help="of recordings (in your folder for videos)")
-    parser.add_argument(
+    add("--whip-token", metavar="TEXT", help="bearer token that streams and their viewers must send")
+    add("--host", default=Settings.host, help="address of the page")
+    add("--port", type=_port, default=Settings.port, help="port of the page; 0 takes any free port")
+    add("--max-sessions", type=_positive, default=Settings.max_sessions, help="how many users at a time")
+    add("--recordings", type=Path, metavar="FOLDER", help="where recordings are saved (default: your videos folder)")
+    add(
         "--recordings-limit",
         type=_positive,
         default=Settings.recordings_limit,
         metavar="GB",
-        help="of all recordings there; none is deleted by itself",
+        help="most space for all recordings; none is deleted automatically",
     )
-    parser.add_argument("--media-address", metavar="ADDR", help="address of audio and video (that of the page)")
-    parser.add_argument(
-        "--media-ports", type=_port_range, metavar="LOW-HIGH", help="UDP ports of the media; a single one is for all"
-    )
-    parser.add_argument(
-        "--advertise-address", metavar="ADDR", help="where browsers reach the media, if not at --media-address"
-    )
-    parser.add_argument("--ice-server", action="extend", nargs="+", default=[], metavar="URL", help="STUN or TURN")
-    parser.add_argument("--ssl-certfile", type=Path, metavar="FILE", help="certificate: serves https")
-    parser.add_argument("--ssl-keyfile", type=Path, metavar="FILE", help="its key")
-    parser.add_argument("--password", metavar="TEXT", help="ask visitors for it")
-    parser.add_argument(
-        "--allow-origin", action="append", default=[], metavar="ORIGIN", help="a page elsewhere that may start sessions"
-    )
+    add("--media-address", metavar="ADDR", help="address for audio and video (default: that of the page)")
+    add("--media-ports", type=_port_range, metavar="LOW-HIGH", help="UDP ports for media; one port serves all users")
+    add("--advertise-address", metavar="ADDR", help="address where browsers reach the media, behind NAT or in Docker")
+    add("--ice-server", action="extend", nargs="+", default=[], metavar="URL", help="STUN or TURN servers")
+    add("--ssl-certfile", type=Path, metavar="FILE", help="certificate (PEM); with it the page is served over https")
+    add("--ssl-keyfile", type=Path, metavar="FILE", help="private key of the certificate")
+    add("--password", metavar="TEXT", help="password that visitors must enter")
+    add("--allow-origin", action="append", default=[], metavar="ORIGIN", help="another site that may open sessions")
 
 
 def _add_camera(parser: argparse.ArgumentParser) -> None:
     _add_animator(parser)
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         "--source",
         type=Path,
         action="extend",
         nargs="+",
         default=[],
         metavar="PICTURE",
-        help="the portrait (the built-in one), and those that the key N goes on to",
+        help="one or more portraits (default: the built-in ones); the key N shows the next",
     )
-    parser.add_argument(
+    add(
         "--camera",
         default="0",
         metavar="WHICH",
-        help="its number or /dev path, a video file, the URL of a stream, or demo: a clip that needs none",
+        help="a number, a /dev path, a video file, the URL of a stream, or `demo`, a rendered driver",
     )
-    parser.add_argument("--list", action="store_true", help="name the cameras of this machine, and end")
-    parser.add_argument(
+    add("--list", action="store_true", help="list the cameras of this machine, and exit")
+    add(
         "--virtual-camera",
         nargs="?",
         const="",
         metavar="DEVICE",
-        help="show the puppet there, for calls and OBS (the first one that there is)",
+        help="show the puppet on a virtual camera, for calls and OBS (without DEVICE: the first one)",
     )
-    parser.add_argument(
+    add(
         "--preview",
         action="store_true",
-        help="show it in a window, which takes keys: C calibrate, N next portrait, Space pause, M mirror, O overlay, "
-        "Q quit (also where nothing else is asked for)",
+        help="show the puppet in a window; the default if no other output is chosen. Keys: C calibrate, "
+        "N next portrait, Space pause, M mirror, O overlay, Q quit",
     )
-    parser.add_argument(
-        "--no-mirror",
-        action="store_true",
-        help="the window shows what others see; else it is a mirror, as in calls. Others never see it mirrored",
-    )
-    parser.add_argument("--record", type=Path, metavar="FILE", help="write it there (.mp4)")
-    parser.add_argument("--save-motion", type=Path, metavar="FILE", help="keep the motion (.npz); LivePortrait only")
-    parser.add_argument(
-        "--fps", type=_rate, default=Framing.fps, help="frames per second, of the camera and what it moves"
-    )
-    parser.add_argument("--width", type=_even, default=Framing.width, help="of the virtual camera, in pixels")
-    parser.add_argument("--height", type=_even, default=Framing.height, help="of the virtual camera, in pixels")
-    parser.add_argument(
-        "--fit", choices=FITS, default=Framing.fit, help="all of the puppet between black borders, or cropped to fill"
-    )
+    add("--no-mirror", action="store_true", help="do not mirror the window; what others see is never mirrored")
+    add("--record", type=Path, metavar="FILE", help="record the puppet (.mp4)")
+    add("--save-motion", type=Path, metavar="FILE", help="save the driver's motion (.npz); LivePortrait only")
+    add("--fps", type=_rate, default=Framing.fps, help="frames per second of the camera and of every output")
+    add("--width", type=_even, default=Framing.width, help="width of the virtual camera in pixels")
+    add("--height", type=_even, default=Framing.height, help="height of the virtual camera in pixels")
+    add("--fit", choices=FITS, default=Framing.fit, help="show the whole puppet with borders, or crop it to fill")
     _add_set(parser)
 
 
 def _add_animate(parser: argparse.ArgumentParser) -> None:
     _add_animator(parser)
-    parser.add_argument(
-        "--source", type=Path, metavar="PICTURE", required=True, help="the portrait; with LivePortrait also a video"
-    )
+    add = parser.add_argument
+    add("--source", type=Path, metavar="PICTURE", required=True, help="the portrait; with LivePortrait also a video")
     driver = parser.add_mutually_exclusive_group(required=True)
     driver.add_argument(
-        "--driving", type=Path, metavar="VIDEO", help="whose face moves it; with LivePortrait also a picture"
+        "--driving", type=Path, metavar="VIDEO", help="video of the driver; with LivePortrait also a picture"
     )
-    driver.add_argument("--motion", type=Path, metavar="FILE", help="recorded motion (.npz, .pkl); LivePortrait only")
-    parser.add_argument(
-        "--output", type=Path, metavar="VIDEO", required=True, help=".mp4, .mov or .mkv; of two pictures .png or .jpg"
-    )
-    parser.add_argument("--save-motion", type=Path, metavar="FILE", help="keep the driver's motion; LivePortrait only")
+    driver.add_argument("--motion", type=Path, metavar="FILE", help="saved motion (.npz, .pkl); LivePortrait only")
+    add("--output", type=Path, metavar="VIDEO", required=True, help=".mp4, .mov or .mkv; for a picture .png or .jpg")
+    add("--save-motion", type=Path, metavar="FILE", help="save the driver's motion (.npz); LivePortrait only")
     _add_set(parser)
     _add_json(parser)
 
 
 def _add_benchmark(parser: argparse.ArgumentParser) -> None:
     _add_animator(parser)
-    parser.add_argument(
-        "--source", type=Path, nargs="+", default=[], metavar="PICTURE", help="portraits (the built-in one)"
-    )
-    parser.add_argument(
-        "--driving", type=Path, nargs="+", default=[], metavar="VIDEO", help="videos (the built-in demo)"
-    )
-    parser.add_argument(
+    add = parser.add_argument
+    add("--source", type=Path, nargs="+", default=[], metavar="PICTURE", help="portraits (default: a built-in one)")
+    add("--driving", type=Path, nargs="+", default=[], metavar="VIDEO", help="driving videos (default: the demo)")
+    add(
         "--precision-table",
         action="store_true",
-        help="instead: LivePortrait's networks one by one, their errors in 16 bits, seconds and memory",
+        help="measure LivePortrait's networks one by one instead: error in 16 bits, time and memory",
     )
-    parser.add_argument(
-        "--device", choices=get_args(Device), help="instead: how fast LivePortrait draws there, in every part"
-    )
-    parser.add_argument(
+    add("--device", choices=get_args(Device), help="measure each part of LivePortrait on this device instead")
+    add(
         "--frames",
         type=_positive,
         metavar="N",
-        help="with --device: how often each thing is measured (300; 3 on a CPU)",
+        help="with --device: repetitions of each measurement (default: 300, on a CPU 3)",
     )
     _add_json(parser)
 
 
 def _add_latency(parser: argparse.ArgumentParser) -> None:
     _add_animator(parser)
-    parser.add_argument("--seconds", type=_seconds, default=20, help="how long to measure, after a warm-up")
-    parser.add_argument("--fps", type=_rate, default=30, help="frames per second of the camera")
-    parser.add_argument("--codec", choices=("h264", "vp8"), default="h264", help="of both directions")
-    parser.add_argument("--client", choices=("browser", "python"), help="who watches (a browser where there is one)")
-    parser.add_argument("--loss", type=float, default=0, metavar="PERCENT", help="datagrams lost, each way")
-    parser.add_argument("--delay", type=float, default=0, metavar="MS", help="added to the round trip, half each way")
-    parser.add_argument("--jitter", type=float, default=0, metavar="MS", help="each delay is up to this more or less")
-    parser.add_argument("--report", type=Path, metavar="FILE", help="write a page with graphs there (.html)")
+    add = parser.add_argument
+    add("--seconds", type=_seconds, default=20, help="how long to measure, after a warm-up")
+    add("--fps", type=_rate, default=30, help="frames per second of the camera")
+    add("--codec", choices=("h264", "vp8"), default="h264", help="video codec in both directions")
+    add("--client", choices=("browser", "python"), help="who connects (default: a browser, if there is one)")
+    add("--loss", type=float, default=0, metavar="PERCENT", help="percentage of datagrams lost in each direction")
+    add("--delay", type=float, default=0, metavar="MS", help="milliseconds added to the round trip, half each way")
+    add("--jitter", type=float, default=0, metavar="MS", help="milliseconds by which each delay varies, up or down")
+    add("--report", type=Path, metavar="FILE", help="write a page with graphs (.html)")
     _add_json(parser)
 
 
 def _add_compare(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--source", type=Path, metavar="PICTURE", help="the portrait (the built-in one)")
-    parser.add_argument("--driving", type=Path, metavar="VIDEO", help="whose face moves it (the built-in demo)")
-    _add_weights(parser)
-    parser.add_argument("--device", choices=get_args(Device), default="auto", help="where the networks run")
-    parser.add_argument(
-        "--frames", type=_positive, metavar="N", help="that each way of running draws (100, 3 on a CPU; fewer if quick)"
+    add = parser.add_argument
+    add("--source", type=Path, metavar="PICTURE", help="the portrait (default: a built-in one)")
+    add("--driving", type=Path, metavar="VIDEO", help="video of the driver (default: the demo)")
+    _add_weights_folder(parser)
+    add("--device", choices=get_args(Device), default="auto", help="where the networks run")
+    add(
+        "--frames",
+        type=_positive,
+        metavar="N",
+        help="frames drawn for each row (default: 100, on a CPU 3; quick: fewer)",
     )
-    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these rows of the table")
-    parser.add_argument("--quick", action="store_true", help="the rows that matter most, with fewer frames")
-    parser.add_argument("--report", type=Path, metavar="FILE", help="write a page (.html) with charts and pictures")
+    add("--only", nargs="+", default=[], metavar="NAME", help="measure only these rows of the table")
+    add("--quick", action="store_true", help="measure only the most important rows, with fewer frames")
+    add("--report", type=Path, metavar="FILE", help="write a page with charts and pictures (.html)")
     _add_json(parser)
 
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--backend", choices=("onnx", "tensorrt"), required=True, help="the format")
-    parser.add_argument("--output", type=Path, metavar="FOLDER", required=True, help="where to write")
-    parser.add_argument("--precision", choices=("fp32", "fp16"), default="fp32", help="of what draws; fp16 for a GPU")
-    _add_weights(parser)
+    add = parser.add_argument
+    add("--backend", choices=("onnx", "tensorrt"), required=True, help="format of the files")
+    add("--output", type=Path, metavar="FOLDER", required=True, help="where to write")
+    add("--precision", choices=("fp32", "fp16"), default="fp32", help="precision of the networks; fp16 needs a GPU")
+    _add_weights_folder(parser)
 
 
 def _add_weights(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=("list", "fetch", "verify"))
     parser.add_argument(
-        "--weights", type=Path, metavar="FOLDER", help="LivePortrait's checkpoints, where they are not the fetched ones"
+        "models", nargs="?", choices=MODEL_SETS, help="which set; without it, fetch takes the face models"
+    )
+
+
+def _add_nothing(_: argparse.ArgumentParser) -> None:
+    pass
+
+
+def _add_weights_folder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--weights", type=Path, metavar="FOLDER", help="LivePortrait's weights (default: those that were fetched)"
     )
 
 
 def _add_animator(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--animator", choices=animator_names(), default=Settings.animator, help="what draws the portrait"
-    )
-    parser.add_argument(
-        "--precision", choices=get_args(Precision), default=Settings.precision, help="of LivePortrait's numbers"
-    )
-    parser.add_argument(
-        "--backend", choices=get_args(BackendName), default=Settings.backend, help="how LivePortrait's networks run"
-    )
-    _add_weights(parser)
-    parser.add_argument("--size", type=_size, default=Settings.size, help="side of the animated picture in pixels")
+    add = parser.add_argument
+    add("--animator", choices=animator_names(), default=Settings.animator, help="how the portrait is animated")
+    add("--precision", choices=get_args(Precision), default=Settings.precision, help="precision of LivePortrait")
+    add("--backend", choices=get_args(BackendName), default=Settings.backend, help="how LivePortrait's networks run")
+    _add_weights_folder(parser)
+    add("--size", type=_size, default=Settings.size, help="width and height of the animated picture in pixels")
 
 
 def _add_set(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--set", action="append", default=[], metavar="OPTION=VALUE", help="as in head=0.5 or badge=false"
+        "--set", action="append", default=[], metavar="OPTION=VALUE", help="set an option, like head=0.5 or badge=false"
     )
 
 
 def _add_json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to this file")
+
+
+COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
+    "serve": ("serve the page with the live puppet; the default", _add_serve),
+    "camera": ("turn a camera of this machine into a puppet: a virtual camera, a window or a file", _add_camera),
+    "animate": ("animate a picture with a video, file to file", _add_animate),
+    "benchmark": ("measure speed and quality on this machine", _add_benchmark),
+    "compare": ("compare LivePortrait as published with ours: speed, memory and quality", _add_compare),
+    "latency": ("measure glass-to-glass latency, stage by stage, with a real client", _add_latency),
+    "export": ("write LivePortrait's networks as ONNX files or TensorRT engines", _add_export),
+    "weights": ("list, fetch or verify the model files", _add_weights),
+    "doctor": ("report what this machine can do, what is missing and how to get it", _add_nothing),
+}
+"""Each command's summary and flags; `web/cli/NAME.py` runs it."""
 
 
 def _positive(text: str) -> int:

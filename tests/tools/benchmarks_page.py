@@ -11,6 +11,7 @@ from typing import Any
 from pipeline.bench.compare.report_text import cells, gain, number, times
 from pipeline.bench.compare.result import Figures, Metric
 from pipeline.bench.host import ROOT
+from pipeline.bench.precision import PrecisionError
 from pipeline.bench.tables import markdown_table, percentile_cells
 
 RESULTS, PAGE, README = ROOT / "benchmarks", ROOT / "BENCHMARKS.md", ROOT / "README.md"
@@ -119,6 +120,11 @@ def _costs(found: Result) -> Iterator[list[str]]:
         yield [cost["network"], cost["dtype"], size, f"{cost['seconds']:.3f}", number(cost["peak_mb"])]
 
 
+def _errors(found: Result) -> Iterator[list[str]]:
+    for dtype, errors in found["errors"].items():
+        yield from ([dtype, *PrecisionError(**error).cells()] for error in errors)
+
+
 def _headline(found: Result) -> Iterator[list[str]]:
     for metric in (Metric(**each) for each in found["headline"]):
         yield [metric.metric, number(metric.original), number(metric.optimized), gain(metric)]
@@ -170,6 +176,9 @@ SECTIONS = (
         _sessions,
     ),
     Section("LivePortrait: each network", "costs", "network | type | parameters | s | peak MB", _costs),
+    Section(
+        "LivePortrait: 16 bits against float32", "errors", "type | result | largest | mean | of | PSNR dB", _errors
+    ),
     Section(
         "LivePortrait: original against optimized",
         "headline",

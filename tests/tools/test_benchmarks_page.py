@@ -106,6 +106,7 @@ REPORTS = {
         ("meshwarp.json", "| total | 4.00 | 5.00 | 6.00 |"),
         ("meshwarp.json", "| a | d | 9 | 1.00 | 1.00 | 1.00 | 1.00 | 1.00 | 0.50 | 0.50 | 0.50 | 1.0/2.0/3.0 |"),
         ("precision.json", "| warping | float32 | 45,523,073 | 1.380 | - |"),
+        ("precision.json", "| bfloat16 | picture | 0.1 | 0.01 | 1 | same |"),
     ],
 )
 def test_a_row_of_each_table(name, row):

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Measure everything that BENCHMARKS.md shows, write benchmarks/*.json and make the page: `bash benchmarks/measure.sh`.
-# It takes about 20 minutes and wants a quiet machine and Chromium. `MEDIA=FOLDER` names a folder with LivePortrait's
+# It takes about 15 minutes and needs a quiet machine and Chromium. `MEDIA=FOLDER` names a folder with LivePortrait's
 # examples d3.mp4, d12.mp4, d18.mp4, s0.jpg, s3.jpg, s10.jpg; without it the built-in portrait and driver are measured.
 # Words limit it to some results, as in `bash benchmarks/measure.sh latency_h264 latency_vp8`.
 set -euo pipefail
@@ -21,7 +21,7 @@ step() {
     [[ $only == "  " || $only == *" $name "* ]] || return 0
     echo "== $name: $*"
     [[ $* != *"--weights weights"* || -d weights ]] || "${PYTHON:-python}" -m tests.support.stand_in_weights weights
-    timeout --signal=INT --kill-after=10 "$limit" "${PYTHON:-python}" "$@" --json "$name.json" || failed=1
+    timeout --signal=INT --kill-after=10 "$limit" "${PYTHON:-python}" "$@" --json "$name.json" || { failed=1; rm -f "$name.json"; }
 }
 
 echo "Load: $(cut -d' ' -f1 /proc/loadavg 2>/dev/null || echo unknown); it should be below 0.5."

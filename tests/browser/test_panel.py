@@ -133,7 +133,7 @@ def test_the_background_of_the_received_picture(live):
     set_switch(live, "badge", False)
     before = shown(live)
     live.evaluate("window.puppet.set({ background: 'transparent' })")
-    shown(live, lambda picture: np.abs(corner(picture) - (30, 230, 30)).max() < 30)
+    shown(live, lambda picture: np.abs(corner(picture) - (0, 220, 0)).max() < 50)
     live.evaluate("window.puppet.set({ background: 'colour', background_colour: '#2040c0' })")
     shown(live, lambda picture: np.abs(corner(picture) - (0x20, 0x40, 0xC0)).max() < 14)
     assert live.is_visible("#option-background_colour")
@@ -411,7 +411,7 @@ def test_a_page_for_a_stream_that_drives(playwright, clip, tmp_path):
         page = opened(context.pages[0], server.url)
         assert "the stream moves" in wait_for(page, "idle")
         page.click("#start")
-        assert "No stream comes yet" in wait_for(page, "error")
+        assert "No stream has arrived yet" in wait_for(page, "error")
         with streaming(f"{server.url}/whip", film, tmp_path):
             page.click("#start")
             wait_for(page, "live")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import os
 from pathlib import Path
@@ -10,7 +11,9 @@ from urllib.parse import quote
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported
 
+import cv2
 import gradio as gr
+import numpy as np
 from fastapi import FastAPI
 
 from pipeline.core.options import AnimateOptions
@@ -150,8 +153,17 @@ def _texts(engine: Engine) -> dict[str, str]:
         "reason": loaded.reason,
         "better": better(loaded),
         "portrait": quote(engine.portraits.first.id),
+        "thumbnail": _thumbnail(engine.portraits.first.rest),
         "portraits": str(len(engine.portraits.names)),
     }
+
+
+def _thumbnail(jpeg: bytes) -> str:
+    """Return a small copy as a data URI: it comes with the page and shows until the picture itself is there."""
+    picture = np.asarray(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR))
+    scale = 64 / max(picture.shape)
+    small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return "data:image/jpeg;base64," + base64.b64encode(cv2.imencode(".jpg", small)[1].tobytes()).decode()
 
 
 def _config(settings: Settings, engine: Engine) -> dict[str, Any]:

@@ -45,11 +45,11 @@ ROUTES = (sessions, portraits, whip, metrics, health, demo_clip, recordings, vir
 
 
 def create_app(settings: Settings, engine: Engine, *routers: APIRouter) -> FastAPI:
-    """Own routes first (and those of `routers`), Gradio's panel at "/" behind them, the guard before all.
+    """Return the application: the guard first, then our routes and `routers`, then Gradio's panel at "/".
 
-    Its end closes every session.
+    When it ends, it closes every session.
     """
-    # No generated documentation: its page loads scripts from a public host.
+    # No generated documentation, because its page loads scripts from a public host.
     app = FastAPI(lifespan=_live, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.settings = settings
     app.state.engine = engine
@@ -90,7 +90,7 @@ async def _live(app: FastAPI) -> AsyncIterator[None]:
 
 
 def _allow_origins(app: FastAPI, origins: tuple[str, ...]) -> None:
-    """Also without any origin: where this middleware is, Gradio leaves out its own, which is more generous."""
+    """Allow these origins; needed without any, too, because Gradio else adds a more generous middleware."""
     app.add_middleware(
         CORSMiddleware,
         allow_origins=list(origins),

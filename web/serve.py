@@ -1,4 +1,4 @@
-"""`run.py serve`: load, listen, print one line, end cleanly."""
+"""The server: load, listen, print one line, end cleanly."""
 
 from __future__ import annotations
 
@@ -29,11 +29,10 @@ class ServeError(RuntimeError):
 
 
 def serve(settings: Settings, progress: Progress) -> None:
-    """Serve until Ctrl-C or SIGTERM, then return with everything closed. Prints one line when the page is there.
+    """Serve until Ctrl-C or SIGTERM, and return when all is closed. Print one line when the page is ready.
 
-    `progress` is that of the warm-up.
-
-    Raises ServeError (port, certificate), PortraitError (source), AnimatorError or WeightsError: each one sentence.
+    `progress`: of the warm-up. Raise ServeError (port, certificate), PortraitError (source), AnimatorError or
+    WeightsError, each with one sentence.
     """
     _check_certificate(settings)
     _check_media_port(settings.media)
@@ -46,15 +45,13 @@ def serve(settings: Settings, progress: Progress) -> None:
         config = uvicorn_config(create_app(settings, engine), settings)
         line = f"Portrait puppet: {url} ({loaded.animator.name} on {loaded.device}: {loaded.reason})"
         if settings.driver == "whip":
-            line += (
-                f"\nStreams (WHIP) go to {url}/whip; they are shown at {url}/view/whip, and by WHEP at {url}/whep/whip"
-            )
+            line += f"\nSend streams (WHIP) to {url}/whip; watch them at {url}/view/whip, or by WHEP at {url}/whep/whip"
         gc.freeze()  # what is loaded stays: a collection over it would stop the pictures for 0.1 s, and the end for 1 s
         _Server(config, partial(print, line, flush=True)).run(sockets=[listener])
 
 
 def uvicorn_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
-    """How the application is served."""
+    """Return how uvicorn serves the application."""
     return uvicorn.Config(
         app,
         log_level="warning",
@@ -67,15 +64,15 @@ def uvicorn_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
 
 
 class Server(uvicorn.Server):
-    """Ends at once: pages that are left open hold their requests for ever."""
+    """A server that ends at once, because open pages hold their requests for ever."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        logging.getLogger("uvicorn.error").disabled = True  # else every request cut off is a traceback
+        logging.getLogger("uvicorn.error").disabled = True  # else each request that is cut off logs a traceback
         await super().shutdown(sockets)
 
 
 class _Server(Server):
-    """Says when it is ready."""
+    """A server that calls `on_ready` when it accepts requests."""
 
     def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
         super().__init__(config)
@@ -87,7 +84,7 @@ class _Server(Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Unlike uvicorn's, the signal is not raised again after a clean end: the exit code stays 0."""
+        """Do not raise the signal again after a clean end, as uvicorn does: the exit code stays 0."""
         ending = (signal.SIGINT, signal.SIGTERM)
         before = [signal.signal(number, self.handle_exit) for number in ending]
         try:
@@ -101,20 +98,20 @@ def _warnings(settings: Settings, engine: Engine) -> Iterator[str]:
     if settings.source is not None:
         yield from engine.portraits.first.portrait.warnings
     if not settings.local and settings.password is None:
-        yield f"Whoever reaches {settings.host} can use this server; set --password, and a certificate for https."
+        yield f"Everyone who reaches {settings.host} can use this server; set --password, and a certificate for https."
     if not settings.local and is_loopback(settings.media.address):
         yield f"Media is bound to {settings.media.address}: only browsers on this machine connect; set --media-address."
 
 
 def listen(settings: Settings) -> socket.socket:
-    """A socket on the settings' host and port, which must be free. ServeError."""
+    """Return a socket that listens on the settings' host and port. Raise ServeError if they cannot be used."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         if sys.platform != "win32":  # there it would let two servers share the port
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((settings.host, settings.port))
-        listener.listen()  # who connects while the models load waits, and a second server fails here
+        listener.listen()  # clients that connect while the models load wait, and a second server fails here
     except (OSError, OverflowError) as error:
         listener.close()
         raise ServeError(
@@ -125,7 +122,7 @@ def listen(settings: Settings) -> socket.socket:
 
 
 def _check_media_port(media: MediaSettings) -> None:
-    """Told before the models load: that the one port of all connections is in use."""
+    """Raise ServeError, before the models load, if the one port of all connections is in use."""
     if not media.ports or not media.one_port:
         return
     family = socket.AF_INET6 if ":" in media.address else socket.AF_INET

@@ -44,12 +44,12 @@ STOP_SECONDS = 5.0
 
 
 def find_browser() -> str | None:
-    """Chromium or one of its kin on this machine."""
+    """Return the path of Chromium or a browser made of it; None if there is none."""
     return next((path for name in BROWSERS if (path := shutil.which(name))), None)
 
 
 def choose(wanted: ClientName | None) -> tuple[ClientName, str]:
-    """The client to measure with, and why this one."""
+    """Return the client to measure with, and why it was chosen."""
     if wanted:
         return wanted, "you asked for it"
     if find_browser():
@@ -65,10 +65,12 @@ class Client:
         self._complaints = complaints
 
     def check(self) -> None:
-        """LatencyError where it ended by itself, with its last words."""
+        """Raise LatencyError with its last line of output if it has ended."""
         if self._process.poll() is not None:
             words = self._complaints.read_text(errors="replace").strip().rpartition("\n")[2]
-            raise LatencyError(f"The client ended early (exit code {self._process.returncode}): {words or 'no word'}")
+            raise LatencyError(
+                f"The client ended early (exit code {self._process.returncode}): {words or 'it printed nothing'}"
+            )
 
     def cpu_seconds(self) -> float:
         """Return the CPU time in seconds that it and its children used so far."""
@@ -77,7 +79,7 @@ class Client:
 
 @contextmanager
 def client(name: ClientName, url: str) -> Iterator[Client]:
-    """The client, measuring at the server of this URL. LatencyError where there is no browser."""
+    """Run a client that measures at this URL. Raise LatencyError if it is a browser and there is none."""
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         complaints = Path(folder) / "complaints"
         command = _browser(url, Path(folder) / "profile") if name == "browser" else _python(url)
@@ -93,7 +95,7 @@ def _browser(url: str, profile: Path) -> list[str]:
     browser = find_browser()
     if browser is None:
         raise LatencyError(
-            "There is no Chromium here; on Debian `apt-get install chromium` installs it, or use --client python."
+            "There is no Chromium here; install it (on Debian: `apt-get install chromium`), or use --client python."
         )
     as_root = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     return [browser, *FLAGS, *as_root, f"--user-data-dir={profile}", f"{url}/client/latency/latency.html"]

@@ -1,4 +1,4 @@
-"""`run.py latency`: the real server, a real client, and what became of each of the camera's frames."""
+"""Measure glass-to-glass latency: the real server, a real client, and what became of each camera frame."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Plan:
     warm_up: float = 6.0  # seconds before the window: the browser's encoder finds its bitrate
 
     def settings(self, server: Settings, engine: Engine) -> dict[str, Any]:
-        """For the report: what was asked for and what it ran on."""
+        """Return what was measured and on what, for the report."""
         bad = server.media.impairment or Impairment()
         return {
             **dataclasses.asdict(self),
@@ -81,12 +81,14 @@ class ServerSample:
 
 
 Event = Recording | LatencyError | None
-"""What the client tells: that its window begins or ends (None), and at last its recording, or what went wrong."""
+"""What the client sends: None when its window begins and ends, and at last its recording or what went wrong."""
 
 
 def measure(plan: Plan, settings: Settings, engine: Engine, pictures: Sequence[str], progress: Progress) -> Measurement:
-    """Serve, have a client measure, and put together what both know. `pictures` is what its camera shows, as JPEG in
-    base64; `progress` counts seconds. LatencyError where nothing can be measured."""
+    """Serve, let a client measure, and combine what both know. Raise LatencyError if nothing can be measured.
+
+    `pictures`: what the client's camera shows, JPEG in base64. `progress` counts seconds.
+    """
     carrier = CodeCarrier(engine.loaded.animator)
     engine = replace(engine, loaded=replace(engine.loaded, animator=carrier))
     events: Queue[Event] = Queue()
@@ -100,14 +102,14 @@ def measure(plan: Plan, settings: Settings, engine: Engine, pictures: Sequence[s
 def observe(
     app: FastAPI, settings: Settings, plan: Plan, events: Queue[Event], progress: Progress
 ) -> tuple[Recording, Watch]:
-    """Serve `app`, which has the `routes` of the same `events`, and have a client measure. LatencyError."""
+    """Serve `app`, which has the `routes` of the same `events`, and let a client measure. May raise LatencyError."""
     with _served(app, settings) as url, client(plan.client, url) as running:
         watch = Watch(app.state.sessions, running)
         return watch.follow(events, plan, progress), watch
 
 
 class Watch:
-    """Looks at the server's session and the client's process while the client measures."""
+    """Samples the server's session and the client's process while the client measures."""
 
     def __init__(self, sessions: Iterable[Session], running: Client) -> None:
         self._sessions = sessions
@@ -116,7 +118,7 @@ class Watch:
         self._samples: list[ServerSample] = []
 
     def follow(self, events: Queue[Event], plan: Plan, progress: Progress) -> Recording:
-        """Until the client has reported. LatencyError where it ends early or takes too long."""
+        """Wait for the client's recording. Raise LatencyError if it ends early or takes too long."""
         start, expected = time.monotonic(), plan.warm_up + plan.seconds
         while (elapsed := time.monotonic() - start) < expected + PATIENCE_SECONDS:
             progress(int(min(elapsed, expected)), int(expected))
@@ -135,14 +137,14 @@ class Watch:
         raise LatencyError(f"The client did not report within {expected + PATIENCE_SECONDS:.0f} seconds.")
 
     def served(self, numbers: Mapping[float, int | None]) -> ServerTrace:
-        """What the server did; `numbers` by the time at which the animator saw them."""
+        """Return what the server did. `numbers`: frame numbers by the time at which the animator saw them."""
         start, end = self._samples
         traces = [(numbers.get(seen), trace) for seen, trace in sorted(self._traces.items())]
         drops = {place: end.drops[place] - start.drops[place] for place in DROPS}
         return ServerTrace(time.time() - time.monotonic(), traces, drops)
 
     def resources(self) -> dict[str, Any]:
-        """How many cores were at work on average in the window, and the server's memory at both ends of it."""
+        """Return the cores in use on average in the window, and the server's memory at both ends of it."""
         start, end = self._samples
         spent = {"server": end.server_cpu - start.server_cpu, "client": end.client_cpu - start.client_cpu}
         return {
@@ -159,7 +161,7 @@ class Watch:
 
 
 def driver_pictures() -> list[str]:
-    """Some seconds of the scripted driver for the camera, there and back again; as JPEG in base64."""
+    """Return some seconds of the scripted driver, forwards and backwards, as JPEG in base64."""
     with TemporaryDirectory() as folder:
         clip = Path(folder) / "driver.mp4"
         write_demo(clip, seconds=DRIVER_SECONDS, fps=DRIVER_FPS)
@@ -170,7 +172,7 @@ def driver_pictures() -> list[str]:
 
 
 def _jpeg(frame: Picture) -> str:
-    """The square `frame` as the middle of a camera's wide picture."""
+    """Widen the square `frame` to a camera's picture; return it as JPEG in base64."""
     height, width = frame.shape[:2]
     side = (height * CAMERA[0] // CAMERA[1] - width) // 2
     wide = cv2.copyMakeBorder(frame, 0, 0, side, side, cv2.BORDER_REPLICATE)
@@ -178,20 +180,20 @@ def _jpeg(frame: Picture) -> str:
 
 
 def routes(plan: Plan, pictures: Sequence[str], events: Queue[Event]) -> APIRouter:
-    """What the client asks and tells."""
+    """Return the routes that the client uses: plan, pictures, clock, window, recording, failure."""
     router = APIRouter(prefix="/latency")
     about = dataclasses.asdict(plan) | {"patience": PATIENCE_SECONDS, "camera": CAMERA}
 
     @router.get("/plan")
-    async def tell_plan() -> dict[str, Any]:
+    async def get_plan() -> dict[str, Any]:
         return about
 
     @router.get("/driver")
-    async def tell_driver() -> Sequence[str]:
+    async def get_driver() -> Sequence[str]:
         return pictures
 
     @router.get("/clock")
-    async def tell_time() -> float:
+    async def get_time() -> float:
         return time.monotonic()
 
     @router.post("/window")
@@ -199,7 +201,7 @@ def routes(plan: Plan, pictures: Sequence[str], events: Queue[Event]) -> APIRout
         events.put(None)
 
     @router.post("/recording")
-    async def hear(request: Request) -> None:
+    async def add_recording(request: Request) -> None:
         events.put(Recording.parse(json.loads(await read_body(request, LONGEST_RECORDING))))
 
     @router.post("/failure")
@@ -211,7 +213,7 @@ def routes(plan: Plan, pictures: Sequence[str], events: Queue[Event]) -> APIRout
 
 @contextmanager
 def _served(app: FastAPI, settings: Settings) -> Iterator[str]:
-    """A server in a thread: its URL."""
+    """Run the server in a thread; yield its URL."""
     with listen(settings) as listener:
         server = Server(uvicorn_config(app, settings))
         thread = threading.Thread(target=server.run, args=([listener],), name="server")

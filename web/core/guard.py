@@ -1,4 +1,4 @@
-"""Who may ask: one ASGI middleware before every route, Gradio's included."""
+"""Who may send requests: one ASGI middleware before every route, including Gradio's."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STREAMS = ("/whip", "/whep")
 BASIC = 'Basic realm="Portrait puppet", charset="UTF-8"'
 BEARER = 'Bearer realm="Portrait puppet"'
 
-# Gradio needs inline scripts and evaluates js_on_load. All else comes from here: no request can leave the machine.
+# Gradio needs inline scripts and evaluates js_on_load. Everything else comes from this server.
 CONTENT_POLICY = (
     "default-src 'self' blob: data:; script-src 'self' blob: 'unsafe-inline' 'unsafe-eval'; "
     "style-src 'self' 'unsafe-inline'; frame-ancestors 'self'; base-uri 'self'; object-src 'none'"
@@ -53,14 +53,14 @@ class Guard:
     def _refusal(self, method: str, path: str, headers: Headers) -> Response | None:
         host = headers.get("host", "")
         if self._hosts is not None and _name(host) not in self._hosts:
-            return _refuse(421, "This server answers to 127.0.0.1 and localhost only; open it by that address.")
+            return _refuse(421, "This server answers only to 127.0.0.1 and localhost; open it at that address.")
         origin = headers.get("origin")
         if method not in READING and origin is not None and not self._trusts(origin, host):
             return _refuse(403, "This request comes from another site; allow it with --allow-origin if you trust it.")
         return self._challenge(path, headers.get("authorization", ""))
 
     def _challenge(self, path: str, authorization: str) -> Response | None:
-        """The password is for everything; the token, too, for streams and those who watch (RFC 9725, 4.7)."""
+        """Ask for the password, or on the paths of streams and viewers also for the token (RFC 9725, 4.7)."""
         password, token = self._password, self._token if path.startswith(STREAMS) else None
         if password is None and token is None:
             return None
@@ -72,7 +72,7 @@ class Guard:
         needed = (
             "A password is needed; any user name will do."
             if token is None
-            else "A bearer token is needed: that of --whip-token."
+            else "A bearer token is needed, the one in --whip-token."
         )
         return _refuse(401, needed, {"www-authenticate": ", ".join(schemes)})
 
@@ -82,7 +82,6 @@ class Guard:
 
 
 def _name(host: str) -> str:
-    """The host without port and brackets."""
     try:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:
@@ -90,7 +89,7 @@ def _name(host: str) -> str:
 
 
 def _knows(password: str, authorization: str) -> bool:
-    """RFC 7617; the user name is not looked at. Compares in constant time."""
+    """Check the password in constant time (RFC 7617); any user name will do."""
     scheme, _, credentials = authorization.partition(" ")
     try:
         _, _, given = base64.b64decode(credentials, validate=True).partition(b":")
@@ -100,7 +99,7 @@ def _knows(password: str, authorization: str) -> bool:
 
 
 def _bears(token: str, authorization: str) -> bool:
-    """RFC 6750, 2.1. Compares in constant time."""
+    """Check the bearer token in constant time (RFC 6750, 2.1)."""
     scheme, _, given = authorization.partition(" ")
     return scheme.lower() == "bearer" and secrets.compare_digest(given.strip().encode("latin-1"), token.encode())
 

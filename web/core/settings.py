@@ -1,4 +1,4 @@
-"""What the server can be told. The defaults of the command line live here, once."""
+"""The settings of the server. The command line takes its defaults from here."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pipeline.core.choices import BackendName, Precision
 from pipeline.core.registry import AUTO, AnimatorSettings
 from realtime.webrtc.settings import MediaSettings
 
-Driver = Literal["browser", "whip"]  # whip: streams, too
+Driver = Literal["browser", "whip"]  # whip: streams as well
 
 
 @dataclass(frozen=True)
 class Settings:
-    """One server. `source` None is the built-in portrait; `password` None asks for none."""
+    """One server. `source` None: the built-in portrait. `password` None: no password is needed."""
 
     host: str = "127.0.0.1"
     port: int = 7860  # 0: any free port
@@ -26,15 +26,15 @@ class Settings:
     size: int = AnimatorSettings.size  # pixels: the animated picture is size x size
     precision: Precision = AnimatorSettings.precision  # of LivePortrait's networks
     backend: BackendName = AnimatorSettings.backend  # how they run
-    weights: Path | None = None  # the folder of LivePortrait's checkpoints, where they are not the fetched ones
+    weights: Path | None = None  # folder of LivePortrait's checkpoints; None: the fetched ones
     max_sessions: int = 4
-    recordings: Path | None = None  # the folder that sessions are recorded into; None: in the user's for videos
-    recordings_limit: int = 10  # GB of recordings in it
+    recordings: Path | None = None  # folder of recordings; None: in the user's folder for videos
+    recordings_limit: int = 10  # GB, of all recordings together
     media: MediaSettings = field(default_factory=MediaSettings)
     driver: Driver = "browser"
     password: str | None = None
-    whip_token: str | None = None  # that streams and their viewers must show (WHIP, WHEP); None: as the rest
-    allow_origins: tuple[str, ...] = ()  # pages of other origins that may start sessions: "https://host[:port]"
+    whip_token: str | None = None  # that streams and their viewers must send; None: as the other routes
+    allow_origins: tuple[str, ...] = ()  # other sites that may open sessions: "https://host[:port]"
     ssl_certfile: Path | None = None
     ssl_keyfile: Path | None = None
 
@@ -44,12 +44,12 @@ class Settings:
 
     @property
     def local(self) -> bool:
-        """Bound to this machine alone."""
+        """Whether only this machine can reach the server."""
         return self.host == "localhost" or is_loopback(self.host)
 
     @property
     def origins(self) -> tuple[str, ...]:
-        """`allow_origins` as browsers write them (RFC 6454)."""
+        """The origins of `allow_origins` as browsers write them (RFC 6454)."""
         return tuple(origin.rstrip("/").lower() for origin in self.allow_origins)
 
 

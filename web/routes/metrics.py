@@ -1,7 +1,4 @@
-"""GET /metrics: what the sessions did, in Prometheus's text format. Collected when asked for, not before.
-
-`web/grafana.json` is a dashboard of it.
-"""
+"""GET /metrics: what the sessions did, in Prometheus's text format. `web/grafana.json` is a dashboard for it."""
 
 from __future__ import annotations
 
@@ -42,7 +39,7 @@ async def metrics(registry: Annotated[CollectorRegistry, shared("registry")]) ->
 
 
 def registry(sessions: Sessions, engine: Engine) -> CollectorRegistry:
-    """One of its own for each application."""
+    """Return a registry of one application's figures, which are collected on request."""
     made = CollectorRegistry()
     made.register(_Puppet(sessions, engine))
     return made
@@ -69,40 +66,46 @@ class _Puppet(Collector):
         yield GaugeMetricFamily("puppet_viewers", "Viewers of all sessions (WHEP).", watched)
         encoders = sum(session.telemetry.encoders for session in self._sessions)
         yield GaugeMetricFamily(
-            "puppet_encoders", "Encoders at work: one of a session, however many view it.", encoders
+            "puppet_encoders", "Encoders in use: one for each session, however many watch it.", encoders
         )
         target = sum(session.telemetry.target_bitrate for session in self._sessions)
         yield GaugeMetricFamily(
-            "puppet_encoder_target_bits_per_second", "What all encoders may use, by their receivers' reports.", target
+            "puppet_encoder_target_bits_per_second",
+            "Target bitrate of all encoders, from their receivers' reports.",
+            target,
         )
 
 
 def _of_sessions(counters: Counters) -> Iterator[Metric]:
     yield _counts("puppet_sessions_ended", "Sessions that ended, by reason.", "reason", counters.sessions_ended)
-    yield _counts("puppet_frames", "Driver's frames and pictures, by fate.", "fate", counters.frames)
-    yield _counts("puppet_errors", "What failed or was refused, by kind.", "kind", counters.errors)
+    yield _counts(
+        "puppet_frames", "Driving frames and animated pictures, by what became of them.", "fate", counters.frames
+    )
+    yield _counts("puppet_errors", "Failures and refusals, by kind.", "kind", counters.errors)
     yield CounterMetricFamily("puppet_encoded_bytes", "Bytes of encoded pictures.", counters.encoded_bytes)
-    stages = HistogramMetricFamily("puppet_stage_seconds", "Time that a frame took, by stage.", labels=["stage"])
+    stages = HistogramMetricFamily("puppet_stage_seconds", "Time for a frame, by stage.", labels=["stage"])
     for name, histogram in counters.stages.items():
         stages.add_metric([name], _buckets(BOUNDS, histogram.counts), histogram.sum)
     yield stages
-    yield _histogram("puppet_glass_to_glass_seconds", "From camera to screen, as pages tell.", counters.glass_to_glass)
+    yield _histogram(
+        "puppet_glass_to_glass_seconds", "From camera to screen, as pages report it.", counters.glass_to_glass
+    )
 
 
 def _of_worker(stats: WorkerStats) -> Iterator[Metric]:
-    sizes = HistogramMetricFamily("puppet_batch_size", "Requests done together on the GPU.", labels=["kind"])
+    sizes = HistogramMetricFamily("puppet_batch_size", "Requests run together on the GPU.", labels=["kind"])
     for kind in sorted({kind for kind, _ in stats.batches}):
         counts = {size: count for (of, size), count in stats.batches.items() if of == kind}
         sizes.add_metric([kind], _size_buckets(counts), sum(size * count for size, count in counts.items()))
     yield sizes
     requests = sum(size * count for (_, size), count in stats.batches.items())
-    waits = "puppet_queue_wait_seconds", "Time that requests waited for the GPU thread."
+    waits = "puppet_queue_wait_seconds", "Time for which requests waited for the GPU thread."
     yield SummaryMetricFamily(*waits, count_value=requests, sum_value=stats.waited_seconds)
-    yield CounterMetricFamily("puppet_gpu_busy_seconds", "Time with work on the GPU.", stats.busy_seconds)
+    yield CounterMetricFamily("puppet_gpu_busy_seconds", "Time in which the GPU worked.", stats.busy_seconds)
 
 
 def _gpu_memory() -> Iterator[Metric]:
-    """PyTorch's own books, which may be read from any thread; only where it is at work."""
+    """Yield what PyTorch holds, if it uses the GPU; any thread may ask it."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         memory = GaugeMetricFamily("puppet_gpu_memory_bytes", "GPU memory held by PyTorch.", labels=["state"])
@@ -129,6 +132,6 @@ def _size_buckets(counts: Mapping[int, int]) -> list[tuple[str, float]]:
 
 
 def _buckets(bounds: Iterable[float], counts: Iterable[int]) -> list[tuple[str, float]]:
-    """Prometheus's: how many values are at most each bound."""
+    """Return for each bound how many values are at most as large, as Prometheus wants it."""
     names = [*(f"{bound:g}" for bound in bounds), "+Inf"]
     return list(zip(names, map(float, accumulate(counts)), strict=True))

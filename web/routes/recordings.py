@@ -63,7 +63,7 @@ async def end(session: SessionDep, recordings: RecordingsDep) -> dict[str, Any]:
     recording, motion = (_linked(recordings, output) for output in outputs)
     if recording is None:
         problem = outputs[0].report()["problem"]
-        raise HTTPException(409, problem or "Nothing was shown meanwhile, so there is no recording.")
+        raise HTTPException(409, problem or "No picture was shown while it recorded, so there is no recording.")
     return {**recording, "motion": motion}
 
 

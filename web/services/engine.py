@@ -1,4 +1,4 @@
-"""What is loaded once, before the first request: the animator, the trackers' models, the portraits."""
+"""What is loaded once, before the first request: the animator, the models of the trackers, the portraits."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ class Engine:
     thread: GpuThread | None = None  # works for a batched animator, until `close`
 
     def close(self) -> None:
-        """After the last session."""
+        """End the thread of the animator; call it after the last session."""
         if self.thread:
             self.thread.close()
 
 
 def load_engine(settings: Settings, progress: Progress) -> Engine:
-    """Raises WeightsError, AnimatorError or PortraitError, each one sentence."""
+    """Load and warm up everything. Raise WeightsError, AnimatorError or PortraitError, each with one sentence."""
     named, shelf = _named(settings.source), _shelf(settings.portraits)
     if settings.source:
-        read_source(settings.source)  # a mistyped name is told before the models are loaded
+        read_source(settings.source)  # so that a mistyped name is reported before the models load
     models = face_models()
     thread = GpuThread()
     chosen = AnimatorSettings(

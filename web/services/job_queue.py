@@ -1,6 +1,6 @@
-"""Jobs on files: one child process after the other, each a command of this program, nicer than live sessions.
+"""Jobs on files: one child process after the other, each a command of this program, with low priority.
 
-What a job reads and writes lies in a folder of its own, which goes with the job.
+What a job reads and writes lies in a folder of its own, which is deleted with the job.
 """
 
 from __future__ import annotations
@@ -57,9 +57,9 @@ class Job:
     process: asyncio.subprocess.Process | None = None
 
     def report(self) -> dict[str, Any]:
-        """Fit for JSON."""
-        told = {name: getattr(self, name) for name in ("id", "name", "state", "step", "done", "total", "detail")}
-        return told | {"url": f"/jobs/{self.id}/{self.output.name}" if self.state == "done" else None}
+        """Return the state, the progress and the URL of the result, fit for JSON."""
+        values = {name: getattr(self, name) for name in ("id", "name", "state", "step", "done", "total", "detail")}
+        return values | {"url": f"/jobs/{self.id}/{self.output.name}" if self.state == "done" else None}
 
 
 class Jobs:
@@ -72,7 +72,7 @@ class Jobs:
 
     @contextlib.contextmanager
     def folder(self) -> Iterator[Path]:
-        """For one job's files, which go where they cannot all be put there. JobsFull."""
+        """Create the folder of one job; delete it if the job fails to be made. Raise JobsFull if no job fits."""
         finished = [job for job in self._jobs.values() if job.state not in ("waiting", "running")]
         if len(self._jobs) - len(finished) >= MOST:
             raise JobsFull(f"{MOST} jobs are waiting already; try again when one is done.")
@@ -93,21 +93,21 @@ class Jobs:
         return job.report()
 
     def get(self, id: str) -> Job:
-        """UnknownJob."""
+        """Return a job. Raise UnknownJob if there is none of this id."""
         try:
             return self._jobs[id]
         except KeyError:
             raise UnknownJob(id) from None
 
     async def remove(self, id: str) -> None:
-        """Cancel it where it is not done, and forget it with its files. UnknownJob."""
+        """Cancel a job if it is not done, and delete its files. Raise UnknownJob if there is none of this id."""
         job = self.get(id)
         job.state = "cancelled"
         await _end(job.process)
         self._forget(job)
 
     async def close(self) -> None:
-        """End what runs, and leave no file."""
+        """End the running job, and delete all files."""
         if self._runner:
             self._runner.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -148,7 +148,7 @@ async def _perform(job: Job) -> None:
 
 
 async def _follow(job: Job, stream: asyncio.StreamReader) -> bytes:
-    """Read a command's bars into the job's progress; what it said last."""
+    """Read the progress bars of a command into its job; return the end of its output."""
     said = b""
     while chunk := await stream.read(4096):
         said = (said + chunk)[-4096:]

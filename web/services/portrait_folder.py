@@ -1,4 +1,4 @@
-"""Portraits that are remembered: a folder of pictures. What users call them is only part of a file's name."""
+"""The folder in which uploaded portraits are kept. The user's name for one is only part of its file's name."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ LONGEST_NAME = 40
 
 
 class Shelf:
-    """Made with its folder, where that is not there. OSError where it cannot be."""
+    """The folder of portraits. Creates it if needed; raises OSError if that fails."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
 
     def pictures(self) -> dict[str, Path]:
-        """Id -> file, by name."""
+        """Return the files by their ids, sorted by name."""
         files = (path for path in self._folder.iterdir() if path.suffix.lower() in SUFFIXES)
         return {path.stem: path for path in sorted(files)}
 
     def find(self, data: bytes) -> str | None:
-        """The id under which this file was stored before."""
+        """Return the id under which this file was stored before, or None."""
         return next((id for id in self.pictures() if id.endswith(_mark(data))), None)
 
     def store(self, name: str, data: bytes) -> tuple[str, Path]:
-        """Keep a file that is known to be a picture: its id, and where it lies. OSError."""
+        """Store the bytes of a picture file; return its id and path. Raise OSError if that fails."""
         with Image.open(io.BytesIO(data)) as picture:
             suffix = str(picture.format).lower()
         words = re.sub(r"[^\w -]+", "", Path(name).stem).strip()[:LONGEST_NAME] or "portrait"

@@ -1,4 +1,4 @@
-"""Portraits that were made ready: the server's own by name, uploads by the digest of their bytes."""
+"""Portraits that are ready to be animated: the server's own by name, uploads by the digest of their bytes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class UnknownPortrait(KeyError):
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A portrait and what it looks like at rest."""
+    """A portrait that is ready, and its picture at rest."""
 
     id: str
     portrait: Portrait
@@ -45,12 +45,12 @@ class Prepared:
 
 
 class Portraits:
-    """Prepares in a thread, one picture at a time, and keeps the last few: going back to one is instant."""
+    """Prepares one picture at a time, in a thread, and keeps the last few, so that going back to one is instant."""
 
     def __init__(self, animator: Animator, named: Mapping[str, bytes | Path], shelf: Shelf | None = None) -> None:
-        """Prepares the first of `named` (id -> file) at once. Raises PortraitError where it cannot be animated.
+        """Prepare the first of `named` (id -> file). Raise PortraitError if it cannot be animated.
 
-        `shelf`: where uploads are remembered; what is there already is named, too.
+        `shelf`: where uploads are kept; its pictures are offered like those of `named`.
         """
         self._animator = animator
         self._shelf = shelf
@@ -64,11 +64,11 @@ class Portraits:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The ids of the server's own."""
+        """The ids of the server's own portraits."""
         return tuple(self._named)
 
     async def add(self, data: bytes, name: str = "") -> Prepared:
-        """Make an uploaded picture ready. Raises NotAPicture, TooLarge or Unsuitable."""
+        """Prepare an uploaded picture. Raise NotAPicture, TooLarge or Unsuitable if it cannot be used."""
         known = self._shelf.find(data) if self._shelf else None
         prepared = await self._prepared(known or hashlib.sha256(data).hexdigest(), data)
         return self._remember(self._shelf, prepared, name, data) if self._shelf and not known else prepared
@@ -81,7 +81,7 @@ class Portraits:
         return self._ready[id]
 
     async def get(self, id: str) -> Prepared:
-        """Raises UnknownPortrait."""
+        """Return a portrait. Raise UnknownPortrait if none has this id."""
         if id == self.first.id:
             return self.first
         if id in self._named:
@@ -92,7 +92,7 @@ class Portraits:
         return self._ready[id]
 
     async def idle_loop(self, id: str) -> bytes | None:
-        """An .mp4 of a portrait that idles; None where the animator is too slow for one. UnknownPortrait."""
+        """Return an .mp4 of an idling portrait; None if the animator is too slow. Raise as `get` does."""
         prepared = await self.get(id)
         if id not in self._loops:
             film = partial(_film, self._animator, prepared.portrait)
@@ -120,7 +120,7 @@ class Portraits:
 
 
 def _give_way() -> None:
-    """This thread alone, and what it starts: live sessions go first. Elsewhere a priority is a whole process's."""
+    """Lower the priority of this thread below live sessions; only Linux has priorities for threads."""
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 

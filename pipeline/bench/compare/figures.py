@@ -27,15 +27,15 @@ class Judge:
         if trial is None or trial.reason:
             return Figures()
         shared = [number for number in trial.shots if number in self._reference]
-        ours, theirs = ([shots[number] for number in shared] for shots in (trial.shots, self._reference))
-        pairs = list(zip(ours, theirs, strict=True))
+        found, reference = ([shots[number] for number in shared] for shots in (trial.shots, self._reference))
+        pairs = list(zip(found, reference, strict=True))
         memory = trial.memory.device if self._on_device else trial.memory.host
         return Figures(
             ms_p50=_rounded(_percentile(trial.ms, 50), 3),
             ms_p95=_rounded(_percentile(trial.ms, 95), 3),
             speedup=_rounded(_percentile(trial.beside, 50) / _percentile(trial.ms, 50), 3),
             memory_mb=_rounded(memory, 1),
-            psnr_db=_rounded(psnr(np.stack([a.crop for a in ours]), np.stack([b.crop for b in theirs])), 2),
+            psnr_db=_rounded(psnr(np.stack([a.crop for a in found]), np.stack([b.crop for b in reference])), 2),
             ssim=_rounded(float(np.mean([ssim(a.crop, b.crop) for a, b in pairs])), 5),
             keypoint_error=_rounded(float(np.mean([np.abs(a.keypoints - b.keypoints) for a, b in pairs])), 7),
             landmark_error=_rounded(self._landmark_error(trial), 3),

@@ -65,19 +65,14 @@ class Stamps:
 
     def __init__(self, clock: Callable[[], float], start: float) -> None:
         self._clock = clock
-        self._last = start
+        self.now = start  # the time of the last mark
         self.spent: dict[str, float] = {}  # seconds by stage, in the order of the stages
-
-    @property
-    def now(self) -> float:
-        """The time of the last mark."""
-        return self._last
 
     def mark(self, stage: str, time: float | None = None) -> None:
         """End `stage` now, or at `time`. It took the time since the last mark; several marks of one stage add up."""
         now = self._clock() if time is None else time
-        self.spent[stage] = self.spent.get(stage, 0.0) + now - self._last
-        self._last = now
+        self.spent[stage] = self.spent.get(stage, 0.0) + now - self.now
+        self.now = now
 
 
 def decoded(video: av.VideoFrame) -> tuple[Picture, Planes | None]:

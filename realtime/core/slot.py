@@ -14,36 +14,27 @@ class LatestSlot(Generic[T]):
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._item: T | None = None
-        self._closed = False
-        self._dropped = 0
-
-    @property
-    def dropped(self) -> int:
-        """The number of items that were replaced before they were taken."""
-        return self._dropped
-
-    @property
-    def closed(self) -> bool:
-        return self._closed
+        self.closed = False
+        self.dropped = 0  # items that were replaced before they were taken
 
     def put(self, item: T) -> None:
         """Replace the item; do nothing after `close`."""
         with self._changed:
-            if self._closed:
+            if self.closed:
                 return
-            self._dropped += self._item is not None
+            self.dropped += self._item is not None
             self._item = item
             self._changed.notify()
 
     def take(self, timeout: float) -> T | None:
         """Return the newest item. Wait up to `timeout` seconds for one; None if none came or the slot was closed."""
         with self._changed:
-            self._changed.wait_for(lambda: self._item is not None or self._closed, timeout)
+            self._changed.wait_for(lambda: self._item is not None or self.closed, timeout)
             item, self._item = self._item, None
             return item
 
     def close(self) -> None:
         """Close the slot for good: drop its item and wake the taker."""
         with self._changed:
-            self._closed, self._item = True, None
+            self.closed, self._item = True, None
             self._changed.notify_all()

@@ -19,10 +19,8 @@ from av.container import InputContainer
 from pipeline.files.video import VideoReader
 
 WIDTH, HEIGHT = 640, 480  # pixels asked of a device, as the page asks the browser
-FIRST_SECONDS, LONGEST_SECONDS = (
-    0.5,
-    8.0,
-)  # from the loss of a camera to the first retry, and the longest time between retries
+FIRST_SECONDS = 0.5  # from the loss of a camera to the first retry
+LONGEST_SECONDS = 8.0  # between retries
 STALLED_SECONDS = 5.0  # that a stream may take to open, and for its next frame
 LONGEST_PAUSE_SECONDS = 1.0  # that a timestamp may cause
 ENGINES = {"linux": cv2.CAP_V4L2, "darwin": cv2.CAP_AVFOUNDATION, "win32": cv2.CAP_DSHOW}
@@ -123,9 +121,10 @@ def _device(name: str, fps: int) -> Frames:
             f"The camera {name} cannot be opened: plug it in, close the program that uses it, or allow this program to "
             "use it. `python run.py camera --list` names the cameras; --camera demo needs none."
         )
-    settings = {cv2.CAP_PROP_FRAME_WIDTH: WIDTH, cv2.CAP_PROP_FRAME_HEIGHT: HEIGHT, cv2.CAP_PROP_FPS: fps}
-    for setting, value in {**settings, cv2.CAP_PROP_BUFFERSIZE: 1}.items():
-        capture.set(setting, value)
+    capture.set(cv2.CAP_PROP_FRAME_WIDTH, WIDTH)
+    capture.set(cv2.CAP_PROP_FRAME_HEIGHT, HEIGHT)
+    capture.set(cv2.CAP_PROP_FPS, fps)
+    capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
     return _grabbed(capture)
 
 
@@ -158,9 +157,8 @@ def _stream(url: str) -> Frames:
         container = av.open(url, timeout=STALLED_SECONDS, options={"fflags": "nobuffer"})
     except (av.FFmpegError, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise CameraError(
-            f"The stream {url} cannot be opened ({reason}); is it on, and is the address right?"
-        ) from error
+        sentence = f"The stream {url} cannot be opened ({reason}); is it on, and is the address right?"
+        raise CameraError(sentence) from error
     if not container.streams.video:
         container.close()
         raise CameraError(f"The stream {url} has no video; name another.")

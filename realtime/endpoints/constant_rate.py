@@ -17,32 +17,25 @@ class ConstantRate(Generic[T]):
     def __init__(self, rate: int) -> None:
         """`rate`: ticks per second."""
         self._rate = rate
-        self._start = 0.0
         self._held: list[T] = []  # the item of the tick `given`, if there is one
+        self.start: float | None = None  # the time of the first item, and so of the first tick
         self.given = 0  # ticks that have their item
-
-    @property
-    def start(self) -> float | None:
-        """The time of the first item, and so of the first tick; None before it."""
-        return self._start if self._held else None
 
     def add(self, item: T, time: float) -> list[T]:
         """Return the items of the ticks that `item` completes: the item before it, once for each tick.
 
         `time`, in seconds, does not go back.
         """
-        if not self._held:
-            self._start = time
-        due = self._held * (self._tick(time) - self.given)
+        if self.start is None:
+            self.start = time
+        tick = math.floor((time - self.start) * self._rate + 0.5)
+        due = self._held * (tick - self.given)
         self._held = [item]
         self.given += len(due)
         return due
 
     def end(self) -> list[T]:
         """Return the item of the last tick."""
-        due, self._held = self._held, []
+        due, self._held, self.start = self._held, [], None
         self.given += len(due)
         return due
-
-    def _tick(self, time: float) -> int:
-        return math.floor((time - self._start) * self._rate + 0.5)

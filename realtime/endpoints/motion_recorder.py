@@ -6,20 +6,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import av
-
 from pipeline.core.animator import Motion
 from pipeline.face.face import Face
 from realtime.core.threads import in_thread
 from realtime.endpoints.constant_rate import ConstantRate
-from realtime.endpoints.output import OutputName, ShownPicture
+from realtime.endpoints.output import Output, OutputName, ShownPicture
 from realtime.endpoints.recorder import RecordingError
 
 MOST_SECONDS = 1200  # kept in memory, at about 3 KB a frame
 
 
-class MotionRecorder:
-    """An Output that collects motion at a constant rate, from the first face on, and writes it when it is closed.
+class MotionRecorder(Output):
+    """Collects motion at a constant rate, from the first face on, and writes it when it is closed.
 
     While the face is lost, its last motion stays. In the replay, the first frame is the neutral.
     """
@@ -49,9 +47,6 @@ class MotionRecorder:
             return None
         self._face = self._face or motion.face
         return replace(motion, face=self._face)
-
-    def add_audio(self, audio: av.AudioFrame, time: float) -> None:
-        """Do nothing: a motion file has no sound."""
 
     def report(self) -> dict[str, Any]:
         """Return the file's name, how long it is, and what went wrong."""

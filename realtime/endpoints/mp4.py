@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
 from av.audio.stream import AudioStream
-from av.packet import Packet
 from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 
@@ -60,7 +57,7 @@ class Mp4Writer:
         frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
         frame.pts, frame.time_base = self._written, Fraction(1, self._fps)
         self._written += 1
-        self._mux(self._pictures.encode(frame))
+        self._container.mux(self._pictures.encode(frame))
         self._write_sound(SOUND_FRAME)
 
     def add_audio(self, samples: Samples) -> None:
@@ -73,8 +70,8 @@ class Mp4Writer:
         try:
             self._write_sound(1)
             if self._sound:
-                self._mux(self._sound.encode(None))
-            self._mux(self._pictures.encode(None))
+                self._container.mux(self._sound.encode(None))
+            self._container.mux(self._pictures.encode(None))
         finally:
             self._container.close()
 
@@ -90,7 +87,4 @@ class Mp4Writer:
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), "fltp", "stereo")
         frame.sample_rate, frame.pts, frame.time_base = RATE, self._samples, Fraction(1, RATE)
         self._samples += frame.samples
-        self._mux(self._sound.encode(frame))
-
-    def _mux(self, packets: Sequence[Packet[Any]]) -> None:
-        self._container.mux(packets)
+        self._container.mux(self._sound.encode(frame))

@@ -26,15 +26,17 @@ OutputName = Literal["virtual_camera", "recording", "motion", "preview"]
 class Output(Protocol):
     """A further place for a session's pictures and its driver's voice. `show` and `add_audio` must not block."""
 
-    @property
-    def name(self) -> OutputName:
-        """A session has at most one output of each name."""
+    name: OutputName  # a session has at most one output of each name
 
     def show(self, shown: ShownPicture) -> None:
         """Show a picture. Called in the session's thread, in the order of `time`."""
 
     def add_audio(self, audio: av.AudioFrame, time: float) -> None:
-        """Add sound that belongs to the picture shown at `time` (monotonic seconds). Called on the event loop."""
+        """Add sound that belongs to the picture shown at `time` (monotonic seconds). Called on the event loop.
+
+        An output without sound does nothing.
+        """
+        return
 
     def report(self) -> Any:
         """Return what the session's statistics have under its name, as JSON values. For any thread."""

@@ -11,12 +11,10 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, cast
 
-import av
-
 from pipeline.core.animator import Planes
 from realtime.core.slot import LatestSlot
 from realtime.core.threads import in_thread
-from realtime.endpoints.output import OutputName, ShownPicture
+from realtime.endpoints.output import Output, OutputName, ShownPicture
 from realtime.endpoints.preview_window import Action, Sheet
 
 ROOT = Path(__file__).parents[2]
@@ -28,8 +26,8 @@ class NoDisplay(RuntimeError):
     """No window can be opened; the text is a sentence with the remedy."""
 
 
-class Preview:
-    """An Output whose window is another process (`preview_window` says why), served by two threads."""
+class Preview(Output):
+    """A silent window in another process (`preview_window` says why), served by two threads."""
 
     name: OutputName = "preview"
 
@@ -54,9 +52,6 @@ class Preview:
 
     def show(self, shown: ShownPicture) -> None:
         self._slot.put(shown.planes)
-
-    def add_audio(self, audio: av.AudioFrame, time: float) -> None:
-        """Do nothing: the speaker would hear an echo."""
 
     def report(self) -> bool:
         """Return whether the window is open."""

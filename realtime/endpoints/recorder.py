@@ -19,7 +19,7 @@ from realtime.core.threads import in_thread
 from realtime.endpoints.compose import beside, blank, fitted
 from realtime.endpoints.constant_rate import ConstantRate
 from realtime.endpoints.mp4 import Mp4Writer
-from realtime.endpoints.output import OutputName, ShownPicture
+from realtime.endpoints.output import Output, OutputName, ShownPicture
 from realtime.endpoints.soundtrack import Soundtrack
 
 MOST_WAITING = 15  # pictures, half a second: if more wait, the encoder does not keep up, and pictures are dropped
@@ -52,8 +52,8 @@ def disk_room(folder: Path) -> str | None:
     return f"Only {free / 1e9:.1f} GB of the disk are free, and 1 GB must stay free; delete what you do not need."
 
 
-class Recorder:
-    """An Output that writes an MP4 file of constant rate, in its own thread. It stops by itself if the disk is full.
+class Recorder(Output):
+    """Writes an MP4 file of constant rate, in its own thread. It stops by itself if the disk is full.
 
     With `side_by_side` the driver's camera is on the left of the picture; else it is not in the file.
     """

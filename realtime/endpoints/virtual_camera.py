@@ -10,7 +10,6 @@ import threading
 import time
 from typing import Any
 
-import av
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,7 +21,7 @@ from realtime.core.slot import LatestSlot
 from realtime.core.threads import in_thread
 from realtime.endpoints.compose import covering, fitted
 from realtime.endpoints.framing import Framing
-from realtime.endpoints.output import OutputName, ShownPicture
+from realtime.endpoints.output import Output, OutputName, ShownPicture
 
 FORMATS = ("I420", "RGB")  # pyvirtualcam's names; sessions draw the first, and v4l2loopback takes it unchanged
 TAKEN = re.compile("in use|busy|could not be started", re.IGNORECASE)  # in the messages of device drivers
@@ -68,8 +67,8 @@ class _Ownership:
 _ownership = _Ownership()
 
 
-class VirtualCamera:
-    """An Output of fixed size and rate, from the first picture on; the last picture is repeated if none is new.
+class VirtualCamera(Output):
+    """Has a fixed size and rate, from the first picture on; the last picture is repeated if none is new.
 
     It has a thread of its own. If the device disappears, it ends by itself, and `report` returns None.
     """
@@ -95,9 +94,6 @@ class VirtualCamera:
 
     def show(self, shown: ShownPicture) -> None:
         self._slot.put(shown.planes)
-
-    def add_audio(self, audio: av.AudioFrame, time: float) -> None:
-        """Do nothing: cameras have no sound."""
 
     def report(self) -> str | None:
         """Return the device's name; None if it is gone."""

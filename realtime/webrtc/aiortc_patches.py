@@ -2,7 +2,7 @@
 
 Unpatched, they cost 50 ms of latency (measured), hide the receiver's feedback from the encoder, and bind media to every
 address of the machine. Each patch is applied on its own. If a name that it needs is gone, the patch is skipped, aiortc
-works as it is, and a sentence says what is lost. Every function here returns these sentences: none if all went well.
+works as it is, and a sentence says what is lost. Every patch returns these sentences: none if all went well.
 """
 
 from __future__ import annotations
@@ -11,30 +11,16 @@ import asyncio
 import contextlib
 import struct
 from collections.abc import Callable
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec
 
-import aioice
 import aioice.ice
-import aioice.stun
-import aiortc
 import aiortc.rtcrtpreceiver
 import av
 from aioice.candidate import candidate_priority
+from aiortc import rtp
 from aiortc.codecs import HEADER_EXTENSIONS, get_decoder
 from aiortc.rtcrtpparameters import RTCRtpHeaderExtensionParameters, RTCRtpParameters
-from aiortc.rtp import (
-    RTCP_PSFB_APP,
-    RTCP_PSFB_FIR,
-    RTCP_PSFB_PLI,
-    HeaderExtensions,
-    HeaderExtensionsMap,
-    RtcpPsfbPacket,
-    RtcpRrPacket,
-    RtcpSrPacket,
-    pack_header_extensions,
-    unpack_header_extensions,
-    unpack_remb_fci,
-)
 from av.codec.context import Flags
 from av.video.codeccontext import VideoCodecContext
 
@@ -48,10 +34,30 @@ from realtime.webrtc.voice_rtp import VoiceBuffer
 PLAYOUT_DELAY = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
 NO_DELAY = bytes(3)  # two numbers of 12 bits: the least and the greatest delay, in units of 10 ms
 
-Keyframe = Callable[[], None]
-Estimate = Callable[[int], None]
-Loss = Callable[[float], None]
-Report = Callable[[int], None]
+Arguments = ParamSpec("Arguments")
+
+
+def _or_lost(loss: str) -> Callable[[Callable[Arguments, None]], Callable[Arguments, list[str]]]:
+    """Decorate a patch that raises AttributeError if a name is gone: let it return sentences, `loss` first, instead."""
+
+    def decorate(patch: Callable[Arguments, None]) -> Callable[Arguments, list[str]]:
+        @wraps(patch)
+        def attempt(*args: Arguments.args, **kwargs: Arguments.kwargs) -> list[str]:
+            try:
+                patch(*args, **kwargs)
+            except AttributeError as error:
+                return [f"{loss}: this aiortc has no {error.name!r}; pip install 'aiortc==1.16.*' 'aioice==0.13.*'."]
+            return []
+
+        return attempt
+
+    return decorate
+
+
+def _replace(owner: Any, name: str, replacement: Any) -> None:
+    """Replace an attribute. Raise AttributeError if it does not exist."""
+    getattr(owner, name)
+    setattr(owner, name, replacement)
 
 
 async def self_check(settings: MediaSettings) -> list[str]:
@@ -69,40 +75,18 @@ async def self_check(settings: MediaSettings) -> list[str]:
 
 def prepare() -> list[str]:
     """Patch what all connections share. Call it before the first one is made."""
-    return _apply(
-        ("The browser may hold pictures back", _patch_playout_delay),
-        ("Decoding may be slow", _patch_decoder_threads),
-    )
+    return _patch_playout_delay() + _patch_decoder_threads()
 
 
 def patch_low_latency(transceiver: aiortc.RTCRtpTransceiver) -> list[str]:
     """Remove the delays from a connection's video. Call it before its local description is set."""
-    return _apply(
-        ("The driver is seen one frame late", lambda: _patch_jitter_buffer(transceiver.receiver)),
-        ("The browser may hold pictures back", lambda: _patch_no_delay(transceiver.sender)),
-    )
+    return _patch_jitter_buffer(transceiver.receiver) + _patch_no_delay(transceiver.sender)
 
 
-def patch_rtcp_feedback(
-    sender: aiortc.RTCRtpSender, on_keyframe: Keyframe, on_estimate: Estimate, on_loss: Loss = lambda share: None
-) -> list[str]:
-    """Pass on keyframe requests (PLI, FIR), bandwidth estimates in bit/s (REMB), and the share of packets (0..1) that
-    was lost since the last report."""
-    return _apply(
-        ("Lost pictures are repaired late", lambda: _patch_feedback(sender, on_keyframe, on_estimate, on_loss))
-    )
-
-
-def patch_sender_reports(receiver: aiortc.RTCRtpReceiver, on_report: Report) -> list[str]:
-    """Pass on the RTP timestamp of each sender report (RFC 3550, 6.4.1)."""
-    return _apply(("The page only estimates latency", lambda: _patch_reports(receiver, on_report)))
-
-
-def patch_voice_buffer(receiver: aiortc.RTCRtpReceiver, buffer: VoiceBuffer) -> list[str]:
+@_or_lost("The voice is not sent back")
+def patch_voice_buffer(receiver: aiortc.RTCRtpReceiver, buffer: VoiceBuffer) -> None:
     """Let `buffer` take the voice's packets in place of aiortc's jitter buffer."""
-    return _apply(
-        ("The voice is not sent back", lambda: _replace(receiver, "_RTCRtpReceiver__jitter_buffer", buffer)),
-    )
+    _replace(receiver, "_RTCRtpReceiver__jitter_buffer", buffer)
 
 
 def sent_timestamp(sender: aiortc.RTCRtpSender) -> int | None:
@@ -113,35 +97,17 @@ def sent_timestamp(sender: aiortc.RTCRtpSender) -> int | None:
 
 def patch_ice_address(transport: aiortc.RTCIceTransport, settings: MediaSettings, rule: AddressRule) -> list[str]:
     """Make a transport gather candidates on the one address of the settings only, and fix its closing and checks."""
-    lost = _apply(("Media ports are not limited", lambda: _patch_gathering(transport.iceGatherer, settings, rule)))
+    lost = _patch_gathering(transport.iceGatherer, settings, rule)
     if lost:
         # Still bind to the address: by a public name, for the whole process, without port range and source filter.
         _replace(aioice.ice, "get_host_addresses", lambda **_: [settings.address])
-    return lost + _apply(
-        ("A connection that is closed early stays", lambda: _patch_close_while_connecting(transport)),
-        ("FFmpeg 8.0 cannot connect", lambda: _patch_missing_priority(transport)),
-    )
-
-
-def _apply(*patches: tuple[str, Callable[[], None]]) -> list[str]:
-    lost = []
-    for loss, apply in patches:
-        try:
-            apply()
-        except AttributeError as error:
-            lost.append(f"{loss}: this aiortc has no {error.name!r}; pip install 'aiortc==1.16.*' 'aioice==0.13.*'.")
-    return lost
-
-
-def _replace(owner: Any, name: str, replacement: Any) -> None:
-    """Replace an attribute. Raise AttributeError if it does not exist."""
-    getattr(owner, name)
-    setattr(owner, name, replacement)
+    return lost + _patch_close_while_connecting(transport) + _patch_missing_priority(transport)
 
 
 # Received video: each frame leaves the jitter buffer with its last packet, and is decoded on one thread.
 
 
+@_or_lost("The driver is seen one frame late")
 def _patch_jitter_buffer(receiver: aiortc.RTCRtpReceiver) -> None:
     getattr(receiver, "_RTCRtpReceiver__decoder_queue")  # noqa: B009 - patch both or none
     failed = getattr(receiver, "_RTCRtpReceiver__decoder_error")  # noqa: B009 - aiortc answers it with a PLI
@@ -169,6 +135,7 @@ def _new_decoder(codec: aiortc.RTCRtpCodecParameters) -> Any:
     return _Decoder(decoder) if isinstance(getattr(decoder, "codec", None), VideoCodecContext) else decoder
 
 
+@_or_lost("Decoding may be slow")
 def _patch_decoder_threads() -> None:
     _replace(aiortc.rtcrtpreceiver, "get_decoder", _new_decoder)
 
@@ -176,7 +143,7 @@ def _patch_decoder_threads() -> None:
 # Sent video: shown without delay; the receiver's feedback is passed on.
 
 
-class _NoDelayExtensions(HeaderExtensionsMap):
+class _NoDelayExtensions(rtp.HeaderExtensionsMap):
     """Adds to every packet the playout delay 0: show it at once."""
 
     def __init__(self) -> None:
@@ -187,51 +154,59 @@ class _NoDelayExtensions(HeaderExtensionsMap):
         super().configure(parameters)
         self._id = next((ext.id for ext in parameters.headerExtensions if ext.uri == PLAYOUT_DELAY), None)
 
-    def set(self, values: HeaderExtensions) -> tuple[int, bytes]:
+    def set(self, values: rtp.HeaderExtensions) -> tuple[int, bytes]:
         profile, value = super().set(values)
         if self._id is None:
             return profile, value
-        return pack_header_extensions([*unpack_header_extensions(profile, value), (self._id, NO_DELAY)])
+        return rtp.pack_header_extensions([*rtp.unpack_header_extensions(profile, value), (self._id, NO_DELAY)])
 
 
+@_or_lost("The browser may hold pictures back")
 def _patch_playout_delay() -> None:
     extensions = HEADER_EXTENSIONS["video"]
     if all(extension.uri != PLAYOUT_DELAY for extension in extensions):
         extensions.append(RTCRtpHeaderExtensionParameters(id=4, uri=PLAYOUT_DELAY))
 
 
+@_or_lost("The browser may hold pictures back")
 def _patch_no_delay(sender: aiortc.RTCRtpSender) -> None:
     _replace(sender, "_RTCRtpSender__rtp_header_extensions_map", _NoDelayExtensions())
 
 
-def _patch_feedback(sender: aiortc.RTCRtpSender, on_keyframe: Keyframe, on_estimate: Estimate, on_loss: Loss) -> None:
+@_or_lost("Lost pictures are repaired late")
+def patch_rtcp_feedback(
+    sender: aiortc.RTCRtpSender,
+    on_keyframe: Callable[[], None],
+    on_estimate: Callable[[int], None],
+    on_loss: Callable[[float], None] = lambda share: None,
+) -> None:
+    """Pass on keyframe requests (PLI, FIR), bandwidth estimates in bit/s (REMB), and the share of packets (0..1) that
+    was lost since the last report."""
     handle = sender._handle_rtcp_packet
 
     async def handle_and_report(packet: Any) -> None:
-        if isinstance(packet, RtcpPsfbPacket):
-            _on_feedback(packet, on_keyframe, on_estimate)
-        elif isinstance(packet, RtcpRrPacket | RtcpSrPacket):
-            for report in packet.reports:
-                if report.ssrc == sender._ssrc:
-                    on_loss(report.fraction_lost / 256)
+        match packet:
+            case rtp.RtcpPsfbPacket(fmt=rtp.RTCP_PSFB_PLI | rtp.RTCP_PSFB_FIR):
+                on_keyframe()
+            case rtp.RtcpPsfbPacket(fmt=rtp.RTCP_PSFB_APP):
+                with contextlib.suppress(ValueError, struct.error):
+                    on_estimate(rtp.unpack_remb_fci(packet.fci)[0])
+            case rtp.RtcpRrPacket() | rtp.RtcpSrPacket():
+                for report in packet.reports:
+                    if report.ssrc == sender._ssrc:
+                        on_loss(report.fraction_lost / 256)
         await handle(packet)
 
     _replace(sender, "_handle_rtcp_packet", handle_and_report)
 
 
-def _on_feedback(packet: RtcpPsfbPacket, on_keyframe: Keyframe, on_estimate: Estimate) -> None:
-    if packet.fmt in (RTCP_PSFB_PLI, RTCP_PSFB_FIR):
-        on_keyframe()
-    elif packet.fmt == RTCP_PSFB_APP:
-        with contextlib.suppress(ValueError, struct.error):
-            on_estimate(unpack_remb_fci(packet.fci)[0])
-
-
-def _patch_reports(receiver: aiortc.RTCRtpReceiver, on_report: Report) -> None:
+@_or_lost("The page only estimates latency")
+def patch_sender_reports(receiver: aiortc.RTCRtpReceiver, on_report: Callable[[int], None]) -> None:
+    """Pass on the RTP timestamp of each sender report (RFC 3550, 6.4.1)."""
     handle = receiver._handle_rtcp_packet
 
     async def handle_and_report(packet: Any) -> None:
-        if isinstance(packet, RtcpSrPacket):
+        if isinstance(packet, rtp.RtcpSrPacket):
             on_report(packet.sender_info.rtp_timestamp)
         await handle(packet)
 
@@ -241,6 +216,7 @@ def _patch_reports(receiver: aiortc.RTCRtpReceiver, on_report: Report) -> None:
 # The address, and the connection.
 
 
+@_or_lost("Media ports are not limited")
 def _patch_gathering(gatherer: aiortc.RTCIceGatherer, settings: MediaSettings, rule: AddressRule) -> None:
     connection = gatherer._connection
     protocols = connection._protocols
@@ -269,6 +245,7 @@ async def _reflexive(
         return []  # without an answer from the STUN server there is still the host candidate
 
 
+@_or_lost("A connection that is closed early stays")
 def _patch_close_while_connecting(transport: aiortc.RTCIceTransport) -> None:
     """Stop what aiortc goes on with if it is closed while connecting: endless consent checks, and logged errors."""
     connection = transport.iceGatherer._connection
@@ -287,6 +264,7 @@ def _patch_close_while_connecting(transport: aiortc.RTCIceTransport) -> None:
     _replace(connection, "connect", connect_unless_closed)
 
 
+@_or_lost("FFmpeg 8.0 cannot connect")
 def _patch_missing_priority(transport: aiortc.RTCIceTransport) -> None:
     """Add the usual PRIORITY to FFmpeg 8.0's connectivity checks, which omit it against RFC 8445, 7.1.1."""
     connection = transport.iceGatherer._connection

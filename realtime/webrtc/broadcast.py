@@ -5,47 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
 
 from pipeline.core.animator import Planes
 from realtime.core.frame import CLOCK_RATE
 from realtime.webrtc.codec import MAXIMUM_BITRATE, CodecName, Packet, VideoEncoder, new_encoder
+from realtime.webrtc.peer import Peer
 
 KEYFRAME_SECONDS = 2.0  # between keyframes, if requests for them cannot be received
 SPACING_SECONDS = 0.2  # at least, between requested ones: one viewer must not spoil the picture of others
-
-
-class Track(Protocol):
-    """The video sender of one peer."""
-
-    @property
-    def congested(self) -> bool: ...
-
-    def offer(self, packet: Packet, on_sent: Callable[[], None]) -> None: ...
-
-
-class Receiver(Protocol):
-    """A peer that pictures are sent to; see `realtime.webrtc.peer.Peer`."""
-
-    @property
-    def track(self) -> Track: ...
-
-    @property
-    def bitrate(self) -> int: ...
-
-    @property
-    def receives_feedback(self) -> bool: ...
-
-    def keyframe_wanted(self) -> bool: ...
-
-    def send_voice(self, voice: Packet, due: float) -> None: ...
 
 
 @dataclass(eq=False)
 class _Place:
     """A receiver, and whether it needs a keyframe first."""
 
-    receiver: Receiver
+    receiver: Peer
     lost: bool = True
 
 
@@ -76,11 +50,11 @@ class Broadcast:
         places = self._places
         return bool(places) and all(place.receiver.track.congested for place in places)
 
-    def add(self, receiver: Receiver) -> None:
+    def add(self, receiver: Peer) -> None:
         """Send to `receiver`, beginning with a keyframe."""
         self._places += (_Place(receiver),)
 
-    def remove(self, receiver: Receiver) -> None:
+    def remove(self, receiver: Peer) -> None:
         """Stop sending to `receiver`."""
         self._places = tuple(place for place in self._places if place.receiver is not receiver)
 

@@ -20,10 +20,7 @@ from realtime.endpoints.preview_window import Action
 from realtime.session import Session, SessionContext
 
 LOOK_SECONDS = 0.5  # between checks whether the session ended, without a preview
-STATES = {
-    "connecting": "Looking for your face",
-    "error": "Pictures fail: the portrait rests",
-}
+STATES = {"connecting": "Looking for your face", "error": "Pictures fail: the portrait rests"}
 T = TypeVar("T")
 
 

@@ -10,7 +10,6 @@ import logging
 import time
 from collections.abc import Callable
 from functools import partial
-from logging import DEBUG
 from typing import Literal, Protocol
 
 from pipeline.core.animator import Animator, Cue, DrivingFrame, Picture, Planes, Portrait
@@ -168,7 +167,7 @@ class RenderLoop:
         if self.frame_rate.add(ended - began, self._stats.rate_in(ended), ended):
             pace = self.frame_rate.pace
             self._stats.set_notice("pace", pace.warning)
-            log_event("pace", DEBUG, rate=pace.rate, drawn=round(pace.drawn, 1), offered=round(pace.offered, 1))
+            log_event("pace", logging.DEBUG, rate=pace.rate, drawn=round(pace.drawn, 1), offered=round(pace.offered, 1))
 
     def _record_failure(self, error: Exception) -> None:
         self._failing = True

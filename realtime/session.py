@@ -2,7 +2,7 @@
 
 The way of a frame:
 
-1. The network: `webrtc/peer.py` receives and decodes it, and calls `Session._on_frame`.
+1. The network: `webrtc/peer.py` receives and decodes it, and calls `Session.drive`.
 2. The inbox, a `LatestSlot`: only the newest frame waits there. A frame that comes before the one in it was taken
    replaces it, so latency stays bounded however slow the machine is.
 3. The session's own thread: `RenderLoop._render` (render_loop.py) tracks the face, reads its motion, animates the
@@ -95,7 +95,7 @@ class Session:
         """Answer the SDP `offer` of a driver and begin. Raise BadOffer if it cannot be answered."""
         hung_up = partial(self.request_close, "hung up")
         self.role = role
-        listener = Listener(self._on_frame, self._on_message, hung_up, self._on_report, on_voice=self._voice.on_packet)
+        listener = Listener(self.drive, self._on_message, hung_up, self._on_report, on_voice=self._voice.on_packet)
         self._peer = peer = Peer(self._context.media, listener, role)
         answer = await peer.answer(offer)
         self.telemetry.rtp_timestamp = peer.timestamp
@@ -105,7 +105,7 @@ class Session:
             self._broadcast.codec = peer.codec
             self._broadcast.add(peer)
         self._thread.start()
-        self._presence.begin(peer)
+        self._presence.begin(lambda: peer.connected)
         return answer
 
     def open_here(self) -> None:
@@ -189,10 +189,7 @@ class Session:
     # What comes from the driver, and what leaves.
 
     def drive(self, video: av.VideoFrame) -> None:
-        """Take the next frame of a driver at this machine's camera."""
-        self._on_frame(video)
-
-    def _on_frame(self, video: av.VideoFrame) -> None:
+        """Take the driver's next frame."""
         now = self._presence.touch()
         self._stats.record_received(now)
         unknown = Reception(None, arrived=now, released=now)

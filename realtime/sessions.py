@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from logging import DEBUG, INFO
 
-from pipeline.core.animator import Animator, Portrait
+from pipeline.core.animator import Portrait
 from realtime.metrics.counters import Counters, total
 from realtime.metrics.event_log import log_event
-from realtime.render_loop import Tracker
 from realtime.session import Session, SessionContext
 from realtime.webrtc.ice import NoPort
 from realtime.webrtc.sdp import DRIVER, PUPPETEER, Role
-from realtime.webrtc.settings import MediaSettings
 
 RETRY_SECONDS = 5  # after which a refused client may try again
 NEWEST = "whip"  # in place of an id: the newest session that a stream drives (WHIP)
@@ -44,16 +42,8 @@ class Opened:
 class Sessions:
     """At most `limit` sessions; each ends by itself when its peer is gone. For one event loop."""
 
-    def __init__(
-        self,
-        animator: Animator,
-        new_tracker: Callable[[], Tracker],
-        portrait: Portrait,
-        media: MediaSettings,
-        limit: int = 4,
-    ) -> None:
-        """`new_tracker` is called in each session's thread. `portrait`: for sessions that are opened without one."""
-        self._context = SessionContext(animator, new_tracker, portrait, media)
+    def __init__(self, context: SessionContext, limit: int = 4) -> None:
+        self._context = context
         self._limit = limit
         self._sessions: dict[str, Session] = {}
         self._closing: set[Session] = set()

@@ -38,16 +38,6 @@ class Telemetry:
     rtp_timestamp: Callable[[int], int | None] = lambda pts: None  # of the packet of this pts (90 kHz), if known
     start: float = field(default_factory=time.monotonic)
 
-    @property
-    def target_bitrate(self) -> int:
-        """Bits per second that the session's encoder may use."""
-        return self.broadcast.bitrate
-
-    @property
-    def encoders(self) -> int:
-        """How many encoders work for all that receive the session's pictures."""
-        return self.broadcast.encoders
-
     def record_sent(self, size: int, trace: Trace | None) -> None:
         """Count a picture of `size` bytes that leaves now. `trace`: of its driver's frame (None: there was none)."""
         now = time.monotonic()
@@ -70,17 +60,13 @@ class Telemetry:
             "rate": self.render_loop.frame_rate.pace.rate,
             "hint": self.render_loop.hint,
             "frozen": self.render_loop.freeze.wanted,
-            "target_mbps": round(self.target_bitrate / 1e6, 2),
+            "target_mbps": round(self.broadcast.bitrate / 1e6, 2),
             "viewers": len(self.viewers),
             "audio": self.voice.report(),
             **dict.fromkeys(OUTPUTS),
             **outputs,
             **self.session_stats.report(time.monotonic(), self.render_loop.inbox.dropped),
         }
-
-    def traces(self) -> list[Trace]:
-        """Return the traces of the last frames whose pictures were sent, the oldest first."""
-        return self.session_stats.traces()
 
     def frames(self, since: float) -> dict[str, Any]:
         """Return what the page needs to measure latency (see webrtc/capture_clock.py).

@@ -12,6 +12,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.staticfiles import StaticFiles
 
 from pipeline.models.store import cache_folder
+from realtime.session import SessionContext
 from realtime.sessions import Sessions
 from realtime.webrtc.aiortc_patches import self_check
 from realtime.webrtc.port_mux import one_port
@@ -53,13 +54,9 @@ def create_app(settings: Settings, engine: Engine, *routers: APIRouter) -> FastA
     app = FastAPI(lifespan=_live, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.settings = settings
     app.state.engine = engine
-    app.state.sessions = Sessions(
-        engine.loaded.animator,
-        engine.new_tracker,
-        engine.portraits.first.portrait,
-        settings.media,
-        settings.max_sessions,
-    )
+    first = engine.portraits.first.portrait
+    context = SessionContext(engine.loaded.animator, engine.new_tracker, first, settings.media)
+    app.state.sessions = Sessions(context, settings.max_sessions)
     app.state.pages = Pages(app.state.sessions)
     app.state.registry = metrics.registry(app.state.sessions, engine)
     app.state.demo_clip = DemoClip(cache_folder())

@@ -14,16 +14,10 @@ from typing import Any
 
 import torch
 
+from pipeline.bench import known_driver
 from pipeline.bench.baselines import Baseline, baselines, our_backend
 from pipeline.bench.host import machine
-from pipeline.bench.known_driver import (
-    LOOP,
-    NO_MODELS,
-    DrivenPortrait,
-    driven_portrait,
-    driving_frames,
-    picture_and_face,
-)
+from pipeline.bench.known_driver import NO_MODELS, DrivenPortrait, driven_portrait
 from pipeline.bench.networks import Step, network_inputs, side_by_side
 from pipeline.bench.roofline import measure_roofline
 from pipeline.bench.stages import batches, memory_mb, stages, warm_rounds
@@ -122,7 +116,7 @@ class _Bench:
     ) -> None:
         self._animator, self._worker, self._effort = animator, worker, effort
         self._device = animator.backend.device
-        self._frames = list(driving_frames())
+        self._frames = list(known_driver.driving_frames())
         self._puppets: list[DrivenPortrait] = []
         rounds = 3 * effort.frames + warm_rounds(effort.frames) + len(effort.sessions)
         done = count(1)
@@ -138,7 +132,7 @@ class _Bench:
         run, animator, rounds, step = self._worker.thread.run, self._animator, self._effort.frames, self._step
         [mine] = self._invite(1)
         yield {"stages_ms": run(lambda: stages(animator, mine, self._frames, rounds, step))}
-        apart = LOOP // self._effort.pictures
+        apart = known_driver.LOOP // self._effort.pictures
         inputs = run(lambda: network_inputs(animator, mine, self._frames[apart // 2 :: apart]))
         drawn = run(lambda: batches(animator.backend, inputs, self._effort.batches, rounds, step))
         yield {"batches": drawn, "memory_mb": memory_mb(self._device)}
@@ -158,7 +152,8 @@ class _Bench:
     def _invite(self, count: int) -> list[DrivenPortrait]:
         """Return `count` portraits, each prepared anew as the sessions of different users prepare them."""
         while len(self._puppets) < count:
-            self._puppets.append(driven_portrait(self._worker, self._animator.portrait(*picture_and_face())))
+            portrait = self._animator.portrait(*known_driver.picture_and_face())
+            self._puppets.append(driven_portrait(self._worker, portrait))
         return self._puppets[:count]
 
 

@@ -21,20 +21,8 @@ from realtime.bench.clock_offset import Exchange, Offset, estimate_offset
 from realtime.bench.timecode import NUMBERS
 from realtime.core.frame import Trace
 
-STAGES = (
-    "camera+encode",
-    "uplink",
-    "decode",
-    "wait",
-    "track",
-    "motion",
-    "animate",
-    "encode",
-    "downlink",
-    "jitter buffer",
-    "decode+present",
-)
-SERVER_STAGES = STAGES[2:8]
+SERVER_STAGES = ("decode", "wait", "track", "motion", "animate", "encode")
+STAGES = ("camera+encode", "uplink", *SERVER_STAGES, "downlink", "jitter buffer", "decode+present")
 OLDEST = 60.0  # seconds: an older number was misread
 FREEZE_INTERVALS = 3
 CLOCK_METHOD = (
@@ -77,6 +65,8 @@ class Recording:
     def parse(cls, content: Mapping[str, Any]) -> Recording:
         """Return the recording in a client's JSON. Raise LatencyError if it is malformed."""
         try:
+            if not content["exchanges"]:
+                raise ValueError("the clocks were not compared")
             return cls(
                 client=str(content["client"]),
                 first_picture=float(content["first_picture"]),
@@ -84,17 +74,11 @@ class Recording:
                 end=float(content["end"]),
                 drawn=[float(time) for time in content["drawn"]],
                 shown=[PresentedPicture(*entry) for entry in content["shown"]],
-                exchanges=_exchanges(content["exchanges"]),
+                exchanges=[Exchange(*entry) for entry in content["exchanges"]],
                 bitrate={way: float(content["bitrate"][way]) for way in ("up", "down")},
             )
         except (KeyError, TypeError, ValueError) as error:
             raise LatencyError(f"The client sent a malformed report ({type(error).__name__}: {error}).") from error
-
-
-def _exchanges(entries: Sequence[Sequence[float]]) -> list[Exchange]:
-    if not entries:
-        raise ValueError("the clocks were not compared")
-    return [Exchange(*entry) for entry in entries]
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,6 @@ import aiortc
 import av
 import cv2
 import numpy as np
-from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
 from pipeline.core.animator import Planes
@@ -116,7 +115,7 @@ class LatencyViewer:
         self.ended = asyncio.Event()
         self._camera = camera
         self._reader: asyncio.Task[None] | None = None
-        self.connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self.connection = aiortc.RTCPeerConnection(aiortc.RTCConfiguration(iceServers=[]))
         self.connection.on("track", self._on_track)
 
     async def offer(self, codec: CodecName) -> str:
@@ -133,7 +132,7 @@ class LatencyViewer:
         return str(self.connection.localDescription.sdp)
 
     async def accept(self, answer: str) -> None:
-        await self.connection.setRemoteDescription(RTCSessionDescription(sdp=answer, type="answer"))
+        await self.connection.setRemoteDescription(aiortc.RTCSessionDescription(sdp=answer, type="answer"))
 
     async def close(self) -> None:
         await hang_up(self.connection)

@@ -15,19 +15,13 @@ BAR_HEIGHT = 34
 GRAPH_HEIGHT = 260
 MARGIN = 60  # left of and below the graph, for its labels
 COLOURS = (
-    "#4e79a7",
-    "#76a5cf",
-    "#f28e2b",
-    "#d9a066",
-    "#59a14f",
-    "#8cd17d",
-    "#b6992d",
-    "#e15759",
-    "#9c6fa8",
-    "#d4a6c8",
-    "#6a9fb0",
-    "#9a9a9a",
-)
+    "#4e79a7", "#76a5cf", "#f28e2b", "#d9a066", "#59a14f", "#8cd17d",
+    "#b6992d", "#e15759", "#9c6fa8", "#d4a6c8", "#6a9fb0", "#9a9a9a",
+)  # fmt: skip
+FRAMES = (
+    "fps", "frames", "drops", "freezes", "longest_gap_ms", "first_picture_ms",
+    "bitrate_mbps", "cpu_cores", "server_memory_mb",
+)  # fmt: skip
 METHOD = (
     "Each picture of the camera carries a number in black and white cells at its top, with a checksum. The animator "
     "copies the number of the driving frame that it used into its picture. Glass to glass is from just before the "
@@ -146,12 +140,12 @@ def _graph(latencies: Sequence[tuple[float, float]], figures: Mapping[str, Any])
         return MARGIN + time / span * (WIDTH - MARGIN), (1 - latency / top) * (GRAPH_HEIGHT - MARGIN / 2)
 
     parts = []
-    for share in (0, 0.25, 0.5, 0.75, 1):
+    for share, anchor in ((0, "start"), (0.25, "middle"), (0.5, "middle"), (0.75, "middle"), (1, "end")):
         _, y = place(0, share * top)
         parts.append(f'<line x1="{MARGIN}" x2="{WIDTH}" y1="{y:.1f}" y2="{y:.1f}" stroke="var(--faint)"/>')
         parts.append(f'<text x="{MARGIN - 6}" y="{y + 4:.1f}" text-anchor="end">{share * top:g} ms</text>')
         parts.append(
-            f'<text x="{place(share * span, 0)[0]:.0f}" y="{GRAPH_HEIGHT - 4}" text-anchor="{_anchor(share)}">'
+            f'<text x="{place(share * span, 0)[0]:.0f}" y="{GRAPH_HEIGHT - 4}" text-anchor="{anchor}">'
             f"{share * span:.1f} s</text>"
         )
     dots = "".join(f"M{x:.1f} {y:.1f}h0" for x, y in (place(*point) for point in latencies))
@@ -161,10 +155,6 @@ def _graph(latencies: Sequence[tuple[float, float]], figures: Mapping[str, Any])
     (x1, y1), (x2, y2) = place(0, middle - rise), place(span, middle + rise)
     parts.append(f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="#e15759" stroke-width="1.5"/>')
     return _svg(GRAPH_HEIGHT, parts)
-
-
-def _anchor(share: float) -> str:
-    return {0: "start", 1: "end"}.get(int(share) if share in (0, 1) else -1, "middle")
 
 
 def _ceiling(value: float) -> float:
@@ -180,18 +170,7 @@ def _svg(height: int, parts: Iterable[str]) -> str:
 
 
 def _frames(figures: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
-    for key in (
-        "fps",
-        "frames",
-        "drops",
-        "freezes",
-        "longest_gap_ms",
-        "first_picture_ms",
-        "bitrate_mbps",
-        "cpu_cores",
-        "server_memory_mb",
-    ):
-        yield key, figures[key]
+    return ((key, figures[key]) for key in FRAMES)
 
 
 def _rows(rows: Iterable[tuple[str, Any]]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -25,31 +25,26 @@ class Freeze:
         return replace(self._cue, portrait=cue.portrait, options=cue.options) if self._cue else cue
 
 
-@dataclass(frozen=True)
-class _Fade:
-    before: Portrait
-    start: float
-
-
 class CrossFade:
     """Draws cues. While the portrait changes, it mixes pictures of the old and the new one. For one thread."""
 
     def __init__(self, animator: Animator) -> None:
         self._animator = animator
         self._portrait: Portrait | None = None
-        self._fade: _Fade | None = None
+        self._before: Portrait | None = None  # the old portrait, while the new one fades in
+        self._start = 0.0
 
     def draw(self, cue: Cue, time: float) -> Planes:
         """Return the picture of `cue` at `time` (seconds)."""
         if self._portrait is not None and self._portrait is not cue.portrait:
-            self._fade = _Fade(self._portrait, time)
+            self._before, self._start = self._portrait, time
         self._portrait = cue.portrait
-        share = (time - self._fade.start) / FADE_SECONDS if self._fade else 1.0
-        if self._fade is None or share >= 1:
-            self._fade = None
+        share = (time - self._start) / FADE_SECONDS
+        if self._before is None or share >= 1:
+            self._before = None
             [shown] = self._animator.animate([cue], "i420")
             return shown
-        before, after = self._animator.animate([replace(cue, portrait=self._fade.before), cue], "i420")
+        before, after = self._animator.animate([replace(cue, portrait=self._before), cue], "i420")
         return mixed(before, after, share)
 
 

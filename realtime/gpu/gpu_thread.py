@@ -15,19 +15,8 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from pipeline.core.batched import HOST, DeviceMemory
-from realtime.gpu.batching import (
-    ACTIVE_SECONDS,
-    BatchState,
-    Deliver,
-    Flight,
-    Kind,
-    Knowledge,
-    LastServed,
-    Request,
-    Start,
-    Wait,
-    next_step,
-)
+from realtime.gpu import batching
+from realtime.gpu.batching import Deliver, Kind, Start
 
 Begin = Callable[[list[Any]], Callable[[], list[Any]]]
 """Starts a batch, and returns a function that waits for the results, one for each request, in order."""
@@ -62,7 +51,7 @@ class WorkerStats:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class _Pending(Request):
+class _Pending(batching.Request):
     payload: Any
     answer: Future[Any]
     begin: Begin
@@ -70,7 +59,7 @@ class _Pending(Request):
 
 
 @dataclass(frozen=True, eq=False)
-class _InFlight(Flight[_Pending]):
+class _InFlight(batching.Flight[_Pending]):
     finish: Callable[[], list[Any]]
 
 
@@ -83,8 +72,8 @@ class GpuThread:
         self._closing = False
         self._waiting: list[_Pending] = []
         self._flights: list[_InFlight] = []
-        self._served: dict[int, LastServed] = {}
-        self._known: defaultdict[Kind, Knowledge] = defaultdict(Knowledge)
+        self._served: dict[int, batching.LastServed] = {}
+        self._known: defaultdict[Kind, batching.Knowledge] = defaultdict(batching.Knowledge)
         self._made = self._delivered = clock()
         self._busy = self._waited = 0.0
         self._batches: Counter[tuple[Kind, int]] = Counter()
@@ -161,10 +150,9 @@ class GpuThread:
         with self._changed:
             while not self._closing:
                 now = self._clock()
-                step = next_step(
-                    BatchState(now, self._waiting, self._flights, self._served, self._known, self._delivered)
-                )
-                if not isinstance(step, Wait):
+                known = self._waiting, self._flights, self._served, self._known, self._delivered
+                step = batching.next_step(batching.BatchState(now, *known))
+                if not isinstance(step, batching.Wait):
                     if isinstance(step, Start):
                         self._take(step.batch, now)
                     return step
@@ -175,8 +163,10 @@ class GpuThread:
         self._waiting = [request for request in self._waiting if request not in batch]
         for request in batch:
             self._served.pop(request.caller, None)  # so that this caller comes last
-            self._served[request.caller] = LastServed(request.kind, now)
-        self._served = {caller: last for caller, last in self._served.items() if now - last.time < ACTIVE_SECONDS}
+            self._served[request.caller] = batching.LastServed(request.kind, now)
+        self._served = {
+            caller: last for caller, last in self._served.items() if now - last.time < batching.ACTIVE_SECONDS
+        }
         self._waited += sum(now - request.asked for request in batch)
 
     def _start(self, batch: tuple[_Pending, ...]) -> None:

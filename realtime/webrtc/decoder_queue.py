@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import queue
 from collections.abc import Callable
 from typing import Any
@@ -38,7 +37,8 @@ class DecoderQueue(queue.Queue[Any]):
 
     def _takes(self, codec: str, data: bytes) -> bool:
         if self.qsize() >= BACKLOG:
-            self._empty()
+            with self.mutex:
+                self.queue.clear()
             self._skipped = 0
         if self._skipped is not None:
             if is_keyframe(codec, data):
@@ -48,8 +48,3 @@ class DecoderQueue(queue.Queue[Any]):
                     self._ask()
                 self._skipped += 1
         return self._skipped is None
-
-    def _empty(self) -> None:
-        with contextlib.suppress(queue.Empty):
-            while True:
-                self.get_nowait()

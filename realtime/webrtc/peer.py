@@ -12,39 +12,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import cast
 
+import aiortc
 import av
-from aiortc import (
-    RTCConfiguration,
-    RTCDataChannel,
-    RTCIceServer,
-    RTCIceTransport,
-    RTCPeerConnection,
-    RTCRtpSender,
-    RTCRtpTransceiver,
-    RTCSessionDescription,
-)
 from aiortc.exceptions import OperationError
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from aiortc.rtcicetransport import candidate_from_aioice
 from aiortc.sdp import MediaDescription, SessionDescription
 
-from realtime.webrtc import aiortc_patches
+from realtime.webrtc import aiortc_patches, sdp
 from realtime.webrtc.capture_clock import TIMESTAMPS
 from realtime.webrtc.codec import CodecName, Packet, TargetBitrate
 from realtime.webrtc.ice import AddressRule, NoPort, allowed_candidate, filter_candidates
-from realtime.webrtc.sdp import (
-    DRIVER,
-    PUPPETEER,
-    VIEWER,
-    BadOffer,
-    IceRestart,
-    NoCommonCodec,
-    Role,
-    ice_usernames,
-    video_section,
-    voice_section,
-    with_short_packets,
-)
 from realtime.webrtc.settings import IceServer, MediaSettings
 from realtime.webrtc.voice_rtp import VoiceBuffer, VoicePacket, VoiceTrack
 
@@ -104,7 +82,11 @@ class Peer:
     """The server's end of a connection. For the event loop, unless a method says otherwise."""
 
     def __init__(
-        self, settings: MediaSettings, listener: Listener, role: Role = PUPPETEER, codec: CodecName | None = None
+        self,
+        settings: MediaSettings,
+        listener: Listener,
+        role: sdp.Role = sdp.PUPPETEER,
+        codec: CodecName | None = None,
     ) -> None:
         """`codec`: for a viewer, the codec of its session; None: any that both ends support."""
         self._settings = settings
@@ -115,7 +97,7 @@ class Peer:
         self._keyframe_wanted = False
         self._ice_usernames: frozenset[str] = frozenset()
         self._receive_task: asyncio.Task[None] | None = None
-        self._sender: RTCRtpSender | None = None
+        self._sender: aiortc.RTCRtpSender | None = None
         self._origin: int | None = None  # the RTP timestamp of a packet whose pts is 0
         self.track = PacketTrack(self._on_gone)
         self._voice: VoiceTrack | None = None
@@ -124,7 +106,7 @@ class Peer:
         self.receives_voice = False  # now or later
         self.warnings = aiortc_patches.prepare()
         servers = [_ice_server(IceServer.parse(text)) for text in settings.ice_servers]
-        self._connection = RTCPeerConnection(RTCConfiguration(iceServers=servers))
+        self._connection = aiortc.RTCPeerConnection(aiortc.RTCConfiguration(iceServers=servers))
         self._connection.on("connectionstatechange", self._on_state)
         self._connection.on("datachannel", self._on_channel)
 
@@ -153,21 +135,21 @@ class Peer:
 
     async def answer(self, offer: str) -> str:
         """Return the SDP answer to `offer`. Raise BadOffer if it cannot be answered, NoPort if no port is free."""
-        section = video_section(offer, self._role, self._only)
-        self._ice_usernames = ice_usernames(offer)
-        description = RTCSessionDescription(sdp=filter_candidates(offer, self._rule), type="offer")
+        section = sdp.video_section(offer, self._role, self._only)
+        self._ice_usernames = sdp.ice_usernames(offer)
+        description = aiortc.RTCSessionDescription(sdp=filter_candidates(offer, self._rule), type="offer")
         if self._only:
             self._force_codec(self._only)
         try:
             await self._connection.setRemoteDescription(description)
-            self._prepare(section.rtp.muxId, voice_section(offer, self._role))
+            self._prepare(section.rtp.muxId, sdp.voice_section(offer, self._role))
             await self._connection.setLocalDescription(await self._connection.createAnswer())
         except NoPort:
             raise
         except OperationError as error:
-            raise NoCommonCodec from error
+            raise sdp.NoCommonCodec from error
         except Exception as error:  # aiortc raises anything for bad input
-            raise BadOffer(f"The offer cannot be answered: {str(error) or type(error).__name__}.") from error
+            raise sdp.BadOffer(f"The offer cannot be answered: {str(error) or type(error).__name__}.") from error
         return self._finish(SessionDescription.parse(self._connection.localDescription.sdp), section.rtp.muxId)
 
     async def add_candidates(self, fragment: str) -> None:
@@ -175,8 +157,8 @@ class Peer:
 
         Raise IceRestart if the fragment is of another ICE session than the offer.
         """
-        if not ice_usernames(fragment) <= self._ice_usernames:
-            raise IceRestart
+        if not sdp.ice_usernames(fragment) <= self._ice_usernames:
+            raise sdp.IceRestart
         for line in fragment.splitlines():
             if candidate := allowed_candidate(line.strip(), self._rule):
                 added = candidate_from_aioice(candidate)
@@ -202,30 +184,30 @@ class Peer:
             self.warnings += aiortc_patches.patch_ice_address(transport, self._settings, self._rule)
 
     def _force_codec(self, codec: CodecName) -> None:
-        spoken = RTCRtpSender.getCapabilities("video").codecs
+        spoken = aiortc.RTCRtpSender.getCapabilities("video").codecs
         transceiver = self._connection.addTransceiver("video", direction="sendonly")
         transceiver.setCodecPreferences([each for each in spoken if each.name.upper() == codec])
 
-    def _attach_video(self, transceiver: RTCRtpTransceiver) -> None:
+    def _attach_video(self, transceiver: aiortc.RTCRtpTransceiver) -> None:
         transceiver.direction = self._role.ours
         self.warnings += aiortc_patches.patch_low_latency(transceiver)
-        if self._role != DRIVER:
+        if self._role != sdp.DRIVER:
             self._send(transceiver.sender)
-        if self._role != VIEWER:
+        if self._role != sdp.VIEWER:
             self.warnings += aiortc_patches.patch_sender_reports(transceiver.receiver, self._listener.on_report)
             self._receive_task = asyncio.create_task(self._receive(transceiver.receiver.track))
 
-    def _attach_audio(self, transceiver: RTCRtpTransceiver, payload_type: int | None) -> None:
+    def _attach_audio(self, transceiver: aiortc.RTCRtpTransceiver, payload_type: int | None) -> None:
         transceiver.direction = self._role.ours
-        if self._role != DRIVER:
+        if self._role != sdp.DRIVER:
             self._voice = VoiceTrack()
             transceiver.sender.replaceTrack(self._voice)
-        if self._role != VIEWER:
+        if self._role != sdp.VIEWER:
             self.receives_voice = True
             buffer = VoiceBuffer(payload_type, self._listener.on_voice)
             self.warnings += aiortc_patches.patch_voice_buffer(transceiver.receiver, buffer)
 
-    def _send(self, sender: RTCRtpSender) -> None:
+    def _send(self, sender: aiortc.RTCRtpSender) -> None:
         self._sender = sender
         sender.replaceTrack(self.track)
         lost = aiortc_patches.patch_rtcp_feedback(
@@ -238,7 +220,7 @@ class Peer:
         codec = next(media for media in answer.media if media.rtp.muxId == mid).rtp.codecs[0]
         self.codec = "H264" if codec.name.upper() == "H264" else "VP8"
         codec.parameters["x-google-start-bitrate"] = str(START_BITRATE)
-        return with_short_packets(str(answer))
+        return sdp.with_short_packets(str(answer))
 
     async def _receive(self, track: MediaStreamTrack) -> None:
         """Pass on each frame at once, so that none waits in aiortc's unbounded queue."""
@@ -260,11 +242,11 @@ class Peer:
         elif self._connection.connectionState in ("failed", "closed"):
             self._listener.on_end()
 
-    def _on_channel(self, channel: RTCDataChannel) -> None:
+    def _on_channel(self, channel: aiortc.RTCDataChannel) -> None:
         if channel.label == CHANNEL:
             channel.on("message", partial(self._on_message, channel))
 
-    def _on_message(self, channel: RTCDataChannel, message: str | bytes) -> None:
+    def _on_message(self, channel: aiortc.RTCDataChannel, message: str | bytes) -> None:
         if not isinstance(message, str) or len(message) > LONGEST_MESSAGE:
             return
         reply = self._listener.on_message(message)
@@ -272,7 +254,7 @@ class Peer:
             channel.send(reply)
 
 
-def ice_transports(connection: RTCPeerConnection) -> set[RTCIceTransport]:
+def ice_transports(connection: aiortc.RTCPeerConnection) -> set[aiortc.RTCIceTransport]:
     """Return the transports of a connection: one if its sections are bundled."""
     transports = {transceiver.receiver.transport.transport for transceiver in connection.getTransceivers()}
     if connection.sctp is not None:
@@ -280,7 +262,7 @@ def ice_transports(connection: RTCPeerConnection) -> set[RTCIceTransport]:
     return transports
 
 
-async def hang_up(connection: RTCPeerConnection) -> None:
+async def hang_up(connection: aiortc.RTCPeerConnection) -> None:
     """Close a connection. While it connects, stop the transports first: aiortc would start senders after closing."""
     if connection.connectionState != "connected":
         for transport in ice_transports(connection):
@@ -288,5 +270,5 @@ async def hang_up(connection: RTCPeerConnection) -> None:
     await connection.close()
 
 
-def _ice_server(server: IceServer) -> RTCIceServer:
-    return RTCIceServer(urls=server.urls, username=server.username or None, credential=server.credential or None)
+def _ice_server(server: IceServer) -> aiortc.RTCIceServer:
+    return aiortc.RTCIceServer(urls=server.urls, username=server.username or None, credential=server.credential or None)

@@ -112,13 +112,10 @@ class Mux(asyncio.DatagramProtocol):
             if connection.local_username == username and message.check_message_integrity(
                 connection.local_password.encode()
             ):
-                self._learn(source, protocol)
+                if sum(owner is protocol for owner in self._owners.values()) < SOURCES:
+                    self._owners[source] = protocol
                 return protocol
         return None
-
-    def _learn(self, source: Source, protocol: GuardedStunProtocol) -> None:
-        if sum(owner is protocol for owner in self._owners.values()) < SOURCES:
-            self._owners[source] = protocol
 
 
 class _Share(asyncio.DatagramTransport):

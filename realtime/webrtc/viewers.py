@@ -69,10 +69,9 @@ class Viewers:
 
     def peer(self, id: str) -> Peer:
         """Return the viewer's peer. Raise UnknownViewer if there is none."""
-        try:
-            return self._peers[id]
-        except KeyError:
-            raise UnknownViewer(id) from None
+        if id not in self._peers:
+            raise UnknownViewer(id)
+        return self._peers[id]
 
     async def close_one(self, id: str) -> None:
         """Close a viewer's connection, and return when it is gone. Raise UnknownViewer if there is none."""

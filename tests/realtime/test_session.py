@@ -61,7 +61,7 @@ def play(
     """Connect a peer to a session, let `scene` happen, and end both."""
 
     async def run() -> Any:
-        sessions = Sessions(animator or FakeAnimator(), tracker, portrait(), media)
+        sessions = Sessions(SessionContext(animator or FakeAnimator(), tracker, portrait(), media))
         peer = FakePeer(camera, codec)
         try:
             opened = await sessions.open(await peer.offer())
@@ -460,7 +460,7 @@ def test_odd_sizes_and_changes_of_size_are_followed() -> None:
 
 def test_the_register_is_limited_and_forgets() -> None:
     async def run() -> None:
-        sessions = Sessions(FakeAnimator(), FakeTracker, portrait(), LOOPBACK, limit=1)
+        sessions = Sessions(SessionContext(FakeAnimator(), FakeTracker, portrait(), LOOPBACK), limit=1)
         peer = FakePeer()
         offer = await peer.offer()
         session = (await sessions.open(offer)).session
@@ -484,7 +484,7 @@ def test_the_register_is_limited_and_forgets() -> None:
 
 def test_a_refused_offer_takes_no_place() -> None:
     async def run() -> None:
-        sessions = Sessions(FakeAnimator(), FakeTracker, portrait(), LOOPBACK, limit=1)
+        sessions = Sessions(SessionContext(FakeAnimator(), FakeTracker, portrait(), LOOPBACK), limit=1)
         for _ in range(3):
             with pytest.raises(BadOffer):
                 await sessions.open("v=0")
@@ -499,7 +499,7 @@ def test_without_a_free_port_the_register_is_full() -> None:
 
     async def run() -> None:
         media = MediaSettings(strict=True, ports=free_ports(1))
-        sessions = Sessions(FakeAnimator(), FakeTracker, portrait(), media)
+        sessions = Sessions(SessionContext(FakeAnimator(), FakeTracker, portrait(), media))
         peer = FakePeer()
         offer = await peer.offer()
         await sessions.open(offer)
@@ -516,7 +516,7 @@ def test_nobody_connects(monkeypatch: pytest.MonkeyPatch) -> None:
     async def run() -> bool:
         monkeypatch.setattr(presence, "CONNECT_SECONDS", 0.05)
         monkeypatch.setattr(presence, "WATCH_SECONDS", 0.02)
-        sessions = Sessions(FakeAnimator(), FakeTracker, portrait(), LOOPBACK)
+        sessions = Sessions(SessionContext(FakeAnimator(), FakeTracker, portrait(), LOOPBACK))
         peer = FakePeer()
         session = (await sessions.open(await peer.offer())).session
         await asyncio.wait_for(session._thread_ended.wait(), PATIENCE)
@@ -622,7 +622,7 @@ def test_nothing_is_left_after_close(seconds: float | None) -> None:
         await peer.close()
 
     async def run() -> list[Any]:
-        sessions = Sessions(FakeAnimator(), FakeTracker, portrait(), LOOPBACK)
+        sessions = Sessions(SessionContext(FakeAnimator(), FakeTracker, portrait(), LOOPBACK))
         for i in range(3):
             await cycle(sessions, hang_up_first=bool(i % 2))
         await reached(lambda: len(asyncio.all_tasks()) == 1)  # the loop's next rounds close the transports

@@ -20,6 +20,7 @@ from aiortc.rtp import RtpPacket
 from aiortc.sdp import SessionDescription
 
 from pipeline.core.animator import Cue
+from realtime.session import SessionContext
 from realtime.sessions import Sessions
 from realtime.voice import (
     BEARABLE_SECONDS,
@@ -352,7 +353,7 @@ def converse(scene: Any, direction: str = "sendrecv", work: float = 0.0) -> Any:
         def busy(cue: Cue) -> None:
             threading.Event().wait(work)
 
-        sessions = Sessions(FakeAnimator(busy), FakeTracker, portrait(), LOOPBACK)
+        sessions = Sessions(SessionContext(FakeAnimator(busy), FakeTracker, portrait(), LOOPBACK))
         peer = SpeakingPeer(direction)
         try:
             opened = await sessions.open(await peer.offer())
@@ -411,7 +412,7 @@ def test_a_voice_that_goes_one_way_is_left_alone() -> None:
 @pytest.mark.parametrize(("role", "direction"), [(PUPPETEER, "sendrecv"), (DRIVER, "sendonly")])
 def test_viewers_hear_the_voice_too(role: Role, direction: str) -> None:
     async def run() -> tuple[list[str], int]:
-        sessions = Sessions(FakeAnimator(), FakeTracker, portrait(), LOOPBACK)
+        sessions = Sessions(SessionContext(FakeAnimator(), FakeTracker, portrait(), LOOPBACK))
         driver, viewer = SpeakingPeer(direction), SpeakingPeer("recvonly")
         driver.transceiver.direction, viewer.transceiver.direction = direction, "recvonly"
         try:
@@ -446,7 +447,7 @@ def test_the_page_tells_how_long_it_holds_the_voice() -> None:
 
 def test_nothing_is_left_of_a_voice() -> None:
     async def run() -> None:
-        sessions = Sessions(FakeAnimator(), FakeTracker, portrait(), LOOPBACK)
+        sessions = Sessions(SessionContext(FakeAnimator(), FakeTracker, portrait(), LOOPBACK))
         peer = SpeakingPeer()
         opened = await sessions.open(await peer.offer())
         await peer.accept(opened.answer)

@@ -133,7 +133,7 @@ class Watch:
                     return event
                 self._samples.append(self._sample())
             for session in self._sessions:
-                self._traces |= {trace.seen: trace for trace in session.telemetry.traces()}
+                self._traces |= {trace.seen: trace for trace in session.telemetry.session_stats.traces()}
         raise LatencyError(f"The client did not report within {expected + PATIENCE_SECONDS:.0f} seconds.")
 
     def served(self, numbers: Mapping[float, int | None]) -> ServerTrace:

@@ -64,11 +64,11 @@ class _Puppet(Collector):
         yield GaugeMetricFamily("puppet_sessions", "Sessions now.", len(self._sessions))
         watched = sum(len(session.viewers) for session in self._sessions)
         yield GaugeMetricFamily("puppet_viewers", "Viewers of all sessions (WHEP).", watched)
-        encoders = sum(session.telemetry.encoders for session in self._sessions)
+        encoders = sum(session.telemetry.broadcast.encoders for session in self._sessions)
         yield GaugeMetricFamily(
             "puppet_encoders", "Encoders in use: one for each session, however many watch it.", encoders
         )
-        target = sum(session.telemetry.target_bitrate for session in self._sessions)
+        target = sum(session.telemetry.broadcast.bitrate for session in self._sessions)
         yield GaugeMetricFamily(
             "puppet_encoder_target_bits_per_second",
             "Target bitrate of all encoders, from their receivers' reports.",

@@ -15,6 +15,7 @@ from aioice import Connection
 from aioice.stun import Class, Message, Method, parse_message
 from aiortc.sdp import SessionDescription
 
+from realtime.session import SessionContext
 from realtime.sessions import Sessions
 from realtime.webrtc import port_mux
 from realtime.webrtc.ice import AddressRule, GuardedStunProtocol, NoPort
@@ -268,7 +269,7 @@ def test_a_range_is_not_shared(ports: tuple[int, int] | None) -> None:
 def test_two_sessions_and_a_viewer_share_a_port(impairment: Impairment | None) -> None:
     async def run() -> tuple[int, int]:
         media = MediaSettings(strict=True, ports=free_ports(1), impairment=impairment)
-        sessions = Sessions(FakeAnimator(), FakeTracker, portrait(), media)
+        sessions = Sessions(SessionContext(FakeAnimator(), FakeTracker, portrait(), media))
         peers = [FakePeer(), FakePeer(role=DRIVER), FakePeer(role=VIEWER)]
         browser, streamer, viewer = peers
         async with one_port(media):
@@ -333,7 +334,7 @@ def test_behind_a_nat_the_advertised_address_is_reached() -> None:
         media = MediaSettings("127.0.0.2", ports, strict=True, advertise="127.0.0.1")
         nat = Nat()
         await nat.open(ports[0])
-        sessions = Sessions(FakeAnimator(), FakeTracker, portrait(), media)
+        sessions = Sessions(SessionContext(FakeAnimator(), FakeTracker, portrait(), media))
         peer = FakePeer()
         async with one_port(media):
             lines = (await peer.offer()).splitlines(keepends=True)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aiortc.rtp import RTCP_PSFB_PLI, RtcpPsfbPacket
 
-from realtime.session import Session
+from realtime.session import Session, SessionContext
 from realtime.sessions import NEWEST, Sessions, UnknownSession
 from realtime.webrtc import viewers as viewers_module
 from realtime.webrtc.peer import ice_transports
@@ -42,7 +42,7 @@ def play(scene: Callable[[Stage], Awaitable[Any]], role: Role = DRIVER, codec: s
     """Open a session for a driver, let `scene` happen, and end all."""
 
     async def run() -> Any:
-        sessions = Sessions(FakeAnimator(), FakeTracker, portrait(), LOOPBACK)
+        sessions = Sessions(SessionContext(FakeAnimator(), FakeTracker, portrait(), LOOPBACK))
         driver = FakePeer(codec=codec, role=role)
         opened = await sessions.open(await driver.offer(), role=role)
         await driver.accept(opened.answer)
@@ -68,7 +68,7 @@ def test_three_watch_a_stream_that_is_encoded_once() -> None:
         for peer in stage.peers:
             await peer.number()
         await stage.until(lambda: len(stage.session.viewers) == 3)
-        return len(stage.session.viewers), stage.session.telemetry.encoders, stage.driver.pictures.qsize()
+        return len(stage.session.viewers), stage.session.telemetry.broadcast.encoders, stage.driver.pictures.qsize()
 
     assert play(scene) == (3, 1, 0)  # the driver is sent nothing
 
@@ -112,14 +112,14 @@ def test_an_offer_that_does_not_receive_is_refused(offered: str) -> None:
 def test_without_viewers_a_stream_is_not_encoded() -> None:
     async def scene(stage: Stage) -> list[int]:
         await stage.until(lambda: stage.session.telemetry.stats()["frames"]["animated"] > 5)
-        before = stage.session.telemetry.encoders
+        before = stage.session.telemetry.broadcast.encoders
         viewer = await stage.watch()
         await viewer.number()
-        during = stage.session.telemetry.encoders
+        during = stage.session.telemetry.broadcast.encoders
         await viewer.close()
         await stage.until(lambda: len(stage.session.viewers) == 0)
-        await stage.until(lambda: stage.session.telemetry.encoders == 0)
-        return [before, during, stage.session.telemetry.encoders]
+        await stage.until(lambda: stage.session.telemetry.broadcast.encoders == 0)
+        return [before, during, stage.session.telemetry.broadcast.encoders]
 
     assert play(scene) == [0, 1, 0]
 

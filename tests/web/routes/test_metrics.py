@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from realtime.gpu.gpu_thread import WorkerStats
 from realtime.metrics.counters import BOUNDS
 from realtime.metrics.page_report import PageReport
+from realtime.session import SessionContext
 from realtime.sessions import Sessions
 from tests.support.fakes import LOOPBACK, FakeAnimator, FakePeer, FakeTracker, portrait
 from tests.support.web_app import client, make_engine
@@ -60,7 +61,7 @@ def test_the_guard_stands_before_it() -> None:
 
 def test_a_session_is_counted_while_it_lives_and_after() -> None:
     async def run() -> tuple[Samples, Samples]:
-        sessions = Sessions(FakeAnimator(), FakeTracker, portrait(), LOOPBACK)
+        sessions = Sessions(SessionContext(FakeAnimator(), FakeTracker, portrait(), LOOPBACK))
         made, peer = registry(sessions, make_engine()), FakePeer()
         opened = await sessions.open(await peer.offer())
         await peer.accept(opened.answer)
@@ -93,7 +94,7 @@ def test_the_gpu_thread_and_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=SimpleNamespace(**books)))
 
     async def run() -> Samples:
-        return read(registry(Sessions(FakeAnimator(), FakeTracker, portrait(), LOOPBACK), engine))
+        return read(registry(Sessions(SessionContext(FakeAnimator(), FakeTracker, portrait(), LOOPBACK)), engine))
 
     told = asyncio.run(run())
     sizes = ("1", "2", "4", "8", "16", "+Inf")

@@ -91,7 +91,6 @@ class LocalSession:
         self._loop.call_soon_threadsafe(work)
 
     def _call(self, work: Callable[[], T]) -> T:
-        """Call `work` on the event loop, and return its result."""
 
         async def call() -> T:
             return work()

@@ -10,12 +10,12 @@ import logging
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Literal, Protocol
+from typing import Literal
 
-from pipeline.core.animator import Animator, Cue, DrivingFrame, Picture, Planes, Portrait
+from pipeline.core.animator import Animator, Cue, DrivingFrame, Planes, Portrait
 from pipeline.core.options import AnimateOptions
 from pipeline.driving.driver_state import DriverState
-from pipeline.face.face import Face
+from pipeline.face.tracker import FaceTracker
 from pipeline.imaging.i420 import reduced
 from realtime.core.frame import Frame, Stamps, Trace, decoded
 from realtime.core.slot import LatestSlot
@@ -33,15 +33,6 @@ IDLE_SECONDS = 1 / 25  # between idle pictures
 SEARCH_SECONDS = 1.0  # that the first face may take before the state is "lost"
 
 logger = logging.getLogger(__name__)
-
-
-class Tracker(Protocol):
-    """Follows one driver's face. Belongs to the thread that made it."""
-
-    faces: int  # in the picture, when they were last counted
-
-    def track(self, picture: Picture, time: float, smoothing: float = ...) -> Face | None:
-        """Return the driver's face in `picture`, taken at `time` (seconds); None if there is no face."""
 
 
 class RenderLoop:
@@ -90,7 +81,7 @@ class RenderLoop:
 
     # From here on: the session's thread.
 
-    def run(self, tracker: Tracker) -> None:
+    def run(self, tracker: FaceTracker) -> None:
         """Draw each newest frame, and the idle portrait while none comes, until `inbox` is closed."""
         frame = None
         while True:
@@ -105,7 +96,7 @@ class RenderLoop:
             elif frame is not None:
                 self._stats.record_dropped()
 
-    def _attempt(self, frame: Frame | None, tracker: Tracker) -> None:
+    def _attempt(self, frame: Frame | None, tracker: FaceTracker) -> None:
         """Render `frame`; if that fails, show the portrait at rest and go on."""
         try:
             self._render(frame, tracker)
@@ -116,7 +107,7 @@ class RenderLoop:
                 [picture] = self._animator.animate([Cue(self.portrait, self.options)], "i420")
                 self._deliver(ShownPicture(picture, time.monotonic(), None), self._encode(picture), None)
 
-    def _render(self, frame: Frame | None, tracker: Tracker) -> None:
+    def _render(self, frame: Frame | None, tracker: FaceTracker) -> None:
         """Take `frame` all the way from the decoder to the sender. Without one, the portrait idles."""
         stamps = Stamps(time.monotonic, frame.reception.released if frame else time.monotonic())
         portrait, options = self.portrait, self.options
@@ -135,7 +126,7 @@ class RenderLoop:
         shown = ShownPicture(picture, time.monotonic(), frame.video if frame else None, motion)
         self._deliver(shown, packet, trace)
 
-    def _decode_and_track(self, frame: Frame, tracker: Tracker, smoothing: float, stamps: Stamps) -> DrivingFrame:
+    def _decode_and_track(self, frame: Frame, tracker: FaceTracker, smoothing: float, stamps: Stamps) -> DrivingFrame:
         stamps.mark("decode", frame.decoded)
         stamps.mark("wait")
         picture, planes = decoded(frame.video)
@@ -149,7 +140,6 @@ class RenderLoop:
         return self._broadcast.encode(reduced(picture, self.options.size))
 
     def _deliver(self, shown: ShownPicture, packet: Packet | None, trace: Trace | None) -> None:
-        """Send a picture to all peers, and show it in all outputs."""
         if packet:
             self._broadcast.hand_out(packet, partial(self._on_sent, packet.size, trace))
         else:

@@ -28,12 +28,13 @@ import av
 
 from pipeline.core.animator import Animator, Portrait
 from pipeline.core.options import AnimateOptions
+from pipeline.face.tracker import FaceTracker
 from realtime import control
 from realtime.core.frame import Frame, Reception, Trace
 from realtime.driver.presence import Absence, Presence
 from realtime.endpoints.output import Output, OutputName
 from realtime.metrics.session_stats import SessionStats
-from realtime.render_loop import RenderLoop, Tracker
+from realtime.render_loop import RenderLoop
 from realtime.telemetry import State, Telemetry
 from realtime.voice import Voice
 from realtime.webrtc.broadcast import Broadcast
@@ -53,7 +54,7 @@ class SessionContext:
     """What all sessions share."""
 
     animator: Animator
-    new_tracker: Callable[[], Tracker]  # called in the thread of each session
+    new_tracker: Callable[[], FaceTracker]  # called in the thread of each session
     portrait: Portrait  # the first one of a session
     media: MediaSettings
 

@@ -89,7 +89,6 @@ class LipSync:
         return Moment(arrived, due, spoken + self._way.follow(latency), heard)
 
     def _spoken(self, packet: VoicePacket) -> float:
-        """Return when the first sample was spoken."""
         begun = self._begun(packet)
         if packet.arrived - begun > LONGEST_SECONDS:
             self._clock = CaptureClock(SAMPLE_RATE)

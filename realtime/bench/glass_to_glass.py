@@ -123,13 +123,10 @@ def summary(samples: Iterable[float]) -> dict[str, float | None]:
 
 def fit_slope(times: Sequence[float], values: Sequence[float]) -> tuple[float, float]:
     """Return the least-squares slope of `values` over `times` and its standard error; (0, inf) below three points."""
-    x, y = np.asarray(times, float), np.asarray(values, float)
-    if len(x) < 3 or np.ptp(x) == 0:
+    if len(times) < 3 or np.ptp(times) == 0:
         return 0.0, math.inf
-    x, y = x - x.mean(), y - y.mean()
-    slope = float(x @ y / (x @ x))
-    rest = y - slope * x
-    return slope, math.sqrt(float(rest @ rest) / (len(x) - 2) / float(x @ x))
+    (slope, _), covariance = np.polyfit(times, values, 1, cov=True)
+    return float(slope), math.sqrt(covariance[0, 0])
 
 
 def drift(latencies: Sequence[tuple[float, float]]) -> tuple[float, float]:
@@ -156,7 +153,7 @@ def analyse(recording: Recording, served: ServerTrace, fps: float) -> Measuremen
     staged = {item.index: _stages(item, traces[item.index], offset, served.epoch) for item in known}
     latencies = [(item.drawn - recording.start, item.latency * 1000) for item in seen]
     slope, slope_error = drift(latencies)
-    unexplained = [_unexplained(item, staged[item.index]) for item in known]
+    unexplained = [(item.latency - sum(staged[item.index].values())) * 1000 for item in known]
     figures = {
         "glass_to_glass_ms": summary(latency for _, latency in latencies),
         "server_ms": summary((traces[i].sent - traces[i].decoded) * 1000 for i in staged),
@@ -228,10 +225,6 @@ def _stages(seen: _Seen, trace: Trace, offset: Offset, epoch: float) -> dict[str
     if uplink is not None and uplink <= released - drawn + offset.error:
         stages |= {"camera+encode": released - uplink - drawn, "uplink": uplink}
     return stages
-
-
-def _unexplained(seen: _Seen, stages: Mapping[str, float]) -> float:
-    return (seen.latency - sum(stages.values())) * 1000
 
 
 def _column(stages: Iterable[Mapping[str, float]], name: str) -> list[float]:

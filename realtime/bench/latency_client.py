@@ -208,12 +208,8 @@ async def _record(
 
 def _pictures(server: ServerClient) -> list[Planes]:
     coded: list[str] = json.loads(server.ask("GET", "/latency/driver"))
-    return [_decode(picture) for picture in coded]
-
-
-def _decode(jpeg: str) -> Planes:
-    picture = cv2.imdecode(np.frombuffer(base64.b64decode(jpeg), np.uint8), cv2.IMREAD_COLOR)
-    return to_planes(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
+    files = [np.frombuffer(base64.b64decode(jpeg), np.uint8) for jpeg in coded]
+    return [to_planes(cv2.cvtColor(cv2.imdecode(file, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)) for file in files]
 
 
 if __name__ == "__main__":

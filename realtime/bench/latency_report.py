@@ -104,7 +104,6 @@ def _tiles(figures: Mapping[str, Any]) -> str:
 
 
 def _bar(means: Mapping[str, float]) -> str:
-    """Draw the stages as parts of one bar."""
     shown = {name: max(0.0, mean) for name, mean in means.items()}
     scale, x = WIDTH / (sum(shown.values()) or 1), 0.0
     parts = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any
 from pipeline.bench.known_driver import DrivenPortrait
 from pipeline.core.animator import Animator, DrivingFrame
 from pipeline.core.timing import Stopwatch
-from realtime.gpu.gpu_thread import WorkerStats
+from realtime.gpu.batching import Kind
 from realtime.gpu.worker import Worker
 
 
@@ -42,13 +43,13 @@ def throughput(
         together(lambda puppet: _play(worker, puppet, frames, warm, Stopwatch()))
         before, start = worker.thread.stats(), time.perf_counter()
         together(lambda puppet: _play(worker, puppet, frames, rounds, watch))
-        seconds, stats = time.perf_counter() - start, worker.thread.stats().since(before)
+        seconds, after = time.perf_counter() - start, worker.thread.stats()
     return Throughput(
         sessions=len(puppets),
         fps=len(puppets) * rounds / seconds,
         latency_ms=watch.percentiles()["frame"],
-        busy=stats.busy_seconds / stats.seconds,
-        batches=_mean_sizes(stats),
+        busy=(after.busy_seconds - before.busy_seconds) / (after.seconds - before.seconds),
+        batches=_mean_sizes(Counter(after.batches) - Counter(before.batches)),
     )
 
 
@@ -60,9 +61,9 @@ def _play(
             puppet.perform(animator, frames[number % len(frames)])
 
 
-def _mean_sizes(stats: WorkerStats) -> dict[str, float]:
-    calls, requests = dict[str, int](), dict[str, int]()
-    for (kind, size), count in stats.batches.items():
-        calls[kind] = calls.get(kind, 0) + count
-        requests[kind] = requests.get(kind, 0) + count * size
+def _mean_sizes(batches: Mapping[tuple[Kind, int], int]) -> dict[str, float]:
+    calls, requests = Counter[str](), Counter[str]()
+    for (kind, size), count in batches.items():
+        calls[kind] += count
+        requests[kind] += count * size
     return {kind: requests[kind] / calls[kind] for kind in calls}

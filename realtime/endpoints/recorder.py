@@ -155,7 +155,6 @@ class Recorder(Output):
         return Mp4Writer(self.path, self._size[0] * (1 + self._side_by_side), self._size[1], self._fps, self._audio)
 
     def _write(self, due: list[ShownPicture]) -> None:
-        """Write the first picture as often as there are ticks due."""
         if self._writer and due:
             planes = self._composed(due[0])
             for _ in due:

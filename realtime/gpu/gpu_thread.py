@@ -1,4 +1,4 @@
-"""The one thread that works on the device for all sessions, batch by batch. See `GpuThread._step` first.
+"""The one thread that works on the device for all sessions, batch by batch. See `GpuThread._run` first.
 
 CUDA graphs belong to the thread that captured them, and pictures that are drawn together cost less. So every
 session asks from its own thread and waits; one thread gathers the requests, and is the only one to use the device.
@@ -39,15 +39,6 @@ class WorkerStats:
     busy_seconds: float  # with at least one batch started and not delivered
     waited_seconds: float  # sum over requests, until their batch started
     batches: Mapping[tuple[Kind, int], int]  # how many of each kind and size
-
-    def since(self, earlier: WorkerStats) -> WorkerStats:
-        """Return the difference to `earlier`."""
-        return WorkerStats(
-            self.seconds - earlier.seconds,
-            self.busy_seconds - earlier.busy_seconds,
-            self.waited_seconds - earlier.waited_seconds,
-            Counter(self.batches) - Counter(earlier.batches),
-        )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -125,8 +116,11 @@ class GpuThread:
 
     def _run(self) -> None:
         try:
-            while self._step():
-                pass
+            while step := self._next_step():
+                if isinstance(step, Start):
+                    self._start(step.batch)
+                else:
+                    self._deliver()
             while self._flights:
                 self._deliver()
         finally:
@@ -135,15 +129,6 @@ class GpuThread:
                 left, self._waiting = [*self._waiting, *(r for f in self._flights for r in f.requests)], []
             for request in left:
                 request.answer.set_exception(WorkerClosed())
-
-    def _step(self) -> bool:
-        """Do the next thing, once there is one. Return False if there will be nothing more."""
-        step = self._next_step()
-        if isinstance(step, Start):
-            self._start(step.batch)
-        elif step:
-            self._deliver()
-        return step is not None
 
     def _next_step(self) -> Start[_Pending] | Deliver | None:
         """Wait for something to do. Return None if there will be nothing more."""

@@ -10,11 +10,9 @@ How glass-to-glass latency is measured in every session, without synchronized cl
 3. The page notes when it gets each picture to show (`requestVideoFrameCallback`) and takes the difference.
 
 The measured time begins when the browser has the camera's picture and ends at that callback. It leaves out exposure and
-delays inside the camera and the screen. Error: 1 ms, to which RTP timestamps are rounded, and the
-difference between the two fastest ways up, 1 ms on one machine and a part of the jitter on a network. Held against a
-time code in a camera's picture (tests/browser/test_live.py), latencies were 1 ms too long at the median and few more
-than 2 ms off, also with 2 % of the packets lost, 40 ms of round trip and 5 ms of jitter. Pictures that a page draws
-itself, as the demo driver's, are dated by Chromium's guess at their clock: 3 to 6 ms too long.
+delays inside the camera and the screen. Error: 1 ms, to which RTP timestamps are rounded, and the difference between
+the two fastest ways up: 1 ms on one machine, a part of the jitter on a network (tests/browser/test_live.py holds it
+against a time code). Pictures that a page draws itself are dated by a guess of Chromium: 3 to 6 ms too long.
 """
 
 from __future__ import annotations
@@ -36,11 +34,9 @@ class CaptureClock:
     """Maps one sender's RTP timestamps to seconds of this machine's clock, late by the shortest way from there."""
 
     def __init__(self, rate: int = CLOCK_RATE) -> None:
-        """`rate`: of the timestamps, in Hz."""
-        self._rate = rate
-        self._reports: deque[tuple[int, float]] = (
-            deque()
-        )  # each was slower than those before it: the first is the fastest
+        self._rate = rate  # of the timestamps, Hz
+        # Each was slower than those before it: the first is the fastest.
+        self._reports: deque[tuple[int, float]] = deque()
 
     def report(self, timestamp: int, arrived: float) -> None:
         """Record a sender report that left at `timestamp` and arrived here at `arrived` (seconds)."""

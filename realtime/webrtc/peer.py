@@ -105,7 +105,8 @@ class Peer:
         self.receives_feedback = True
         self.receives_voice = False  # now or later
         self.warnings = aiortc_patches.prepare()
-        servers = [_ice_server(IceServer.parse(text)) for text in settings.ice_servers]
+        parsed = map(IceServer.parse, settings.ice_servers)
+        servers = [aiortc.RTCIceServer(each.urls, each.username or None, each.credential or None) for each in parsed]
         self._connection = aiortc.RTCPeerConnection(aiortc.RTCConfiguration(iceServers=servers))
         self._connection.on("connectionstatechange", self._on_state)
         self._connection.on("datachannel", self._on_channel)
@@ -268,7 +269,3 @@ async def hang_up(connection: aiortc.RTCPeerConnection) -> None:
         for transport in ice_transports(connection):
             await transport.stop()
     await connection.close()
-
-
-def _ice_server(server: IceServer) -> aiortc.RTCIceServer:
-    return aiortc.RTCIceServer(urls=server.urls, username=server.username or None, credential=server.credential or None)

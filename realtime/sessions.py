@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from logging import DEBUG, INFO
 
 from pipeline.core.animator import Portrait
@@ -31,14 +31,6 @@ class UnknownSession(KeyError):
         return "There is no such session; it may have ended. Start a new one."
 
 
-@dataclass(frozen=True, eq=False)
-class Opened:
-    """A new session, and the SDP answer for its peer."""
-
-    session: Session
-    answer: str
-
-
 class Sessions:
     """At most `limit` sessions; each ends by itself when its peer is gone. For one event loop."""
 
@@ -56,8 +48,8 @@ class Sessions:
     def __iter__(self) -> Iterator[Session]:
         return iter(list(self._sessions.values()))
 
-    async def open(self, offer: str, portrait: Portrait | None = None, role: Role = PUPPETEER) -> Opened:
-        """Begin a session for the SDP `offer`. Raise SessionsFull, or BadOffer if the offer cannot be answered."""
+    async def open(self, offer: str, portrait: Portrait | None = None, role: Role = PUPPETEER) -> tuple[Session, str]:
+        """Return a new session and the SDP answer to `offer`. Raise SessionsFull, or BadOffer if there is no answer."""
         try:
             opened = await self._open(offer, portrait, role)
         except Exception as error:
@@ -67,14 +59,14 @@ class Sessions:
         log_event("session began", DEBUG, sessions=len(self))
         return opened
 
-    async def _open(self, offer: str, portrait: Portrait | None, role: Role) -> Opened:
+    async def _open(self, offer: str, portrait: Portrait | None, role: Role) -> tuple[Session, str]:
         if len(self) >= self._limit:
             raise SessionsFull(f"All {self._limit} sessions are in use; close one, or try again in a few seconds.")
         context = replace(self._context, portrait=portrait) if portrait else self._context
         session = Session(context, lambda: self._end(session))
         self._sessions[session.id] = session
         try:
-            return Opened(session, await session.open(offer, role))
+            return session, await session.open(offer, role)
         except NoPort as error:
             session.request_close("refused")
             raise SessionsFull(str(error)) from error

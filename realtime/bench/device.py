@@ -138,16 +138,12 @@ class _Bench:
         yield {"batches": drawn, "memory_mb": memory_mb(self._device)}
         found: list[Throughput] = []
         for sessions in self._effort.sessions:
-            found.append(self._throughput(sessions))
+            invited = self._invite(sessions)
+            found.append(throughput(self._worker, invited, self._frames, rounds, warm_rounds(rounds)))
+            step()
             yield {"sessions": tuple(found)}
         yield {"roofline": run(lambda: measure_roofline(self._device))}
         yield {"networks": run(lambda: side_by_side(everyone, inputs, self._device, rounds, step))}
-
-    def _throughput(self, sessions: int) -> Throughput:
-        rounds = self._effort.frames
-        found = throughput(self._worker, self._invite(sessions), self._frames, rounds, warm_rounds(rounds))
-        self._step()
-        return found
 
     def _invite(self, count: int) -> list[DrivenPortrait]:
         """Return `count` portraits, each prepared anew as the sessions of different users prepare them."""

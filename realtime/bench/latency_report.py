@@ -58,9 +58,8 @@ def table(measured: Measurement) -> str:
     for name, ranks in {**figures["stages_ms"], "unexplained": figures["unexplained_ms"], **wholes}.items():
         lines.append(f"{name:16}" + "".join(f"{_ms(ranks[rank]):>8}" for rank in PERCENTILES))
     slope, error = figures["slope_ms_per_minute"], figures["slope_error"]
-    lines.append(
-        f"drift: {slope:+.2f} ± {error:.2f} ms a minute; clocks compared to ±{figures['clock_error_ms']:.2f} ms"
-    )
+    clocks = f"clocks compared to ±{figures['clock_error_ms']:.2f} ms"
+    lines.append(f"drift: {slope:+.2f} ± {error:.2f} ms a minute; {clocks}")
     lines += [f"{name.replace('_', ' ')}: {_plain(value)}" for name, value in _frames(figures)]
     return "\n".join([*lines, f"settings: {_plain(figures['settings'])}"])
 

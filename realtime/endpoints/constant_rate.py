@@ -22,10 +22,7 @@ class ConstantRate(Generic[T]):
         self.given = 0  # ticks that have their item
 
     def add(self, item: T, time: float) -> list[T]:
-        """Return the items of the ticks that `item` completes: the item before it, once for each tick.
-
-        `time`, in seconds, does not go back.
-        """
+        """Return the item before `item`, once for each tick until `time` (seconds, which do not go back)."""
         if self.start is None:
             self.start = time
         tick = math.floor((time - self.start) * self._rate + 0.5)

@@ -32,10 +32,7 @@ class Output(Protocol):
         """Show a picture. Called in the session's thread, in the order of `time`."""
 
     def add_audio(self, audio: av.AudioFrame, time: float) -> None:
-        """Add sound that belongs to the picture shown at `time` (monotonic seconds). Called on the event loop.
-
-        An output without sound does nothing.
-        """
+        """Add sound of the picture shown at `time` (monotonic seconds), on the event loop. Silent outputs do not."""
         return
 
     def report(self) -> Any:

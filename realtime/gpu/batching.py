@@ -72,10 +72,7 @@ class Times:
         return Times({known: self.seconds[known] for known in taken if known != size} | {size: smooth}, taken)
 
     def expected(self, size: int) -> float | None:
-        """Return the seconds of a batch, from the nearest smaller size in proportion, or else from the next larger one.
-
-        None if nothing was measured.
-        """
+        """Return the seconds of a batch, by the nearest smaller size or else the next larger one; None: unknown."""
         if not self.seconds:
             return None
         near = max((known for known in self.seconds if known <= size), default=min(self.seconds))

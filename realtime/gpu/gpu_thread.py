@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from pipeline.core.batched import HOST, DeviceMemory
 from realtime.gpu import batching
-from realtime.gpu.batching import Deliver, Kind, Start
+from realtime.gpu.batching import ACTIVE_SECONDS, Deliver, Kind, Start
 
 Begin = Callable[[list[Any]], Callable[[], list[Any]]]
 """Starts a batch, and returns a function that waits for the results, one for each request, in order."""
@@ -149,9 +149,7 @@ class GpuThread:
         for request in batch:
             self._served.pop(request.caller, None)  # so that this caller comes last
             self._served[request.caller] = batching.LastServed(request.kind, now)
-        self._served = {
-            caller: last for caller, last in self._served.items() if now - last.time < batching.ACTIVE_SECONDS
-        }
+        self._served = {caller: last for caller, last in self._served.items() if now - last.time < ACTIVE_SECONDS}
         self._waited += sum(now - request.asked for request in batch)
 
     def _start(self, batch: tuple[_Pending, ...]) -> None:

@@ -223,8 +223,8 @@ def _patch_gathering(gatherer: aiortc.RTCIceGatherer, settings: MediaSettings, r
     gather_stock = connection.get_component_candidates
 
     async def gather(component: int, addresses: list[str], timeout: int = 5) -> list[aioice.Candidate]:
-        shared = port_mux.join(connection, component, settings, rule)
-        protocol = shared or await open_port(connection, component, settings, rule)
+        shared = port_mux.join(connection, settings, rule)
+        protocol = shared or await open_port(connection, settings, rule)
         protocols.append(protocol)
         reflexive = await _reflexive(protocol, connection.stun_server, timeout)
         relayed = await gather_stock(component, [], timeout)

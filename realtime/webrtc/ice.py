@@ -113,12 +113,10 @@ class ImpairedStunProtocol(GuardedStunProtocol):
             self.transport.sendto(data, addr)
 
 
-async def open_port(
-    connection: Connection, component: int, settings: MediaSettings, rule: AddressRule
-) -> GuardedStunProtocol:
+async def open_port(connection: Connection, settings: MediaSettings, rule: AddressRule) -> GuardedStunProtocol:
     """Bind a UDP port as the settings say, with its host candidate. Raise NoPort if that fails."""
     protocol = await bind(lambda: new_protocol(connection, settings, rule), settings)
-    protocol.local_candidate = host_candidate(component, settings, protocol.transport)
+    protocol.local_candidate = host_candidate(settings, protocol.transport)
     return protocol
 
 
@@ -131,9 +129,8 @@ async def bind(new: Callable[[], Reader], settings: MediaSettings) -> Reader:
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 continue
-            raise NoPort(
-                f"Media cannot use the address {settings.address} ({error.strerror}); choose another."
-            ) from None
+            sentence = f"Media cannot use the address {settings.address} ({error.strerror}); choose another."
+            raise NoPort(sentence) from None
         # As aioice does for its own ports: room for a burst while the event loop is busy.
         transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_RCVBUF, UDP_SOCKET_BUFFER_SIZE)
         return protocol
@@ -154,15 +151,15 @@ def _ports(settings: MediaSettings) -> Iterable[int]:
     return range(first, last + 1)
 
 
-def host_candidate(component: int, settings: MediaSettings, transport: asyncio.BaseTransport) -> Candidate:
+def host_candidate(settings: MediaSettings, transport: asyncio.BaseTransport) -> Candidate:
     """Return the candidate by which peers reach a bound port."""
     bound, port = transport.get_extra_info("sockname")[:2]
     host = settings.advertise or bound
     return Candidate(
         foundation=candidate_foundation("host", "udp", host),
-        component=component,
+        component=1,  # RTP and RTCP share it
         transport="udp",
-        priority=candidate_priority(component, "host"),
+        priority=candidate_priority(1, "host"),
         host=host,
         port=port,
         type="host",

@@ -67,9 +67,8 @@ class MarkerJitterBuffer:
         frames = [frame for frame in self._complete() if frame.data]
         if not frames:
             return None
-        first, following = frames[0], frames[1:]
-        first.following = following
-        for frame in following:
+        first, *first.following = frames
+        for frame in first.following:
             frame.timestamp = (frame.timestamp - first.timestamp) % (1 << 32)
         return first
 

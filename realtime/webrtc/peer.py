@@ -1,7 +1,4 @@
-"""One peer connection: the driver's video in, the puppet's packets out, or both, and a data channel.
-
-Lives on the event loop.
-"""
+"""One peer connection, on the event loop: the driver's video in, the puppet's packets out, and a data channel."""
 
 from __future__ import annotations
 
@@ -23,6 +20,7 @@ from realtime.webrtc import aiortc_patches, sdp
 from realtime.webrtc.capture_clock import TIMESTAMPS
 from realtime.webrtc.codec import CodecName, Packet, TargetBitrate
 from realtime.webrtc.ice import AddressRule, NoPort, allowed_candidate, filter_candidates
+from realtime.webrtc.sdp import PUPPETEER, Role
 from realtime.webrtc.settings import IceServer, MediaSettings
 from realtime.webrtc.voice_rtp import VoiceBuffer, VoicePacket, VoiceTrack
 
@@ -82,11 +80,7 @@ class Peer:
     """The server's end of a connection. For the event loop, unless a method says otherwise."""
 
     def __init__(
-        self,
-        settings: MediaSettings,
-        listener: Listener,
-        role: sdp.Role = sdp.PUPPETEER,
-        codec: CodecName | None = None,
+        self, settings: MediaSettings, listener: Listener, role: Role = PUPPETEER, codec: CodecName | None = None
     ) -> None:
         """`codec`: for a viewer, the codec of its session; None: any that both ends support."""
         self._settings = settings

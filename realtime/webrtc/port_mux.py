@@ -41,16 +41,14 @@ async def one_port(settings: MediaSettings) -> AsyncIterator[None]:
         await mux.close()
 
 
-def join(
-    connection: Connection, component: int, settings: MediaSettings, rule: AddressRule
-) -> GuardedStunProtocol | None:
+def join(connection: Connection, settings: MediaSettings, rule: AddressRule) -> GuardedStunProtocol | None:
     """Return a connection's protocol on the shared port of these settings; None if there is no shared port."""
     mux = _ports.get(settings)
     if mux is None:
         return None
     protocol = new_protocol(connection, settings, rule)
     mux.add(protocol)
-    protocol.local_candidate = host_candidate(component, settings, protocol.transport)
+    protocol.local_candidate = host_candidate(settings, protocol.transport)
     return protocol
 
 
@@ -109,9 +107,8 @@ class Mux(asyncio.DatagramProtocol):
         username = str(message.attributes.get("USERNAME")).partition(":")[0]
         for protocol in self._protocols:
             connection = protocol.receiver
-            if connection.local_username == username and message.check_message_integrity(
-                connection.local_password.encode()
-            ):
+            password = connection.local_password.encode()
+            if connection.local_username == username and message.check_message_integrity(password):
                 if sum(owner is protocol for owner in self._owners.values()) < SOURCES:
                     self._owners[source] = protocol
                 return protocol

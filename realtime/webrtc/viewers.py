@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from dataclasses import dataclass
 
 from realtime.driver.presence import CONNECT_SECONDS
 from realtime.webrtc.broadcast import Broadcast
@@ -27,14 +26,6 @@ class UnknownViewer(KeyError):
         return "There is no such viewer; it may have left. Start to watch again."
 
 
-@dataclass(frozen=True)
-class Viewer:
-    """A new viewer."""
-
-    id: str
-    answer: str  # SDP
-
-
 class Viewers:
     """Admits viewers of one session, and removes those that are gone. For the event loop."""
 
@@ -47,8 +38,8 @@ class Viewers:
     def __len__(self) -> int:
         return len(self._peers)
 
-    async def open(self, offer: str) -> Viewer:
-        """Answer the SDP offer of a viewer. Raise ViewersFull, BadOffer or NoPort."""
+    async def open(self, offer: str) -> tuple[str, str]:
+        """Return the id of a new viewer, and the SDP answer to its offer. Raise ViewersFull, BadOffer or NoPort."""
         if len(self) >= MOST:
             raise ViewersFull(f"This session has {MOST} viewers already; try again when one has left.")
         id = secrets.token_urlsafe(16)
@@ -65,7 +56,7 @@ class Viewers:
             self._leave(id)
             raise
         asyncio.get_running_loop().call_later(CONNECT_SECONDS, self._close_unless_connected, id)
-        return Viewer(id, answer)
+        return id, answer
 
     def peer(self, id: str) -> Peer:
         """Return the viewer's peer. Raise UnknownViewer if there is none."""

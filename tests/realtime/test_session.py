@@ -64,9 +64,9 @@ def play(
         sessions = Sessions(SessionContext(animator or FakeAnimator(), tracker, portrait(), media))
         peer = FakePeer(camera, codec)
         try:
-            opened = await sessions.open(await peer.offer())
-            await peer.accept(opened.answer)
-            return await scene(sessions, peer, opened.session)
+            session, answer = await sessions.open(await peer.offer())
+            await peer.accept(answer)
+            return await scene(sessions, peer, session)
         finally:
             await peer.close()
             await sessions.close_all()
@@ -463,7 +463,7 @@ def test_the_register_is_limited_and_forgets() -> None:
         sessions = Sessions(SessionContext(FakeAnimator(), FakeTracker, portrait(), LOOPBACK), limit=1)
         peer = FakePeer()
         offer = await peer.offer()
-        session = (await sessions.open(offer)).session
+        session, _ = await sessions.open(offer)
         assert sessions.get(session.id) is session
         assert len(session.id) >= 22  # 128 bits
         with pytest.raises(SessionsFull, match="in use") as full:
@@ -518,7 +518,7 @@ def test_nobody_connects(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(presence, "WATCH_SECONDS", 0.02)
         sessions = Sessions(SessionContext(FakeAnimator(), FakeTracker, portrait(), LOOPBACK))
         peer = FakePeer()
-        session = (await sessions.open(await peer.offer())).session
+        session, _ = await sessions.open(await peer.offer())
         await asyncio.wait_for(session._thread_ended.wait(), PATIENCE)
         await peer.close()
         await sessions.close_all()
@@ -613,8 +613,8 @@ def test_nothing_is_left_after_close(seconds: float | None) -> None:
 
     async def cycle(sessions: Sessions, hang_up_first: bool) -> None:
         peer = FakePeer()
-        opened = await sessions.open(await peer.offer())
-        await peer.accept(opened.answer)
+        _, answer = await sessions.open(await peer.offer())
+        await peer.accept(answer)
         await (peer.number() if seconds is None else asyncio.sleep(seconds))
         if hang_up_first:
             await peer.close()

@@ -356,10 +356,10 @@ def converse(scene: Any, direction: str = "sendrecv", work: float = 0.0) -> Any:
         sessions = Sessions(SessionContext(FakeAnimator(busy), FakeTracker, portrait(), LOOPBACK))
         peer = SpeakingPeer(direction)
         try:
-            opened = await sessions.open(await peer.offer())
-            await peer.accept(opened.answer)
+            session, answer = await sessions.open(await peer.offer())
+            await peer.accept(answer)
             await peer.number(1)
-            return await scene(peer, opened.session, opened.answer)
+            return await scene(peer, session, answer)
         finally:
             await peer.close()
             await sessions.close_all()
@@ -416,13 +416,13 @@ def test_viewers_hear_the_voice_too(role: Role, direction: str) -> None:
         driver, viewer = SpeakingPeer(direction), SpeakingPeer("recvonly")
         driver.transceiver.direction, viewer.transceiver.direction = direction, "recvonly"
         try:
-            opened = await sessions.open(await driver.offer(), role=role)
-            await driver.accept(opened.answer)
-            await viewer.accept((await opened.session.viewers.open(await viewer.offer())).answer)
+            session, answer = await sessions.open(await driver.offer(), role=role)
+            await driver.accept(answer)
+            await viewer.accept((await session.viewers.open(await viewer.offer()))[1])
             driver.camera.number = CLICK
             await viewer.number(CLICK)
             await reached(lambda: viewer.loudness and viewer.loudness[-1][1] >= 5000)
-            media = SessionDescription.parse(opened.answer).media
+            media = SessionDescription.parse(answer).media
             return [section.direction for section in media if section.kind == "audio"], len(driver.loudness)
         finally:
             await driver.close()
@@ -449,8 +449,8 @@ def test_nothing_is_left_of_a_voice() -> None:
     async def run() -> None:
         sessions = Sessions(SessionContext(FakeAnimator(), FakeTracker, portrait(), LOOPBACK))
         peer = SpeakingPeer()
-        opened = await sessions.open(await peer.offer())
-        await peer.accept(opened.answer)
+        _, answer = await sessions.open(await peer.offer())
+        await peer.accept(answer)
         await reached(lambda: peer.loudness)
         await sessions.close_all()
         await peer.close()

@@ -49,10 +49,10 @@ async def open_session(
     """
     offer = await read_text(request, "application/sdp")
     chosen = None if portrait is None else await portraits.get(portrait)
-    opened = await sessions.open(offer, chosen.portrait if chosen else None)
+    session, answer = await sessions.open(offer, chosen.portrait if chosen else None)
     if page is not None:
-        pages.began(page, opened.session.id)
-    return Response(opened.answer, 201, {"location": f"/session/{opened.session.id}"}, "application/sdp")
+        pages.began(page, session.id)
+    return Response(answer, 201, {"location": f"/session/{session.id}"}, "application/sdp")
 
 
 @router.patch("/session/{id}")

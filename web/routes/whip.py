@@ -54,8 +54,8 @@ WatchedDep = Annotated[Session, Depends(_watched)]
 @router.post("/whip")
 async def ingest(request: Request, sessions: SessionsDep, settings: SettingsDep) -> Response:
     """Open a session that the offered stream drives; answer with the SDP answer, and its path in Location."""
-    opened = await sessions.open(await read_text(request, SDP), role=DRIVER)
-    return _created(settings, f"/whip/{opened.session.id}", opened.answer)
+    session, answer = await sessions.open(await read_text(request, SDP), role=DRIVER)
+    return _created(settings, f"/whip/{session.id}", answer)
 
 
 @router.patch("/whip/{id}")
@@ -81,8 +81,8 @@ async def is_driven() -> Response:
 @router.post("/whep/{session}")
 async def watch(request: Request, watched: WatchedDep, settings: SettingsDep) -> Response:
     """Let a viewer in; answer with the SDP answer, and the viewer's path in Location."""
-    viewer = await watched.viewers.open(await read_text(request, SDP))
-    return _created(settings, f"/whep/{watched.id}/{viewer.id}", viewer.answer)
+    viewer, answer = await watched.viewers.open(await read_text(request, SDP))
+    return _created(settings, f"/whep/{watched.id}/{viewer}", answer)
 
 
 @router.patch("/whep/{session}/{viewer}")

@@ -79,9 +79,9 @@ def test_ports_are_taken_from_the_range_until_none_is_left() -> None:
         settings = MediaSettings(ports=free_ports(2))
         assert settings.ports
         connection = Connection(ice_controlling=False)
-        protocols = [await open_port(connection, 1, settings, STRICT) for _ in range(2)]
+        protocols = [await open_port(connection, settings, STRICT) for _ in range(2)]
         with pytest.raises(NoPort, match="widen the range"):
-            await open_port(connection, 1, settings, STRICT)
+            await open_port(connection, settings, STRICT)
         for protocol in protocols:
             assert protocol.local_candidate.host == "127.0.0.1"
             await protocol.close()
@@ -92,7 +92,7 @@ def test_ports_are_taken_from_the_range_until_none_is_left() -> None:
 
 def test_an_address_of_another_machine_cannot_be_bound() -> None:
     async def bind() -> None:
-        await open_port(Connection(ice_controlling=False), 1, MediaSettings(address="192.0.2.1"), OPEN)
+        await open_port(Connection(ice_controlling=False), MediaSettings(address="192.0.2.1"), OPEN)
 
     with pytest.raises(NoPort, match=r"192\.0\.2\.1"):
         asyncio.run(bind())
@@ -103,7 +103,7 @@ def test_forbidden_sources_are_not_heard() -> None:
         connection = Connection(ice_controlling=False)
         received: list[bytes] = []
         connection.data_received = lambda data, component: received.append(data)  # type: ignore[method-assign]
-        protocol = await open_port(connection, 1, MediaSettings(), rule)
+        protocol = await open_port(connection, MediaSettings(), rule)
         for source in ("127.0.0.1", "192.168.1.5", "203.0.113.9"):
             protocol.datagram_received(b"\x80media", (source, 9))
         await protocol.close()

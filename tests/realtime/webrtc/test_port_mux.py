@@ -76,7 +76,7 @@ class Member:
         self.connection = Connection(ice_controlling=False)
         self.heard: list[bytes] = []
         self.connection.data_received = lambda data, component: self.heard.append(data)  # type: ignore[method-assign]
-        protocol = join(self.connection, 1, settings, AddressRule.of(settings))
+        protocol = join(self.connection, settings, AddressRule.of(settings))
         assert protocol
         self.protocol: GuardedStunProtocol = protocol
 
@@ -250,7 +250,7 @@ def test_the_port_is_free_again_afterwards_and_taken_meanwhile() -> None:
                 with pytest.raises(NoPort, match="in use"):
                     async with one_port(replace(media, strict=False)):
                         pass
-            assert join(Connection(ice_controlling=False), 1, media, STRICT) is None
+            assert join(Connection(ice_controlling=False), media, STRICT) is None
 
     asyncio.run(run())
 
@@ -260,7 +260,7 @@ def test_a_range_is_not_shared(ports: tuple[int, int] | None) -> None:
     async def run() -> object:
         media = MediaSettings(ports=ports)
         async with one_port(media):
-            return join(Connection(ice_controlling=False), 1, media, STRICT)
+            return join(Connection(ice_controlling=False), media, STRICT)
 
     assert asyncio.run(run()) is None
 
@@ -275,13 +275,13 @@ def test_two_sessions_and_a_viewer_share_a_port(impairment: Impairment | None) -
         async with one_port(media):
             first = await sessions.open(await browser.offer())
             second = await sessions.open(await streamer.offer(), role=DRIVER)
-            third = await second.session.viewers.open(await viewer.offer())
-            answers = [first.answer, second.answer, third.answer]
+            third = await second[0].viewers.open(await viewer.offer())
+            answers = [first[1], second[1], third[1]]
             for peer, answer in zip(peers, answers, strict=True):
                 await peer.accept(answer)
             await browser.number()
             await viewer.number()
-            await sessions.close(first.session.id)
+            await sessions.close(first[0].id)
             for _ in range(30):
                 await viewer.number()
             for peer in peers:
@@ -338,8 +338,8 @@ def test_behind_a_nat_the_advertised_address_is_reached() -> None:
         peer = FakePeer()
         async with one_port(media):
             lines = (await peer.offer()).splitlines(keepends=True)
-            opened = await sessions.open("".join(line for line in lines if not line.startswith("a=candidate")))
-            await peer.accept(opened.answer)
+            _, answer = await sessions.open("".join(line for line in lines if not line.startswith("a=candidate")))
+            await peer.accept(answer)
             number = await peer.number()
             await peer.close()
             await sessions.close_all()

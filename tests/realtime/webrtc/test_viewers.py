@@ -31,7 +31,7 @@ class Stage:
     async def watch(self, codec: str = "H264") -> FakePeer:
         peer = FakePeer(codec=codec, role=VIEWER)
         self.peers.append(peer)
-        await peer.accept((await self.session.viewers.open(await peer.offer())).answer)
+        await peer.accept((await self.session.viewers.open(await peer.offer()))[1])
         return peer
 
     async def until(self, ready: Callable[[], bool]) -> None:
@@ -44,9 +44,9 @@ def play(scene: Callable[[Stage], Awaitable[Any]], role: Role = DRIVER, codec: s
     async def run() -> Any:
         sessions = Sessions(SessionContext(FakeAnimator(), FakeTracker, portrait(), LOOPBACK))
         driver = FakePeer(codec=codec, role=role)
-        opened = await sessions.open(await driver.offer(), role=role)
-        await driver.accept(opened.answer)
-        stage = Stage(sessions, opened.session, driver)
+        session, answer = await sessions.open(await driver.offer(), role=role)
+        await driver.accept(answer)
+        stage = Stage(sessions, session, driver)
         try:
             return await scene(stage)
         finally:
@@ -91,7 +91,7 @@ def test_the_answer_goes_one_way(offered: str, answered: list[str]) -> None:
         peer = FakePeer(role=VIEWER)
         stage.peers.append(peer)
         offer = (await peer.offer()).replace("a=recvonly", f"a={offered}")
-        return sent_directions((await stage.session.viewers.open(offer)).answer)
+        return sent_directions((await stage.session.viewers.open(offer))[1])
 
     assert play(scene) == answered
 
@@ -171,14 +171,14 @@ def test_one_leaves_and_the_others_stay() -> None:
     async def scene(stage: Stage) -> int:
         first = FakePeer(role=VIEWER)
         stage.peers.append(first)
-        viewer = await stage.session.viewers.open(await first.offer())
-        await first.accept(viewer.answer)
+        viewer, answer = await stage.session.viewers.open(await first.offer())
+        await first.accept(answer)
         second = await stage.watch()
         await first.number()
         await second.number()
-        await stage.session.viewers.close_one(viewer.id)
+        await stage.session.viewers.close_one(viewer)
         with pytest.raises(UnknownViewer, match="may have left"):
-            stage.session.viewers.peer(viewer.id)
+            stage.session.viewers.peer(viewer)
         await second.number()
         return len(stage.session.viewers)
 

@@ -73,15 +73,8 @@ class Session:
         self._render_loop = RenderLoop(context.animator, context.portrait, self._stats, self._broadcast, self._on_sent)
         self._voice = Voice(self._broadcast.send_voice, lambda: self._render_loop.outputs)
         self.viewers = Viewers(self._broadcast, context.media)
-        self.telemetry = Telemetry(
-            context.animator.name,
-            lambda: self.state,
-            self._render_loop,
-            self._broadcast,
-            self.viewers,
-            self._voice,
-            self._stats,
-        )
+        parts = self._render_loop, self._broadcast, self.viewers, self._voice, self._stats
+        self.telemetry = Telemetry(context.animator, lambda: self.state, *parts)
         self._peer: Peer | None = None
         self._presence = Presence(self.request_close)
         self._loop = asyncio.get_running_loop()

@@ -19,9 +19,7 @@ NEWEST = "whip"  # in place of an id: the newest session that a stream drives (W
 
 
 class SessionsFull(RuntimeError):
-    """No session, or no port for one, is free; try again after `retry_after` seconds."""
-
-    retry_after = RETRY_SECONDS
+    """No session, or no port for one, is free; try again after RETRY_SECONDS."""
 
 
 class UnknownSession(KeyError):

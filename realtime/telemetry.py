@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from pipeline.core.animator import Animator
 from realtime.core.frame import Trace
 from realtime.endpoints.output import OutputName
 from realtime.metrics.counters import Counters
@@ -27,7 +28,7 @@ State = Literal["idle", "connecting", "live", "lost", "error"]
 class Telemetry:
     """Measures one session and reports it. Used on the event loop, but for `record_sent`."""
 
-    animator: str  # its name
+    animator: Animator
     state: Callable[[], State]
     render_loop: RenderLoop
     broadcast: Broadcast
@@ -56,7 +57,7 @@ class Telemetry:
         outputs: dict[str, Any] = {output.name: output.report() for output in self.render_loop.outputs}
         return {
             "state": self.state(),
-            "animator": self.animator,
+            "animator": self.animator.name,
             "rate": self.render_loop.frame_rate.pace.rate,
             "hint": self.render_loop.hint,
             "frozen": self.render_loop.freeze.wanted,

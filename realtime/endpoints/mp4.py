@@ -34,7 +34,9 @@ class Mp4Writer:
         self._container = av.open(str(path), "w", format="mp4", options=CONTAINER)
         self._container.metadata["comment"] = COMMENT
         self._pictures = self._add_pictures(width, height, fps)
-        self._sound = self._add_sound() if sound else None
+        self._sound: AudioStream | None = None
+        if sound:
+            self._sound = self._container.add_stream("aac", rate=RATE, layout="stereo", bit_rate=SOUND_BITRATE)
         self._fps = fps
         self._written = self._samples = 0  # pictures and samples so far
         self._line: Samples = np.zeros((2, 0), np.float32)  # sound whose pictures have not come yet
@@ -45,11 +47,6 @@ class Mp4Writer:
         context = stream.codec_context
         context.gop_size, context.thread_count = fps, 1  # each keyframe begins a fragment
         context.colorspace, context.color_range = Colorspace.ITU601, ColorRange.MPEG
-        return stream
-
-    def _add_sound(self) -> AudioStream:
-        stream = self._container.add_stream("aac", rate=RATE, layout="stereo")
-        stream.bit_rate = SOUND_BITRATE
         return stream
 
     def add_picture(self, planes: Planes) -> None:

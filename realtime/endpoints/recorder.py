@@ -63,15 +63,13 @@ class Recorder(Output):
     def __init__(
         self,
         path: Path,
-        size: tuple[int, int] | None = None,
         fps: int = 30,
         side_by_side: bool = False,
         audio: bool = False,
         room: Callable[[], str | None] | None = None,
     ) -> None:
-        """`size`: even (width, height) of the puppet; None: the first picture's. Pictures of other sizes are fitted in.
+        """`room` returns why nothing more may be written (None: there is room); it is called every second.
 
-        `room` returns why nothing more may be written (None: there is room); it is called every second.
         Raise RecordingError if the folder of `path` does not exist, NoRoom if there is no room.
         """
         if path.suffix.lower() != ".mp4":
@@ -79,7 +77,8 @@ class Recorder(Output):
         if not path.parent.is_dir():
             raise RecordingError(f"The folder {path.parent} for the recording does not exist; create it first.")
         self.path = path
-        self._size, self._side_by_side, self._audio, self._fps = size, side_by_side, audio, fps
+        self._side_by_side, self._audio, self._fps = side_by_side, audio, fps
+        self._size = (0, 0)  # even (width, height) of the first puppet; those of other sizes are fitted in
         self._room = room or partial(disk_room, path.parent)
         self._problem: str | None = None
         if problem := self._room():
@@ -150,9 +149,10 @@ class Recorder(Output):
             self._writer.add_audio(self._soundtrack.add(item.audio, item.time - self._ticks.start))
 
     def _begin(self, first: ShownPicture) -> Mp4Writer:
-        height, width = first.planes.shape
-        self._size = self._size or (width, height * 2 // 3)
-        return Mp4Writer(self.path, self._size[0] * (1 + self._side_by_side), self._size[1], self._fps, self._audio)
+        rows, width = first.planes.shape
+        height = rows * 2 // 3
+        self._size = width, height
+        return Mp4Writer(self.path, width * (1 + self._side_by_side), height, self._fps, self._audio)
 
     def _write(self, due: list[ShownPicture]) -> None:
         if self._writer and due:
@@ -162,7 +162,6 @@ class Recorder(Output):
             self._writer.add_audio(self._soundtrack.until(self._ticks.given / self._fps - LATE_SECONDS))
 
     def _composed(self, shown: ShownPicture) -> Planes:
-        assert self._size
         puppet = fitted(av.VideoFrame.from_ndarray(shown.planes, format="yuv420p"), *self._size)
         if not self._side_by_side:
             return puppet

@@ -466,9 +466,8 @@ def test_the_register_is_limited_and_forgets() -> None:
         session, _ = await sessions.open(offer)
         assert sessions.get(session.id) is session
         assert len(session.id) >= 22  # 128 bits
-        with pytest.raises(SessionsFull, match="in use") as full:
+        with pytest.raises(SessionsFull, match="in use"):
             await sessions.open(offer)
-        assert full.value.retry_after > 0
         await sessions.close(session.id)
         assert (len(sessions), session.state) == (0, "idle")
         for call in (lambda: sessions.close(session.id), lambda: sessions.close("x")):

@@ -95,10 +95,8 @@ def test_the_camera_is_in_no_other_recording(tmp_path, monkeypatch):
 def test_pictures_of_other_sizes_are_fitted_in(tmp_path):
     items = [shown(200, 0.0), shown(200, 0.1, side=32), shown(200, 0.2, side=SIDE * 2)]
     record(tmp_path / "a.mp4", items, fps=10)
-    record(tmp_path / "b.mp4", items, fps=10, size=(128, SIDE))
     assert [picture.shape for picture in read(tmp_path / "a.mp4").pictures] == [(SIDE, SIDE, 3)] * 3
     assert read(tmp_path / "a.mp4").levels == [near(200)] * 3
-    assert read(tmp_path / "b.mp4").levels == [near(100)] * 3  # bars on both sides
 
 
 def test_players_can_seek_in_a_finished_file(tmp_path):

@@ -27,13 +27,6 @@ MAIN = "**/client/live/main.js"
 WAITING = "One moment: the page is still loading."
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[browser.Server]:
-    running = browser.Server()
-    yield running
-    running.stop()
-
-
 class Held:
     """Requests for `pattern` that wait until they are released."""
 

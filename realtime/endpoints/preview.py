@@ -58,7 +58,6 @@ class Preview(Output):
         return self._window.poll() is None
 
     async def close(self) -> None:
-        """Close the window."""
         await in_thread(self._end)
 
     def run(self, act: Callable[[Action], None], status: Callable[[], Sequence[str]], ended: threading.Event) -> None:
@@ -78,7 +77,7 @@ class Preview(Output):
         self._window.wait()
 
     def _listen(self) -> None:
-        """Read the keys from the window, in a thread of its own."""
+        """Read the window's keys, in a thread."""
         pipe = cast(Any, self._window.stdout)
         with pipe:
             for line in pipe:
@@ -86,7 +85,7 @@ class Preview(Output):
         self._actions.put("quit")
 
     def _feed(self) -> None:
-        """Send the newest picture whenever the window has read the last one, in a thread of its own."""
+        """Send the newest picture whenever the window has read the last one, in a thread."""
         with suppress(OSError), cast(Any, self._window.stdin) as pipe:  # the window was closed
             while not self._slot.closed:
                 if (planes := self._slot.take(IDLE_SECONDS)) is not None:

@@ -118,7 +118,6 @@ class Recorder(Output):
             return 0
 
     async def close(self) -> None:
-        """Finish the file, and return when it is complete."""
         self._waiting.put(None)
         await in_thread(self._thread.join)
 

@@ -100,7 +100,6 @@ class VirtualCamera(Output):
         return self.device if self._thread.is_alive() else None
 
     async def close(self) -> None:
-        """Release the device."""
         self._slot.close()
         await in_thread(self._thread.join)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -34,20 +34,16 @@ class Counters:
     frames: Counter[str] = field(default_factory=Counter)  # by fate
     errors: Counter[str] = field(default_factory=Counter)  # by kind
     sessions_ended: Counter[str] = field(default_factory=Counter)  # of sessions, by reason
-    stages: dict[str, Histogram] = field(default_factory=dict)
+    stages: defaultdict[str, Histogram] = field(default_factory=lambda: defaultdict(Histogram))
     glass_to_glass: Histogram = field(default_factory=Histogram)
     encoded_bytes: int = 0
-
-    def stage(self, name: str) -> Histogram:
-        """Return the histogram of a stage; a new one if there is none."""
-        return self.stages.setdefault(name, Histogram())
 
     def __iadd__(self, other: Counters) -> Counters:
         self.frames += other.frames
         self.errors += other.errors
         self.sessions_ended += other.sessions_ended
         for name, histogram in other.stages.items():
-            self.stages[name] = self.stage(name).__iadd__(histogram)
+            self.stages[name] += histogram
         self.glass_to_glass += other.glass_to_glass
         self.encoded_bytes += other.encoded_bytes
         return self

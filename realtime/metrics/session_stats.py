@@ -81,7 +81,7 @@ class SessionStats:
 
     def _add(self, stage: str, seconds: float) -> None:
         self._stages[stage].append(seconds * 1000)
-        self._counters.stage(stage).add(seconds)
+        self._counters.stages[stage].add(seconds)
 
     def traces(self, since: float = -math.inf) -> list[Trace]:
         """Return the traces of the last frames whose pictures were sent after `since`, the oldest first."""

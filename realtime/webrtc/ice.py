@@ -92,8 +92,8 @@ class ImpairedStunProtocol(GuardedStunProtocol):
 
     def __init__(self, connection: Connection, rule: AddressRule, impairment: Impairment) -> None:
         super().__init__(connection, rule)
-        self._inwards = Delivery(Link(impairment, impairment.seed), self._receive)
-        self._outwards = Delivery(Link(impairment, impairment.seed + 1), self._send)
+        self._inwards = Delivery(Link(impairment, seed=1), self._receive)
+        self._outwards = Delivery(Link(impairment, seed=2), self._send)
 
     def datagram_received(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
         self._inwards.send(data, addr)

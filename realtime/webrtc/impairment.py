@@ -23,7 +23,6 @@ class Impairment:
     loss: float = 0.0  # share of datagrams lost each way, 0..1
     delay: float = 0.0  # seconds added to the round trip, half of it each way
     jitter: float = 0.0  # seconds by which each delay may be more or less; the order stays, as in a queue
-    seed: int = 1
 
     def __post_init__(self) -> None:
         if not 0 <= self.loss < 1:

@@ -70,7 +70,6 @@ class Mux(asyncio.DatagramProtocol):
         self._closed.set()
 
     def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
-        """Pass the datagram to the protocol that it is for."""
         source = (addr[0], addr[1])
         if data and self._rule.allows(source[0]):
             protocol = self._owners.get(source) if data[0] > LAST_STUN else self._of_stun(data, source)

@@ -25,10 +25,10 @@ def test_the_total_is_of_all_and_changes_none() -> None:
     for counters, seconds in zip(parts, (0.25, 0.5), strict=True):
         counters.frames["sent"] += 2
         counters.errors["ValueError"] += 1
-        counters.stage("track").add(seconds)
+        counters.stages["track"].add(seconds)
         counters.glass_to_glass.add(seconds)
         counters.encoded_bytes += 10
-    parts[1].stage("motion").add(1.0)
+    parts[1].stages["motion"].add(1.0)
     added = total(parts)
     assert (added.frames, added.errors, added.encoded_bytes) == ({"sent": 4}, {"ValueError": 2}, 20)
     assert {name: histogram.sum for name, histogram in added.stages.items()} == {"track": 0.75, "motion": 1.0}

@@ -65,13 +65,12 @@ def open_without(page: Page, server: browser.Server, pattern: str = MAIN) -> Hel
 
 
 def test_the_first_paint_is_our_own(page, server):
-    held = open_without(page, server, "**/assets/*.js")
+    held = open_without(page, server, "**/*.js")
     page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length")
     assert page.title() == "Portrait puppet"
     words = page.inner_text("body")
     assert "Press Start" in words and "Loading" not in words
     assert page.is_enabled("#start") and page.is_enabled("#demo") and page.is_disabled("#stop")
-    page.wait_for_function("document.getElementById('animated').videoWidth > 0")
     shown = cv2.imdecode(np.frombuffer(page.locator("#frame").screenshot(), np.uint8), cv2.IMREAD_COLOR)
     assert shown.std() > 20  # the portrait at rest
     before = page.locator("#start").bounding_box()

@@ -285,7 +285,8 @@ def test_keys_are_listed_and_leave_fields_alone(page):
 def test_views(page):
     sizes = {}
     for view in ("alone", "corner", "beside"):
-        page.check(f'input[name="view"][value="{view}"]', force=True)
+        page.locator(f'label:has(> input[value="{view}"])').click()
+        page.wait_for_selector(f'.views[data-view="{view}"]')
         boxes = [page.locator(name).bounding_box() for name in (".you .frame", "#frame")]
         sizes[view] = [round(box["width"]) if box else 0 for box in boxes]
     assert sizes["beside"][0] == sizes["beside"][1] < sizes["corner"][1] == sizes["alone"][1]

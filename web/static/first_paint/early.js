@@ -69,4 +69,9 @@
 
   const theme = new URLSearchParams(location.search).get("__theme") ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
   document.body.classList.toggle("dark", theme === "dark"); // as Gradio does, later
+  try {
+    document.body.classList.toggle("consented", localStorage.getItem("puppet-consent") === "true"); // so that nothing jumps
+  } catch {
+    // storage is forbidden: the question is asked again
+  }
 }

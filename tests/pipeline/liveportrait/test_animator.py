@@ -206,7 +206,7 @@ def test_supports_all_but_what_is_about_landmarks(animator):
 
 def test_the_speed_is_measured(animator):
     steps = []
-    assert 0 < animator.warm_up(lambda done, total: steps.append((done, total))) < 10
+    assert animator.warm_up(lambda done, total: steps.append((done, total))) > 0
     assert steps == [(1, 1)]
 
 

@@ -14,7 +14,7 @@ from pipeline.core.registry import AnimatorError, AnimatorSettings, Loaded
 from pipeline.liveportrait.animator import LivePortrait
 from pipeline.liveportrait.backends.registry import Build, builder
 from pipeline.liveportrait.checkpoint import Networks, load_networks
-from pipeline.liveportrait.corrections import Perceptrons
+from pipeline.liveportrait.corrections import Correctors
 from pipeline.liveportrait.crop import CROP_SIZE
 from pipeline.liveportrait.cuda.pixels import overlapping_pixels
 from pipeline.liveportrait.pixels import HostPixels
@@ -52,7 +52,7 @@ def assemble(
     With an executor pictures travel to and from CUDA while it computes. `reload` gives the networks anew, for the
     float32 backend that takes over if `dtype` gives NaN.
     """
-    correctors = Perceptrons.of(networks)
+    correctors = Correctors(networks.stitching, networks.lip, networks.eye)
     run = (executor or CallerThread()).run
     backend = run(lambda: build(networks, dtype))
     pixels = run(lambda: (overlapping_pixels if executor else HostPixels)(backend.device))

@@ -58,7 +58,7 @@ def precision_errors(networks: Networks, source: Tensor, driving: Tensor, dtype:
 def _run(networks: Networks, source: Tensor, driving: Tensor) -> _Stages:
     still, moved = (keypoint_motion.decode(networks.motion(picture)) for picture in (source, driving))
     x_s = still.transformed()
-    x_d = stitch(networks, x_s.cpu(), moved.transformed().cpu()).to(x_s)
+    x_d = stitch(networks.stitching, x_s.cpu(), moved.transformed().cpu()).to(x_s)
     feature = networks.appearance(source)
     warped = networks.warping(feature, x_d, x_s)
     return _Stages(feature, x_s, x_d, moved, warped.feature, warped.deformation, networks.generator(warped.feature))

@@ -17,7 +17,7 @@ from pipeline.files.video import VideoError, VideoReader
 from pipeline.liveportrait.animator import LivePortrait
 from pipeline.liveportrait.corrections import correct
 from pipeline.liveportrait.crop import fitted
-from pipeline.liveportrait.driven_keypoints import NOWHERE, Drawing, DriverMotion, corrections, edits, gains, reframed
+from pipeline.liveportrait.driven_keypoints import NOWHERE, Drawing, DriverMotion, reframed
 from pipeline.liveportrait.editing import edit
 from pipeline.liveportrait.keypoint_motion import KeypointMotion, amplify, drive_video, join, picture_reference
 
@@ -64,11 +64,8 @@ class SourceVideo:
             portrait = self.animator.portrait(fitted(frame.picture), seen.face)
             place, ratios = points[index : index + 1], driving[index].ratios
             with torch.inference_mode():
-                place = correct(
-                    *(self.animator.correctors, corrections(self.options), portrait.keypoints, place, portrait.ratios),
-                    driving_ratios=ratios,
-                    relative=self.options.relative,
-                )
+                correctors, own = self.animator.correctors, portrait.keypoints
+                place = correct(correctors, self.options, own, place, portrait.ratios, ratios)
             [picture] = self.animator.start_pictures([Drawing(portrait, place, self.options)], "rgb")()
             yield picture, frame.pts
 
@@ -81,10 +78,10 @@ class SourceVideo:
         own = join([motion.keypoints for motion in source])
         moved = join([reframed(motion, driving[0].box) for motion in driving])
         reference = picture_reference(moved.frame(0), options.region) if still else moved.frame(0)
-        moved = amplify(moved, reference, gains(options))
+        moved = amplify(moved, reference, options)
         variance = None if still else OBSERVATION_VARIANCE
         driven = drive_video(own, moved, reference if options.relative else None, options.region, variance)
-        return edit(driven, edits(options))
+        return edit(driven, options)
 
 
 def fill_gaps(motions: Sequence[Motion | None], path: Path) -> list[DriverMotion]:

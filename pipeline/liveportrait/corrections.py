@@ -7,41 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from pipeline.core.options import AnimateOptions
+
 OPEN_LIPS = 0.03  # lip ratio from which a source's mouth counts as open
-CLOSED_EYES, OPEN_EYES = 0.18, 0.39  # a source video's eyes below the first count as closed, and open to the second
 
 Perceptron = Callable[[Tensor], Tensor]
 
 
-class Correctors(Protocol):
-    """The three small networks; `checkpoint.Networks` has them."""
-
-    @property
-    def stitching(self) -> Perceptron: ...
-
-    @property
-    def lip(self) -> Perceptron: ...
-
-    @property
-    def eye(self) -> Perceptron: ...
-
-
 @dataclass(frozen=True, eq=False)
-class Perceptrons:
+class Correctors:
     """The three networks alone, so that whoever keeps them does not keep the large ones in memory."""
 
     stitching: Perceptron
     lip: Perceptron
     eye: Perceptron
-
-    @classmethod
-    def of(cls, networks: Correctors) -> Perceptrons:
-        return cls(networks.stitching, networks.lip, networks.eye)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,61 +35,46 @@ class Ratios:
     lip: Tensor  # (B, 1): 0 closed
 
 
-@dataclass(frozen=True)
-class Corrections:
-    """Which corrections to make. Eye or lip retargeting discards relative motion and copies only the openness."""
-
-    stitching: bool = True
-    normalize_lip: bool = False  # close the source's mouth if it is open
-    eye_retargeting: bool = False
-    lip_retargeting: bool = False
-    multiplier: float = 1.0  # how far the keypoints move
-
-
 def correct(
     networks: Correctors,
-    corrections: Corrections,
+    options: AnimateOptions,
     source: Tensor,
     driven: Tensor,
     source_ratios: Ratios,
     driving_ratios: Ratios | None,
-    relative: bool,
-    target: Tensor | None = None,
 ) -> Tensor:
     """Return the keypoints for the warping network, given the source's and the driven ones, all (B, 21, 3).
 
-    `driving_ratios` may be None without retargeting. `target` (B, 1) is how open the eyes of a source video should be.
+    Eye or lip retargeting, which needs `driving_ratios`, discards relative motion and copies only the openness.
     """
     source = source.expand_as(driven)
-    if corrections.eye_retargeting or corrections.lip_retargeting:
-        points = source if relative else driven
-        points = points + _retargeting(networks, corrections, source, source_ratios, driving_ratios)
-        points = stitch(networks, source, points) if corrections.stitching else points
+    if options.eye_retargeting or options.lip_retargeting:
+        points = source if options.relative else driven
+        points = points + _retargeting(networks, options, source, source_ratios, driving_ratios)
+        points = stitch(networks.stitching, source, points) if options.stitching else points
     else:
-        points = stitch(networks, source, driven) if corrections.stitching else driven
-        if corrections.normalize_lip and relative:
+        points = stitch(networks.stitching, source, driven) if options.stitching else driven
+        if options.normalize_lip and options.relative:
             points = points + lip_normalization(networks, source, source_ratios)
-        if target is not None:
-            points = points + eye_offset(networks, source, source_ratios, target)
-    return source + (points - source) * corrections.multiplier
+    return source + (points - source) * options.driving_multiplier
 
 
 def _retargeting(
-    networks: Correctors, corrections: Corrections, source: Tensor, ratios: Ratios, driving: Ratios | None
+    networks: Correctors, options: AnimateOptions, source: Tensor, ratios: Ratios, driving: Ratios | None
 ) -> Tensor:
     if driving is None:
         raise ValueError("Eye and lip retargeting need the driver's eye and lip ratios, and this motion has none.")
     offset = torch.zeros_like(source)
-    if corrections.eye_retargeting:
+    if options.eye_retargeting:
         offset = offset + eye_offset(networks, source, ratios, driving.eyes[:, :1])
-    if corrections.lip_retargeting:
+    if options.lip_retargeting:
         offset = offset + lip_offset(networks, source, ratios, driving.lip)
     return offset
 
 
-def stitch(networks: Correctors, source: Tensor, driven: Tensor) -> Tensor:
+def stitch(network: Perceptron, source: Tensor, driven: Tensor) -> Tensor:
     """Move driven keypoints so that the head fits the source's shoulders; both (B, 21, 3)."""
-    delta = networks.stitching(torch.cat((source.flatten(1), driven.flatten(1)), 1))
+    delta = network(torch.cat((source.flatten(1), driven.flatten(1)), 1))
     shift = torch.nn.functional.pad(delta[:, None, 63:], (0, 1))
     return driven + delta[:, :63].reshape(-1, 21, 3) + shift
 
@@ -130,9 +98,3 @@ def lip_normalization(networks: Correctors, source: Tensor, ratios: Ratios) -> T
     """Return what to add, (B, 21, 3), to close the source's open mouth; zero for a closed one."""
     closing = lip_offset(networks, source, ratios, torch.zeros_like(ratios.lip))
     return torch.where(ratios.lip[..., None] >= OPEN_LIPS, closing, 0.0)
-
-
-def eye_target(first: Ratios) -> Tensor:
-    """Return how open a source video's eyes should be, (1, 1): as in its first frame, but not closed."""
-    mean = first.eyes[:1].mean(1, keepdim=True)
-    return torch.where(mean < CLOSED_EYES, OPEN_EYES, mean)

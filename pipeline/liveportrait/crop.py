@@ -42,14 +42,10 @@ class Box:
 
     def matrix(self, size: int = CROP_SIZE) -> Matrix:
         """Return the map from the picture to a crop of `size` x `size` pixels."""
-        turn = size / self.side * _rotation(self.angle).T
+        cos, sin = math.cos(self.angle), math.sin(self.angle)
+        turn = size / self.side * np.array([[cos, sin], [-sin, cos]])
         shift = size / 2 - turn @ self.centre
         return np.vstack((np.column_stack((turn, shift)), (0, 0, 1)))
-
-    def corners(self) -> NDArray[np.float64]:
-        """Return the corners (4, 2), clockwise from the top left."""
-        half = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * self.side / 2
-        return self.centre + half @ _rotation(self.angle).T
 
 
 def face_box(outline: Outline, rule: CropRule) -> Box:
@@ -64,10 +60,6 @@ def face_box(outline: Outline, rule: CropRule) -> Box:
     side = float((high - low).max() * rule.scale)
     centre = ((low + high) / 2 + (0, rule.lift * side)) @ axes
     return Box(centre, side, math.atan2(across[1], across[0]) if rule.upright else 0.0)
-
-
-def _rotation(angle: float) -> NDArray[np.float64]:
-    return np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
 
 
 STILL_SHIFT = 0.12  # of the side: a face may move so far before the driving crop follows
@@ -97,11 +89,6 @@ def follow(held: Box | None, wanted: Box, seconds: float) -> Box:
 def placement(box: Box, frame: Box) -> tuple[Vector, float]:
     """Return the centre of `box` in half sides of `frame`, (2,), and its relative size; both are upright."""
     return 2 * (box.centre - frame.centre) / frame.side, box.side / frame.side
-
-
-def transform(points: NDArray[np.floating], matrix: Matrix) -> NDArray[np.float64]:
-    """Map points (N, 2) of one picture to the other."""
-    return points @ matrix[:2, :2].T + matrix[:2, 2]
 
 
 def cut(picture: Picture, matrix: Matrix, size: int = CROP_SIZE) -> Picture:

@@ -11,10 +11,10 @@ from torch import Tensor
 from pipeline.core.animator import Cue, Idle, Motion, Portrait
 from pipeline.core.options import AnimateOptions
 from pipeline.face.face import Face
-from pipeline.liveportrait.corrections import Corrections, Correctors, Ratios, correct, eye_offset
+from pipeline.liveportrait.corrections import Correctors, Ratios, correct, eye_offset
 from pipeline.liveportrait.crop import Box, placement
-from pipeline.liveportrait.editing import Edits, edit
-from pipeline.liveportrait.keypoint_motion import Gains, KeypointMotion, amplify, drive, picture_reference, reframe
+from pipeline.liveportrait.editing import edit
+from pipeline.liveportrait.keypoint_motion import KeypointMotion, amplify, drive, picture_reference, reframe
 from pipeline.liveportrait.landmarks import mesh_ratios
 from pipeline.liveportrait.paste import Paster
 
@@ -56,7 +56,7 @@ class DriverMotion(Motion):
         """Mix both, as this one's crop shows them."""
         if not isinstance(other, DriverMotion):
             return other
-        mixed = amplify(reframed(other, self.box), self.keypoints, Gains(head=share, expression=share))
+        mixed = amplify(reframed(other, self.box), self.keypoints, AnimateOptions(head=share, expression=share))
         return replace(other, keypoints=mixed, box=self.box)
 
 
@@ -78,19 +78,18 @@ def driven_keypoints(networks: Correctors, cue: Cue, portrait: SourcePortrait) -
 
 
 def _resting(networks: Correctors, cue: Cue, portrait: SourcePortrait) -> Tensor:
-    wanted = replace(corrections(cue.options), eye_retargeting=False, lip_retargeting=False)
-    still = edit(portrait.motion, edits(cue.options, cue.idle)).transformed()
-    return correct(networks, wanted, portrait.keypoints, still, portrait.ratios, None, cue.options.relative)
+    options = replace(_with_idle(cue.options, cue.idle), eye_retargeting=False, lip_retargeting=False)
+    still = edit(portrait.motion, options).transformed()
+    return correct(networks, options, portrait.keypoints, still, portrait.ratios, None)
 
 
 def _following(networks: Correctors, cue: Cue, portrait: SourcePortrait, motion: DriverMotion) -> Tensor:
     options = cue.options
     driving, reference = _measured(cue, motion)
-    driving = amplify(driving, reference, gains(options))
+    driving = amplify(driving, reference, options)
     driven = drive(portrait.motion, driving, reference if options.relative else None, options.region)
-    points = edit(driven, edits(options, cue.idle)).transformed()
-    wanted = corrections(options)
-    return correct(networks, wanted, portrait.keypoints, points, portrait.ratios, motion.ratios, options.relative)
+    points = edit(driven, _with_idle(options, cue.idle)).transformed()
+    return correct(networks, options, portrait.keypoints, points, portrait.ratios, motion.ratios)
 
 
 def _measured(cue: Cue, motion: DriverMotion) -> tuple[KeypointMotion, KeypointMotion]:
@@ -108,30 +107,13 @@ def reframed(motion: DriverMotion, box: Box) -> KeypointMotion:
     return reframe(motion.keypoints, torch.as_tensor(offset[None]).to(like), torch.full_like(like, zoom))
 
 
-def gains(options: AnimateOptions) -> Gains:
-    """Return how much of the driver's motion to show."""
-    face = options.expression, options.mouth, options.eyes, options.brows, options.gaze
-    return Gains(options.head, *face, position=options.position)
-
-
-def corrections(options: AnimateOptions) -> Corrections:
-    """Return what the small networks should correct."""
-    return Corrections(
-        stitching=options.stitching,
-        normalize_lip=options.normalize_lip,
-        eye_retargeting=options.eye_retargeting,
-        lip_retargeting=options.lip_retargeting,
-        multiplier=options.driving_multiplier,
-    )
-
-
-def edits(options: AnimateOptions, idle: Idle = Idle()) -> Edits:
-    """Return the sliders, plus what the idle movement adds."""
-    still, (yaw, pitch) = Edits.of(options), idle.sway
+def _with_idle(options: AnimateOptions, idle: Idle) -> AnimateOptions:
+    """Return the options with the idle movement added to the sliders."""
+    yaw, pitch = idle.sway
     return replace(
-        still,
-        yaw=still.yaw + yaw,
-        pitch=still.pitch + pitch,
-        move_y=still.move_y - BREATH_LIFT * idle.breath,
-        zoom=still.zoom * (1 + BREATH_GROWTH * idle.breath),
+        options,
+        edit_yaw=options.edit_yaw + yaw,
+        edit_pitch=options.edit_pitch + pitch,
+        edit_move_y=options.edit_move_y - BREATH_LIFT * idle.breath,
+        edit_zoom=options.edit_zoom * (1 + BREATH_GROWTH * idle.breath),
     )

@@ -24,61 +24,35 @@ class Effect:
 
 
 EFFECTS = {
-    "smile": Effect(
+    "edit_smile": Effect(
         {"20y": -0.01, "14y": -0.02, "17y": 0.0065, "17z": 0.003}
         | {"13y": -0.00275, "16y": -0.00275, "3y": -0.0035, "7y": -0.0035}
     ),
-    "wink": Effect({"11y": 0.001, "13y": -0.0003, "17x": 0.0003, "17y": 0.0003, "3y": -0.0003}),
-    "eyebrow": Effect(
+    "edit_wink": Effect({"11y": 0.001, "13y": -0.0003, "17x": 0.0003, "17y": 0.0003, "3y": -0.0003}),
+    "edit_eyebrow": Effect(
         {"1y": 0.001, "2y": -0.001},
         {"1x": -0.001, "2x": 0.001, "1y": 0.0003, "2y": -0.0003},
     ),
-    "gaze_x": Effect({"11x": 0.0007, "15x": 0.001}, {"11x": 0.001, "15x": 0.0007}),
+    "edit_gaze_x": Effect({"11x": 0.0007, "15x": 0.001}, {"11x": 0.001, "15x": 0.0007}),
     # looking down also lowers the lids: an offset of -0.001 by the gaze, and half of the lids' against it
-    "gaze_y": Effect({"11y": -0.0005, "15y": -0.0005, "13y": -0.00015, "16y": -0.00015}),
-    "pout": Effect({"19x": 1.0}),
-    "purse": Effect({"14y": 0.001, "3y": -0.0005, "7y": -0.0005, "17z": -0.0005}),
-    "grin": Effect({"20z": -0.001, "20y": -0.001, "14y": -0.001}),
-    "lip_open": Effect({"19y": 0.001, "19z": 0.0001, "17y": -0.0001}),
-    "move_x": Effect({"5x": -1.0}),
-    "move_y": Effect({"5y": 1.0}),
+    "edit_gaze_y": Effect({"11y": -0.0005, "15y": -0.0005, "13y": -0.00015, "16y": -0.00015}),
+    "edit_pout": Effect({"19x": 1.0}),
+    "edit_purse": Effect({"14y": 0.001, "3y": -0.0005, "7y": -0.0005, "17z": -0.0005}),
+    "edit_grin": Effect({"20z": -0.001, "20y": -0.001, "14y": -0.001}),
+    "edit_lip_open": Effect({"19y": 0.001, "19z": 0.0001, "17y": -0.0001}),
+    "edit_move_x": Effect({"5x": -1.0}),
+    "edit_move_y": Effect({"5y": 1.0}),
 }
 
 
-@dataclass(frozen=True)
-class Edits:
-    """The sliders in the official units; AnimateOptions has their ranges (edit_*). The defaults change nothing."""
-
-    pitch: float = 0.0  # degrees
-    yaw: float = 0.0
-    roll: float = 0.0
-    smile: float = 0.0
-    wink: float = 0.0
-    eyebrow: float = 0.0
-    gaze_x: float = 0.0
-    gaze_y: float = 0.0
-    pout: float = 0.0
-    purse: float = 0.0
-    grin: float = 0.0
-    lip_open: float = 0.0
-    move_x: float = 0.0
-    move_y: float = 0.0
-    zoom: float = 1.0
-
-    @classmethod
-    def of(cls, options: AnimateOptions) -> Edits:
-        """Return the sliders among the options."""
-        return cls(**{field.name: getattr(options, f"edit_{field.name}") for field in dataclasses.fields(cls)})
-
-
-def edit(motion: KeypointMotion, edits: Edits) -> KeypointMotion:
-    """Apply the sliders to a motion, of a source picture or driven."""
-    turn = (edits.pitch, edits.yaw, edits.roll)
+def edit(motion: KeypointMotion, options: AnimateOptions) -> KeypointMotion:
+    """Apply the sliders among the options (edit_*) to a motion, of a source picture or driven."""
+    turn = (options.edit_pitch, options.edit_yaw, options.edit_roll)
     return dataclasses.replace(
         motion,
-        expression=motion.expression + _offset(edits).to(motion.expression),
+        expression=motion.expression + _offset(options).to(motion.expression),
         rotation=_turned(motion.rotation, turn) if any(turn) else motion.rotation,
-        scale=motion.scale * edits.zoom,
+        scale=motion.scale * options.edit_zoom,
     )
 
 
@@ -95,10 +69,10 @@ def head_pose(rotation: Tensor) -> Tensor:
     return torch.rad2deg(torch.stack((pitch, yaw, roll), -1))
 
 
-def _offset(edits: Edits) -> Tensor:
+def _offset(options: AnimateOptions) -> Tensor:
     offset = torch.zeros(21, 3)
     for name, effect in EFFECTS.items():
-        value: float = getattr(edits, name)
+        value: float = getattr(options, name)
         for place, coefficient in (effect.below if value < 0 and effect.below else effect.above).items():
             offset[int(place[:-1]), "xyz".index(place[-1])] += coefficient * value
     return offset

@@ -7,38 +7,22 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.core.options import AnimationRegion
+from pipeline.core.options import AnimateOptions, AnimationRegion
 from pipeline.liveportrait.networks.motion_extractor import POSE_BINS, RawMotion
-from pipeline.liveportrait.smoothing import kalman_smooth
 
 LIP_POINTS = (6, 12, 14, 17, 19, 20)
 EYE_POINTS = (11, 13, 15, 16, 18)
 GAZE_POINTS, BROW_POINTS = (11, 15), (1, 2)
+PROCESS_VARIANCE = 1e-5  # of `kalman_smooth`
 STABLE = {1: "xyz", 2: "xyz", 6: "xyz", 3: "y", 4: "y", 5: "z", 8: "z", 9: "yz"} | dict.fromkeys(range(11, 21), "xyz")
 """The axes of points whose expression can be copied from another person as it is, not only as a difference."""
-
-
-@dataclass(frozen=True)
-class Gains:
-    """How much of the driver's difference from the reference the portrait shows; 1 is all of it."""
-
-    head: float = 1.0
-    expression: float = 1.0  # on top of the four below
-    mouth: float = 1.0
-    eyes: float = 1.0  # up and down: blinks
-    brows: float = 1.0
-    gaze: float = 1.0  # to the sides
-    position: float = 1.0  # on top of head: aside and closer
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,26 +94,26 @@ def relative(source: KeypointMotion, driving: KeypointMotion, reference: Keypoin
     )
 
 
-def amplify(motion: KeypointMotion, reference: KeypointMotion, gains: Gains) -> KeypointMotion:
-    """Scale the driver's distance from the reference by `gains`; 1 everywhere changes nothing, 0 is the reference."""
-    strength, far = _expression_gains(gains, motion.expression.device), gains.head * gains.position
+def amplify(motion: KeypointMotion, reference: KeypointMotion, options: AnimateOptions) -> KeypointMotion:
+    """Scale the driver's distance from the reference by the gains in `options`, of which 0 gives the reference."""
+    strength, far = _expression_gains(options, motion.expression.device), options.head * options.position
     return KeypointMotion(
         motion.keypoints,
         reference.expression + strength * (motion.expression - reference.expression),
-        _power(motion.rotation @ reference.rotation.mT, gains.head) @ reference.rotation,
+        _power(motion.rotation @ reference.rotation.mT, options.head) @ reference.rotation,
         reference.scale * (motion.scale / reference.scale) ** far,
         reference.translation + far * (motion.translation - reference.translation),
     )
 
 
 @functools.lru_cache(maxsize=64)  # a moving slider makes many, and each stays on the device
-def _expression_gains(gains: Gains, device: torch.device) -> Tensor:
+def _expression_gains(options: AnimateOptions, device: torch.device) -> Tensor:
     strength = torch.ones(21, 3)
-    strength[list(LIP_POINTS)] = gains.mouth
-    strength[list(BROW_POINTS)] = gains.brows
-    strength[list(EYE_POINTS), 1] = gains.eyes
-    strength[list(GAZE_POINTS), 0] = gains.gaze
-    return (gains.expression * strength).to(device)
+    strength[list(LIP_POINTS)] = options.mouth
+    strength[list(BROW_POINTS)] = options.brows
+    strength[list(EYE_POINTS), 1] = options.eyes
+    strength[list(GAZE_POINTS), 0] = options.gaze
+    return (options.expression * strength).to(device)
 
 
 def _power(rotation: Tensor, gain: float) -> Tensor:
@@ -205,6 +189,23 @@ def drive_video(
     return restrict(source, driven, region, stable=True)
 
 
+def kalman_smooth(values: Tensor, observation_variance: float) -> Tensor:
+    """Smooth (N, ...) over N frames, each component by itself (Rauch, Tung and Striebel, AIAA Journal 3, 1965).
+
+    The model is a random walk with a variance of 1e-5 per frame; a larger `observation_variance` smooths more.
+    """
+    means, variances = [values[0].double()], [observation_variance / (1 + observation_variance)]
+    for value in values[1:]:
+        predicted = variances[-1] + PROCESS_VARIANCE
+        gain = predicted / (predicted + observation_variance)
+        means.append(means[-1] + gain * (value - means[-1]))
+        variances.append((1 - gain) * predicted)
+    smooth = [means.pop()]
+    for mean, variance in zip(reversed(means), reversed(variances[:-1]), strict=True):
+        smooth.append(mean + variance / (variance + PROCESS_VARIANCE) * (smooth[-1] - mean))
+    return torch.stack(smooth[::-1]).to(values.dtype)
+
+
 def picture_reference(driving: KeypointMotion, region: AnimationRegion = "all") -> KeypointMotion:
     """Return the reference for one driving picture: its own pose, a neutral face (for the eyes: no expression)."""
     neutral = torch.tensor(NEUTRAL_LIP).expand(1, 21, 3) if region != "eyes" else torch.zeros(1, 21, 3)
@@ -218,22 +219,6 @@ def reframe(motion: KeypointMotion, offset: Tensor, zoom: Tensor) -> KeypointMot
     """
     shift = torch.cat((offset, torch.zeros_like(offset[:, :1])), 1)
     return dataclasses.replace(motion, scale=motion.scale * zoom, translation=motion.translation * zoom + shift)
-
-
-def hull_multiplier(source: NDArray[np.floating], driving: NDArray[np.floating]) -> float:
-    """Return the ratio of the source's and the driver's face size, from keypoints (N, 3) in general position."""
-    return float(np.sqrt(_hull_volume(source) / _hull_volume(driving)))
-
-
-def _hull_volume(points: NDArray[np.floating]) -> float:
-    """Return the volume of the convex hull: a triangle of points is a face of it if all others lie on one side."""
-    centred = points.astype(np.float64) - points.mean(0, dtype=np.float64)
-    a, b, c = centred[np.array(list(itertools.combinations(range(len(points)), 3)))].transpose(1, 0, 2)
-    normals = np.cross(b - a, c - a)
-    sides = np.einsum("fc,fpc->fp", normals, centred[None] - a[:, None])
-    rounding = 1e-9 * np.abs(sides).max()
-    faces = (sides < rounding).all(1) | (sides > -rounding).all(1)
-    return float(np.abs((normals * a).sum(1))[faces].sum() / 6)
 
 
 NEUTRAL_LIP = (

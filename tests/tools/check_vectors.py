@@ -18,12 +18,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipeline.liveportrait import corrections, crop, keypoint_motion, landmarks, smoothing
+from pipeline.core.options import AnimateOptions
+from pipeline.liveportrait import corrections, crop, keypoint_motion
 from pipeline.liveportrait.checkpoint import FILES, Networks, find, read_networks
 from pipeline.liveportrait.keypoint_motion import KeypointMotion
 from pipeline.liveportrait.networks.layers import fold
 from pipeline.liveportrait.networks.warping import candidate_shifts, deform, heatmaps, identity_grid, sparse_motions
 from pipeline.liveportrait.paste import Paster, to_input, to_pixels
+from tests.support import reference
 from tests.support.stand_in_weights import draw
 
 Results = Iterator[tuple[str, Tensor]]
@@ -187,7 +189,7 @@ def chain_tensors(networks: Networks, vectors) -> Results:
     for chain, x_d in (("chainA", x_a), ("chainB", x_b), ("chainC", None)):
         keypoints = x_s
         if x_d is not None:
-            keypoints = corrections.stitch(networks, x_s, x_d)
+            keypoints = corrections.stitch(networks.stitching, x_s, x_d)
             yield f"{chain}/delta", networks.stitching(torch.cat((x_s.flatten(1), x_d.flatten(1)), 1))
             yield f"{chain}/x_d_stitched", keypoints
         warped = networks.warping(feature, keypoints, x_s)
@@ -220,7 +222,7 @@ INPUT_PREFIXES = (
 )
 INPUTS = {"headpose/logits", "ratio/lmk203", "crop/image", "paste/M_c2o", "paste/generated_128", "paste/cv2_version"}
 INPUTS |= {"post/in", "multiplier/kp_source", "multiplier/kp_driving0", "smooth/in", "oneeuro/in", "crop/pt203/pts"}
-INPUTS |= {f"crop/pt{count}/pts" for count in landmarks.REFERENCE_POINTS}
+INPUTS |= {f"crop/pt{count}/pts" for count in reference.REFERENCE_POINTS}
 
 
 def _math_ratio(name: str, value: np.ndarray, expected: np.ndarray) -> float:
@@ -244,9 +246,9 @@ def _basic_cases(vectors) -> dict:
     moved = KeypointMotion(
         *map(tensor, ("transform/kp", "transform/exp")), rotation, *map(tensor, ("transform/scale", "transform/t"))
     )
-    ratios = np.array([landmarks.ratios_203(points) for points in vectors["ratio/lmk203"]])
+    ratios = np.array([reference.ratios_203(points) for points in vectors["ratio/lmk203"]])
     smoothed = {
-        name: smoothing.kalman_smooth(tensor("smooth/in"), float(name.partition("_obs")[2]))
+        name: keypoint_motion.kalman_smooth(tensor("smooth/in"), float(name.partition("_obs")[2]))
         for name in vectors
         if name.startswith("smooth/out")
     }
@@ -257,10 +259,10 @@ def _basic_cases(vectors) -> dict:
         "ratio/eye": ratios[:, :2],
         "ratio/lip": ratios[:, 2:],
         "post/uint8": to_pixels(tensor("post/in")),
-        "multiplier/value": keypoint_motion.hull_multiplier(
+        "multiplier/value": reference.hull_multiplier(
             *(vectors[f"multiplier/kp_{name}"][0] for name in ("source", "driving0"))
         ),
-        "oneeuro/out_mincutoff4_beta0.3": smoothing.one_euro_smooth(tensor("oneeuro/in").double()),
+        "oneeuro/out_mincutoff4_beta0.3": reference.one_euro_smooth(tensor("oneeuro/in").double()),
         "lip_array": np.array(keypoint_motion.NEUTRAL_LIP)[None],
         **smoothed,
     }
@@ -274,18 +276,21 @@ def _crop_cases(vectors) -> dict:
         "driving_512": (crop.DRIVING, 512),
     }
     rules["source_512_norot"] = (crop.CropRule(2.3, -0.125, False), 512)
-    for count in landmarks.REFERENCE_POINTS:
+    for count in reference.REFERENCE_POINTS:
         prefix = f"crop/pt{count}"
         points = vectors[f"{prefix}/pts"]
-        outline = landmarks.outline(points)
+        outline = reference.outline(points)
         for use, (rule, size) in rules.items():
             matrix = crop.face_box(outline, rule).matrix(size)
             found[f"{prefix}/{use}/M_o2c"], found[f"{prefix}/{use}/M_c2o"] = matrix, np.linalg.inv(matrix)
-            found[f"{prefix}/{use}/pt_crop"] = found[f"{prefix}/{use}/lmk_crop"] = crop.transform(points, matrix)
+            found[f"{prefix}/{use}/pt_crop"] = found[f"{prefix}/{use}/lmk_crop"] = reference.transform(points, matrix)
         level = crop.face_box(outline, crop.DRIVING)
         turned = crop.face_box(outline, crop.CropRule(crop.DRIVING.scale, crop.DRIVING.lift, True))
         found |= {f"{prefix}/driving_center": level.centre, f"{prefix}/driving_size": np.full(2, level.side)}
-        found |= {f"{prefix}/driving_bbox": level.corners(), f"{prefix}/driving_bbox_rot": turned.corners()}
+        found |= {
+            f"{prefix}/driving_bbox": reference.corners(level),
+            f"{prefix}/driving_bbox_rot": reference.corners(turned),
+        }
         found[f"{prefix}/driving_angle_rad"] = turned.angle
     source = crop.cut(vectors["crop/image"], found["crop/pt203/source_512/M_o2c"])
     found |= {"crop/pixels_512_stride7": source[::7, ::7], "crop/pixels_256": crop.halved(source)}
@@ -311,7 +316,7 @@ def _source(vectors) -> KeypointMotion:
 
 
 def _ratios(points: np.ndarray) -> corrections.Ratios:
-    values = torch.tensor([landmarks.ratios_203(points_203) for points_203 in points], dtype=torch.float32)
+    values = torch.tensor([reference.ratios_203(points_203) for points_203 in points], dtype=torch.float32)
     return corrections.Ratios(values[:, :2], values[:, 2:])
 
 
@@ -329,22 +334,24 @@ def _motion_case(vectors, networks: Networks, images, name: str, flags: dict) ->
         source = keypoint_motion.decode(networks.motion(batch))
         driven = keypoint_motion.drive_video(source, driving, driving.frame(0) if relative else None, region)
         if flags.get("flag_source_video_eye_retargeting"):
-            target = corrections.eye_target(ratios)
+            target = reference.eye_target(ratios)
     else:
-        reference = (
-            keypoint_motion.picture_reference(driving, region) if name.startswith("image_") else driving.frame(0)
-        )
-        driven = keypoint_motion.drive(source, driving, reference if relative else None, region)
-    chosen = corrections.Corrections(
+        neutral = keypoint_motion.picture_reference(driving, region) if name.startswith("image_") else driving.frame(0)
+        driven = keypoint_motion.drive(source, driving, neutral if relative else None, region)
+    chosen = AnimateOptions(
+        relative=relative,
         stitching=flags.get("flag_stitching", True),
         normalize_lip=flags["flag_normalize_lip"],
         eye_retargeting=flags.get("flag_eye_retargeting", False),
         lip_retargeting=flags.get("flag_lip_retargeting", False),
-        multiplier=flags.get("driving_multiplier", 1.0),
+        driving_multiplier=flags.get("driving_multiplier", 1.0),
     )
     x_s, x_d = source.transformed(), driven.transformed()
     own = corrections.Ratios(eyes, lip)
-    return x_s, corrections.correct(networks, chosen, x_s, x_d, ratios, own, relative, target)
+    placed = corrections.correct(networks, chosen, x_s, x_d, ratios, own)
+    if target is not None and not (chosen.eye_retargeting or chosen.lip_retargeting):
+        placed = placed + chosen.driving_multiplier * corrections.eye_offset(networks, x_s, ratios, target)
+    return x_s, placed
 
 
 def read_all(weights: Path) -> Networks:

@@ -24,7 +24,7 @@ from pipeline.bench.known_driver import NO_MODELS, DrivenPortrait
 from pipeline.bench.memory import held, peak, restart_peak, trim
 from pipeline.core.animator import DrivingFrame, Picture, Portrait, Reference
 from pipeline.liveportrait.animator import LivePortrait
-from pipeline.liveportrait.corrections import Perceptrons
+from pipeline.liveportrait.corrections import Correctors
 from pipeline.liveportrait.crop import DRIVING, SOURCE, Box, cut, face_box, halved
 from pipeline.liveportrait.cuda.pixels import overlapping_pixels
 from pipeline.liveportrait.driven_keypoints import SourcePortrait
@@ -135,7 +135,7 @@ class Runner:
     def _new_animator(self) -> LivePortrait:
         setup, inputs = self.setup, self._inputs
         networks = inputs.networks(setup)
-        correctors = Perceptrons.of(networks)
+        correctors = Correctors(networks.stitching, networks.lip, networks.eye)
         self._recorder = CapturingBackend(inputs.backend(setup, networks, DTYPES[setup.precision]))
         pixels = (overlapping_pixels if setup.pinned else HostPixels)(inputs.device)
         return LivePortrait(NO_MODELS, correctors, self._recorder, pixels, fallback=self._no_fallback)

@@ -215,7 +215,7 @@ def test_full_networks_draw_what_they_draw_alone(models, astronaut, stand_in_net
     animator = assemble(models, stand_in_networks, EAGER)
     portrait = animator.prepare(astronaut)
     [picture] = animator.animate([Cue(portrait, CROP)])
-    driven = stitch(stand_in_networks, portrait.keypoints, portrait.keypoints)
+    driven = stitch(stand_in_networks.stitching, portrait.keypoints, portrait.keypoints)
     warped = stand_in_networks.warping(portrait.feature, driven, portrait.keypoints)
     expected = to_pixels(stand_in_networks.generator(warped.feature))[0].numpy()
     assert np.abs(picture.astype(int) - expected).max() <= 1

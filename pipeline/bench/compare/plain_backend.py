@@ -86,7 +86,7 @@ class Plain:
             self._graphs[size] = self._pool.step(self._drawn, [value.clone() for value in inputs])
         for inside, value in zip(self._graphs[size].inputs, inputs, strict=True):
             inside.copy_(value)
-        return self._graphs[size]()
+        return self._graphs[size].run()
 
     @contextmanager
     def _mode(self) -> Iterator[None]:

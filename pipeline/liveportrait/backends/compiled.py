@@ -75,12 +75,11 @@ class Compiled:
         for part in self._split(len(pictures)):
             step = self._reader(pictures[part])
             step.inputs[0].copy_(pictures[part])
-            parts.append(step().clone())
+            parts.append(step.run().clone())
         return RawMotion.unpacked(torch.cat(parts))
 
     @torch.inference_mode()
     def prepare_source(self, feature: Tensor, keypoints: Tensor) -> PreparedSource:
-        """Return the portrait with everything that the warping network can compute without a driver."""
         return CompiledSource(feature, keypoints, self._warping.prepare(feature, keypoints))
 
     @torch.inference_mode()
@@ -150,4 +149,4 @@ class _Drawer:
                 for inside, value in zip(kept, source.kept, strict=True):
                     inside[index : index + 1].copy_(value)
                 self._shown[index] = source
-        return self._step()
+        return self._step.run()

@@ -38,7 +38,6 @@ from pipeline.models.store import digest, explain_disk_errors
 OPSET = 20  # the first with Gelu as one operator
 PACKAGES = {"onnx": "1.23.2", "onnxscript": "0.7.2"}
 BATCH = torch.export.Dim("batch", min=1, max=64)
-MANIFEST = "manifest.json"
 FORMS = ("export", "ops/exact_generator", "ops/exact_warping", "ops/fold", "ops/fourier", "ops/warp")
 """The modules that determine what is exported; files made by other versions of them are not used."""
 
@@ -61,15 +60,10 @@ class Exportable:
         for name, value in self.module.state_dict().items():
             content.update(f"{name} {value.dtype} {value.shape}".encode())
             content.update(value.cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-        for source in _sources():
+        here = Path(__file__).parent
+        for source in (*(here / f"{name}.py" for name in FORMS), *sorted((here.parent / "networks").glob("*.py"))):
             content.update(source.read_bytes())
         return content.hexdigest()[:16]
-
-
-def _sources() -> list[Path]:
-    """Return the files that determine how the networks compute."""
-    here = Path(__file__).parent
-    return [*(here / f"{name}.py" for name in FORMS), *sorted((here.parent / "networks").glob("*.py"))]
 
 
 class _Warping(nn.Module):
@@ -124,24 +118,37 @@ class Manifest:
         str, Mapping[str, Any]
     ]  # by field: file, sha256, and type and sizes of inputs and outputs by name
 
-    def write(self, folder: Path) -> None:
-        (folder / MANIFEST).write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n")
+
+Sides = dict[str, dict[str, dict[str, Any]]]
+"""The "inputs" and "outputs" of a file: type and sizes by name; the size "batch" is free."""
 
 
 def export_onnx(
     networks: Networks, folder: Path, precision: ExportPrecision, device: torch.device, progress: Progress
 ) -> Manifest:
     """Write every network as an ONNX file for `device`, and a manifest. Raise BackendError without the packages."""
+    manifest = Manifest("onnx", precision, {}, dict(networks.digests), {})
+    return write_all(manifest, exportables(networks, DTYPES[precision], device), write_onnx, folder, progress)
+
+
+def write_all(
+    manifest: Manifest,
+    exported: Mapping[str, Exportable],
+    write: Callable[[Exportable, Path], Sides],
+    folder: Path,
+    progress: Progress,
+) -> Manifest:
+    """Write each network, and the manifest with what they are and which versions of PyTorch and ONNX made them."""
     folder.mkdir(parents=True, exist_ok=True)
-    written, exported = {}, exportables(networks, DTYPES[precision], device)
+    written = {}
     for done, (name, network) in enumerate(exported.items(), 1):
-        file = folder / f"{name}.onnx"
-        sides = write_onnx(network, file)
+        file = folder / f"{name}.{'onnx' if manifest.format == 'onnx' else 'engine'}"
+        sides = write(network, file)
         written[name] = {"file": file.name, "sha256": digest(file), **sides}
         progress(done, len(exported))
-    versions = {"opset": str(OPSET), "torch": torch.__version__}
-    manifest = Manifest("onnx", precision, versions, dict(networks.digests), written)
-    manifest.write(folder)
+    versions = {**manifest.versions, "opset": str(OPSET), "torch": torch.__version__}
+    manifest = dataclasses.replace(manifest, versions=versions, networks=written)
+    (folder / "manifest.json").write_text(json.dumps(dataclasses.asdict(manifest), indent=2) + "\n")
     return manifest
 
 
@@ -150,10 +157,6 @@ def require() -> None:
     if any(importlib.util.find_spec(package) is None for package in PACKAGES):
         pins = " ".join(f"{package}=={version}" for package, version in PACKAGES.items())
         raise BackendError(f"Exporting the networks needs more packages; `pip install {pins}` installs them.")
-
-
-Sides = dict[str, dict[str, dict[str, Any]]]
-"""The "inputs" and "outputs" of a file: type and sizes by name; the size "batch" is free."""
 
 
 def write_onnx(network: Exportable, path: Path) -> Sides:

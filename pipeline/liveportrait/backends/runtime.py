@@ -29,11 +29,7 @@ class RuntimeBackend(ABC):
     name: str
 
     def __init__(
-        self,
-        networks: Networks,
-        device: torch.device,
-        dtype: torch.dtype,
-        folder: Path | None = None,
+        self, networks: Networks, device: torch.device, dtype: torch.dtype, folder: Path | None = None
     ) -> None:
         """Take folded networks in float32. `folder` keeps what is made of them; None is in the user's cache."""
         if dtype not in DTYPES.values():

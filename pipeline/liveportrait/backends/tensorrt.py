@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +18,10 @@ from torch import Tensor
 
 from pipeline.core.animator import Progress
 from pipeline.liveportrait.backend import BackendError
-from pipeline.liveportrait.backends.export import (
-    DTYPES,
-    OPSET,
-    Exportable,
-    ExportPrecision,
-    Manifest,
-    Sides,
-    exportables,
-    made,
-    write_onnx,
-)
+from pipeline.liveportrait.backends import export
+from pipeline.liveportrait.backends.export import Exportable, made
 from pipeline.liveportrait.backends.runtime import Run, RuntimeBackend
 from pipeline.liveportrait.checkpoint import Networks
-from pipeline.models.store import digest
 
 PIN = "tensorrt==11.4.0.106"
 BATCHES = (1, 1, 8)  # the smallest, the one to be fastest at, the largest
@@ -47,7 +38,8 @@ class TensorRT(RuntimeBackend):
 
     def open(self, name: str, network: Exportable) -> Run:
         trt = self._library
-        file = f"{name}.{network.key()}.{_machine(trt, self.device)}.engine"
+        gpu = re.sub(r"\W+", "-", torch.cuda.get_device_name(self.device))
+        file = f"{name}.{network.key()}.tensorrt-{trt.__version__}-{gpu}.engine"
         return TensorRtEngine(trt, made(self._folder / file, lambda path: build(trt, network, path)), self.device)
 
 
@@ -88,28 +80,20 @@ class TensorRtEngine:
 
 
 def export_tensorrt(
-    networks: Networks, folder: Path, precision: ExportPrecision, device: torch.device, progress: Progress
-) -> Manifest:
+    networks: Networks, folder: Path, precision: export.ExportPrecision, device: torch.device, progress: Progress
+) -> export.Manifest:
     """Write an engine of every network for this GPU, and a manifest. Raise BackendError without TensorRT."""
     trt = _tensorrt(device)
-    folder.mkdir(parents=True, exist_ok=True)
-    written, exported = {}, exportables(networks, DTYPES[precision], device)
-    for done, (name, network) in enumerate(exported.items(), 1):
-        file = folder / f"{name}.engine"
-        sides = build(trt, network, file)
-        written[name] = {"file": file.name, "sha256": digest(file), **sides}
-        progress(done, len(exported))
     versions = {"tensorrt": trt.__version__, "gpu": torch.cuda.get_device_name(device)}
-    versions |= {"opset": str(OPSET), "torch": torch.__version__}
-    manifest = Manifest("tensorrt", precision, versions, dict(networks.digests), written)
-    manifest.write(folder)
-    return manifest
+    manifest = export.Manifest("tensorrt", precision, versions, dict(networks.digests), {})
+    exported = export.exportables(networks, export.DTYPES[precision], device)
+    return export.write_all(manifest, exported, partial(build, trt), folder, progress)
 
 
-def build(trt: Any, network: Exportable, path: Path) -> Sides:
-    """Write an engine of this network for the current GPU, and return its inputs and outputs. Raise BackendError."""
+def build(trt: Any, network: Exportable, path: Path) -> export.Sides:
+    """Write an engine of this network for the current GPU; return its inputs and outputs. Raise BackendError."""
     raw = path.with_suffix(".onnx")
-    sides = write_onnx(network, raw)
+    sides = export.write_onnx(network, raw)
     logger = trt.Logger(trt.Logger.ERROR)
     builder = trt.Builder(logger)
     definition = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
@@ -138,9 +122,3 @@ def _tensorrt(device: torch.device) -> Any:
     except ImportError as error:
         raise BackendError(f"TensorRT is not available: `pip install {PIN}` (needs an NVIDIA GPU).") from error
     return tensorrt
-
-
-def _machine(trt: Any, device: torch.device) -> str:
-    """Return TensorRT's version and the GPU, for which an engine is built."""
-    gpu = re.sub(r"\W+", "-", torch.cuda.get_device_name(device))
-    return f"tensorrt-{trt.__version__}-{gpu}"

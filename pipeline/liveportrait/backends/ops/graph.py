@@ -23,14 +23,10 @@ Function = Callable[..., Tensor]
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """A function that is ready to be called."""
+    """A function ready to be called. Its result, for what is in `inputs`, is valid until the next call of any step."""
 
     inputs: Sequence[Tensor]
     run: Callable[[], Tensor]
-
-    def __call__(self) -> Tensor:
-        """Return the function's result for what is in `inputs`; valid until the next call of any step."""
-        return self.run()
 
 
 class Graphs:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from pipeline.liveportrait.backend import BackendError
-from pipeline.liveportrait.backends import tensorrt as backend
+from pipeline.liveportrait.backends import export
 from pipeline.liveportrait.backends.eager import Eager
 from pipeline.liveportrait.backends.export import Exportable
 from pipeline.liveportrait.backends.tensorrt import BATCHES, TensorRT, TensorRtEngine, build, export_tensorrt
@@ -123,7 +123,7 @@ def gpu(monkeypatch):
 @pytest.fixture
 def unwritten(monkeypatch):
     """Building without the export, which test_backends_onnx.py tests."""
-    monkeypatch.setattr(backend, "write_onnx", lambda network, path: path.write_bytes(b"graph") and {"inputs": {}})
+    monkeypatch.setattr(export, "write_onnx", lambda network, path: path.write_bytes(b"graph") and {"inputs": {}})
 
 
 def test_tensors_are_bound_by_name(tmp_path):
@@ -192,7 +192,7 @@ def test_an_engine_is_kept_for_its_weights_library_and_gpu(opener, tmp_path):
 
 def test_a_folder_of_engines_says_what_is_in_it(unwritten, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "tensorrt", FakeTensorRT())
-    monkeypatch.setattr(backend, "exportables", lambda *_: {"warping": ADD})
+    monkeypatch.setattr(export, "exportables", lambda *_: {"warping": ADD})
     networks = SimpleNamespace(digests={"warping_module": "0" * 64})
     manifest = export_tensorrt(networks, tmp_path, "fp16", torch.device("cuda"), lambda *_: None)
     assert manifest.format == "tensorrt" and manifest.versions["tensorrt"] == "11.4.0"

@@ -40,6 +40,12 @@ class Finish:
     mirror: bool
     badge: bool  # drawn last, so that it is not mirrored
 
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Return the picture's height and width."""
+        height, width = self.paster.picture.shape[:2] if self.paster else (self.size, self.size)
+        return height, width
+
 
 class Pixels(Protocol):
     """Moves pictures to and from the device, in one thread. The functions that it returns wait for the device."""

@@ -14,8 +14,6 @@ from pipeline.meshwarp.matte import Mask
 
 Colours = NDArray[np.float32]
 
-BLUR = 36  # size of a picture / sigma of its blur
-
 
 def fill_behind(picture: Picture, alpha: Mask, unit: float) -> Picture:
     """Remove the person: mirror the background at the matte's edge, fading to a smooth, grainy fill further inside.
@@ -36,11 +34,6 @@ def fill_behind(picture: Picture, alpha: Mask, unit: float) -> Picture:
     filled = share * mirrored + (1 - share) * smooth
     edge = smoothstep(0, 3 * unit, distance)[..., None]
     return np.clip(edge * filled + (1 - edge) * colours + 0.5, 0, 255).astype(np.uint8)
-
-
-def blurred(background: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Blur a background (size, size, n) as a large aperture would."""
-    return np.asarray(cv2.GaussianBlur(background, (0, 0), background.shape[0] / BLUR), np.uint8)
 
 
 @lru_cache(maxsize=8)

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from pipeline.core.animator import DrivingFrame, Picture, Portrait
 from pipeline.meshwarp import eyes, mouth
-from pipeline.meshwarp.background import blurred
 from pipeline.meshwarp.canvas import Crop, sample
 from pipeline.meshwarp.light import Light
 from pipeline.meshwarp.lips import INNER, RINGS
@@ -28,6 +27,7 @@ Backdrop = NDArray[np.uint8]
 COARSE = 4  # outside the face the texture map is smooth, so every fourth pixel is enough
 BREATH = 1.6  # pixels of a 512 canvas by which the shoulders rise
 BODY_FOLLOWS = (0.4, 0.2)  # share of the head's travel (right, down) that the shoulders follow
+BLUR = 36  # size of a picture / sigma of its blur
 LIDS = np.array(RIGHT_LIDS + LEFT_LIDS)
 EDGE = 1.5  # canvas pixels: from this second derivative of the texture map one surface hides another
 LIP_SHIFT = 0.35  # share of the way to the next ring by which the texture of lips closing over teeth is shifted
@@ -51,8 +51,8 @@ class MeshPortrait(Portrait):
 
     @cached_property
     def blurred(self) -> Backdrop:
-        """Return the background out of focus."""
-        return blurred(self.background)
+        """Return the background as a large aperture would show it."""
+        return np.asarray(cv2.GaussianBlur(self.background, (0, 0), len(self.background) / BLUR), np.uint8)
 
 
 def render(

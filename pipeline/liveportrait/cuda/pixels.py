@@ -59,21 +59,16 @@ class _Job:
     label: badge.Label | None
     light: Tensor | None  # (2, h, w) float32: the label's veil and ink
 
-    @property
-    def sides(self) -> tuple[int, int]:
-        """Return height and width."""
-        return _sides(self.finish)
-
     def shape(self, layout: Layout) -> tuple[int, ...]:
         """Return the shape of the array that the host gets."""
-        height, width = self.sides
+        height, width = self.finish.sides
         return (height, width, 3) if layout == "rgb" else (height // 2 * 3, width // 2 * 2)
 
     def row(self, crop: Tensor, start: int) -> tuple[Any, ...]:
         """Return the row for the kernel's table, FINISH."""
         addresses = (0 if tensor is None else tensor.data_ptr() for tensor in (crop, self.portrait, self.light))
         matrix = np.eye(3)[:2] if self.finish.paster is None else self.finish.paster.to_crop[:2]
-        (height, width), label = self.sides, self.label
+        (height, width), label = self.finish.sides, self.label
         place = (label.margin, label.top(height), *label.ink.shape[1::-1]) if label else (0, 0, 0, 0)
         return *addresses, start, matrix.ravel(), width, height, *place, self.finish.mirror, 0
 
@@ -124,12 +119,12 @@ class CudaPixels:
         table.upload([np.array(rows, FINISH)], [0])
         arguments = [TYPES.index(crops.dtype), *crops.stride()[1:], layout == "i420", call]
         addresses = [table.device.data_ptr(), target.device.data_ptr()]
-        self._gpu.launch("compose", _grid(job.sides for job in jobs), [*addresses, *map(int, arguments)])
+        self._gpu.launch("compose", _grid(finish.sides for finish in finishes), [*addresses, *map(int, arguments)])
         table.release()
         return functools.partial(_unpacked, target.download(starts[-1]), call, starts[1:], shapes)
 
     def _job(self, finish: Finish) -> _Job:
-        paster, label = finish.paster, badge.label(*_sides(finish)) if finish.badge else None
+        paster, label = finish.paster, badge.label(*finish.sides) if finish.badge else None
         portrait = self._kept(paster, lambda: paster.picture) if paster else None
         light = self._kept(label, lambda: np.stack((label.veil, label.ink))) if label else None
         return _Job(finish, portrait, label, light)
@@ -153,11 +148,6 @@ def _row(view: CropRequest, start: int) -> tuple[Any, ...]:
     """Return the row for the kernel's table, REQUEST."""
     height, width = view.picture.shape[:2]
     return start, np.linalg.inv(view.matrix)[:2].ravel(), width, height, view.planes is not None, 0
-
-
-def _sides(finish: Finish) -> tuple[int, int]:
-    height, width = finish.paster.picture.shape[:2] if finish.paster else (finish.size, finish.size)
-    return height, width
 
 
 def _grid(sides: Iterable[tuple[int, int]]) -> tuple[int, int, int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -25,27 +25,15 @@ SLOTS = 2  # in a ring: one is filled while the other is being copied
 T = TypeVar("T")
 
 
-class Reusable(Protocol):
-    """An element of a ring."""
-
-    size: int  # bytes
-
-    def settle(self) -> None:
-        """Wait until its content is no longer needed."""
-
-
-R = TypeVar("R", bound=Reusable)
-
-
-class Ring(Generic[R]):
+class Ring:
     """A few buffers, used in turn: made when first needed, replaced when too small, and never freed."""
 
-    def __init__(self, make: Callable[[int], R], count: int = SLOTS) -> None:
-        """Use `make` to get a buffer of a number of bytes."""
+    def __init__(self, make: Callable[[int], Buffer], count: int = SLOTS) -> None:
+        """Take what makes a buffer of a number of bytes."""
         self._make, self._next = make, 0
-        self._slots: list[R | None] = [None] * count
+        self._slots: list[Buffer | None] = [None] * count
 
-    def take(self, size: int) -> R:
+    def take(self, size: int) -> Buffer:
         """Wait for the buffer that was used longest ago, and return it with room for `size` bytes."""
         index, self._next = self._next, (self._next + 1) % len(self._slots)
         slot = self._slots[index]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,36 +77,26 @@ class Calibration:
             self._eye_time = time
 
     def _best(self) -> Reference:
-        usual = DriverBaseline.of([motion.face for motion in self._candidates], _open_eyes(self._eyes))
-        calm = min(self._candidates, key=lambda motion: strain(motion.face, usual))
+        faces, eye_open = [motion.face for motion in self._candidates], _open_eyes(self._eyes)
+        brow, pitch = np.median([(face.brow_height, face.pose.pitch) for face in faces], axis=0)
+        calm = min(faces, key=lambda face: _strain(face, eye_open, float(brow), float(pitch)))
         # The mean of different expressions is none of them, so only frames that look like the calmest are averaged.
-        best = sorted(self._candidates, key=lambda motion: _unlike(motion.face, calm.face))[:BEST_FRAMES]
+        best = sorted(self._candidates, key=lambda motion: _unlike(motion.face, calm))[:BEST_FRAMES]
         poses = [motion.face.pose for motion in best]
         shape = np.mean([motion.face.shape for motion in best], axis=0)
-        return Reference(best[0], shape.astype(np.float32), _mean_pose(poses), usual.eye_open)
+        return Reference(best[0], shape.astype(np.float32), _mean_pose(poses), eye_open)
 
 
-@dataclass(frozen=True)
-class DriverBaseline:
-    """Values that differ between people and camera positions, so that they must be measured."""
+def _strain(face: Face, eye_open: tuple[float, float], brow: float, pitch: float) -> float:
+    """Return how far a face is from looking straight and relaxed: 0 is neutral, about 1 per strong deviation.
 
-    eye_open: tuple[float, float]  # lid ratio of the open eyes: subject's right, left
-    brow: float  # cm above the head's origin
-    pitch: float  # degrees
-
-    @classmethod
-    def of(cls, faces: Sequence[Face], eye_open: tuple[float, float]) -> DriverBaseline:
-        brow, pitch = np.median([(face.brow_height, face.pose.pitch) for face in faces], axis=0)
-        return cls(eye_open, float(brow), float(pitch))
-
-
-def strain(face: Face, usual: DriverBaseline) -> float:
-    """Return how far a face is from looking straight and relaxed: 0 is neutral, about 1 per strong deviation."""
-    turned = (face.pose.yaw / 15) ** 2 + ((face.pose.pitch - usual.pitch) / 15) ** 2
+    The driver's usual open eyes, brow height (cm) and pitch (degrees) differ between people and camera positions.
+    """
+    turned = (face.pose.yaw / 15) ** 2 + ((face.pose.pitch - pitch) / 15) ** 2
     lips = max(0.0, face.lip_gap - CLOSED_LIPS_CM) / 0.3
     smile = max(0.0, abs(mouth_width(face) - RESTING_WIDTH) - RESTING_SPREAD) / 0.06
-    eyes = sum(abs(now / max(opened, 1e-3) - 1) for now, opened in zip(face.eye_ratio, usual.eye_open, strict=True))
-    return turned + lips + smile + eyes + abs(face.brow_height - usual.brow) / 0.4
+    eyes = sum(abs(now / max(opened, 1e-3) - 1) for now, opened in zip(face.eye_ratio, eye_open, strict=True))
+    return turned + lips + smile + eyes + abs(face.brow_height - brow) / 0.4
 
 
 def mouth_width(face: Face) -> float:

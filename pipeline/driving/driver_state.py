@@ -22,7 +22,7 @@ class DriverState:
     def __init__(self) -> None:
         self._calibration = Calibration()
         self._following = 0.0  # linear, 0..1; eased when shown
-        self._motion: Motion | None = None
+        self.motion: Motion | None = None  # the newest; None before the first
         self._held = False
         self._start: float | None = None
         self._time = 0.0
@@ -38,16 +38,11 @@ class DriverState:
     @property
     def state(self) -> State:
         """Return waiting (no face yet), calibrating (the neutral is not settled), live, or lost (the face is gone)."""
-        if self._motion is None:
+        if self.motion is None:
             return "waiting"
         if not self._held:
             return "lost"
         return "calibrating" if self._calibration.running else "live"
-
-    @property
-    def motion(self) -> Motion | None:
-        """Return the driver's newest motion; None before the first."""
-        return self._motion
 
     def calibrate(self) -> None:
         """Choose a new neutral from the next moments."""
@@ -64,13 +59,13 @@ class DriverState:
         """Return what to show at `time`, given the motion of the newest frame (None: no face, or no frame)."""
         self._advance(motion is not None, time)
         if motion is not None:
-            self._motion = motion
+            self.motion = motion
             self._calibration.observe(motion, time)
         blend = _smooth(self._following)
         return Cue(
             portrait=portrait,
             options=options,
-            motion=self._motion,
+            motion=self.motion,
             reference=self._calibration.reference,
             blend=blend,
             idle=idle(time - (self._start or 0.0), 1 - blend),

@@ -7,7 +7,6 @@ checkpoint's sha256, with spectral and batch normalisation folded into the convo
 from __future__ import annotations
 
 import pickle
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +23,7 @@ from pipeline.liveportrait.networks.motion_extractor import MotionExtractor
 from pipeline.liveportrait.networks.stitching import Perceptron, eye_retargeting, lip_retargeting, stitching
 from pipeline.liveportrait.networks.warping import WarpingNetwork
 from pipeline.models.liveportrait_hub import find
-from pipeline.models.store import WeightsError, digest
+from pipeline.models.store import WeightsError, digest, whole_file
 
 State = dict[str, Tensor]
 
@@ -41,11 +40,6 @@ class Networks:
     lip: Perceptron
     eye: Perceptron
     digests: Mapping[str, str] = field(default_factory=dict)  # file name without ending -> sha256
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Return the type of the networks that draw every frame."""
-        return self.generator.fc.weight.dtype
 
     def to(self, device: torch.device | str, dtype: torch.dtype = torch.float32) -> Networks:
         """Move the networks in place; those that draw every frame become `dtype`.
@@ -189,18 +183,11 @@ def _cached(path: Path, sha256: str, parts: tuple[CheckpointPart, ...], cache: P
 
 
 def _save(state: State, path: Path) -> None:
-    """Write the whole file or none, even if the program is stopped meanwhile."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="fold-", dir=path.parent) as temporary:
-            file = Path(temporary) / path.name
-            save_file({key: value.contiguous() for key, value in state.items()}, file)
-            file.replace(path)
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(
-            f"The networks cannot be stored in {path.parent} ({error}); make room there, "
-            "or name another folder in the environment variable PUPPET_CACHE."
-        ) from error
+    with whole_file(path) as fresh:
+        try:
+            save_file({key: value.contiguous() for key, value in state.items()}, fresh)
+        except SafetensorError as error:  # such as a full disk, which `whole_file` explains
+            raise OSError(str(error)) from error
 
 
 def _restore(part: CheckpointPart, states: State) -> nn.Module:

@@ -1,15 +1,9 @@
 """Derive from a face's landmarks what LivePortrait needs: an outline to crop around, and how open eyes and lips are.
 
 The official pipeline crops around the 106 points of a non-commercial model and takes the ratios from a network of 203
-points. Here both come from the attention mesh, from points with the same meaning. Nothing was fitted; with the
-official constants unchanged,
-
-- the outline (jaw from eye to eye, brows, tip of the nose) is that of the 106 points; crops of the example portraits
-  show the whole head, its chin at five sixths of the height, as official ones do. The reference vectors' points are
-  schematic (their width is 2.4 to 3.2 times the distance from eyes to mouth, a face's 2.0): they test the geometry,
-  and cannot tell how large a real crop is;
-- eye ratios of the example clips have their median at 0.31 and 90 % in 0.06..0.40, lip ratios 90 % in 0.00..0.61; the
-  official templates' have 0.29, 0.20..0.35 and 0.00..0.24 in one clip, and 0.00..0.57 and 0.00..0.67 over all.
+points. Here both come from the attention mesh, from points with the same meaning: the outline is the jaw from eye to
+eye, the brows and the tip of the nose. The official constants are unchanged. Eye ratios of the example clips have their
+median at 0.31, those of the official templates at 0.29; lip ratios reach 0.6 in both.
 """
 
 from __future__ import annotations

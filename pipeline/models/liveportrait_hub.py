@@ -13,15 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline.models.store import (
-    DownloadProgress,
-    WeightsError,
-    WeightsRow,
-    cache_folder,
-    digest,
-    explain_disk_errors,
-    file_state,
-)
+from pipeline.models import store
 
 REPOSITORY: Final = "KwaiVGI/LivePortrait"
 REVISION: Final = "main"  # the sha256 of each file pins what is accepted
@@ -48,7 +40,7 @@ class WeightSet:
     title: str
     files: tuple[HubFile, ...]
 
-    def rows(self) -> list[WeightsRow]:
+    def rows(self) -> list[store.WeightsRow]:
         """Return every file with its state; files that exist are read and hashed."""
         return [self._row(file) for file in self.files]
 
@@ -56,31 +48,32 @@ class WeightSet:
         """Return whether any of the files is there, except the last: both sets share it."""
         return any((weights_folder() / file.path).is_file() for file in self.files[:-1])
 
-    def verify(self) -> list[WeightsRow]:
+    def verify(self) -> list[store.WeightsRow]:
         """Return the rows. Raise WeightsError if a file is missing or damaged."""
         rows = self.rows()
         for row in rows:
             if row.state != "present":
-                raise WeightsError(f"{row.path} is {row.state}; run `python run.py weights fetch {self.name}`.")
+                raise store.WeightsError(f"{row.path} is {row.state}; run `python run.py weights fetch {self.name}`.")
         return rows
 
-    def fetch(self, progress: DownloadProgress | None = None) -> list[WeightsRow]:
+    def fetch(self, progress: store.DownloadProgress | None = None) -> list[store.WeightsRow]:
         """Download and verify what is missing or damaged; continue where an earlier attempt stopped.
 
         Raise WeightsError if the hub cannot be reached, the disk cannot be written or a file has the wrong content.
         """
         todo = [file for file in self.files if self._row(file).state != "present"]
         meter = _Meter(sum(file.size or 0 for file in todo), progress or (lambda done, total: None))
-        with explain_disk_errors(weights_folder()):
+        with store.explain_disk_errors(weights_folder()):
             _check_room(todo)
             for file in todo:
                 _fetch(file, weights_folder() / file.path, meter)
         return self.verify()
 
-    def _row(self, file: HubFile) -> WeightsRow:
+    def _row(self, file: HubFile) -> store.WeightsRow:
         path = weights_folder() / file.path
         title = f"{self.title}: {file.name.replace('_', ' ')}"
-        return WeightsRow(title, path.name, "MIT", file.size, file.sha256, file_state(path, file.sha256), path)
+        state = store.file_state(path, file.sha256)
+        return store.WeightsRow(title, path.name, "MIT", file.size, file.sha256, state, path)
 
 
 HUMAN = WeightSet(
@@ -139,7 +132,7 @@ ENDINGS: Final = (".pth", ".safetensors")
 
 def weights_folder() -> Path:
     """Return the folder of the downloaded files, which has the layout of the repository."""
-    return cache_folder() / "LivePortrait"
+    return store.cache_folder() / "LivePortrait"
 
 
 def find(folder: Path, name: str) -> Path:
@@ -149,7 +142,7 @@ def find(folder: Path, name: str) -> Path:
             path = folder / inner / f"{name}{ending}"
             if path.is_file():
                 return path
-    raise WeightsError(
+    raise store.WeightsError(
         f"There is no {name}.pth or {name}.safetensors in {folder}; run `python run.py weights fetch liveportrait`, "
         "or pass with --weights a folder with LivePortrait's files, in the layout of its repository or side by side."
     )
@@ -159,7 +152,7 @@ def is_complete(folder: Path) -> bool:
     """Return whether every checkpoint that LivePortrait needs exists; the content is not checked."""
     try:
         return all(find(folder, file.name) for file in HUMAN.files)
-    except WeightsError:
+    except store.WeightsError:
         return False
 
 
@@ -175,7 +168,7 @@ def _check_room(files: list[HubFile]) -> None:
     needed = sum((file.size or 0) - _length(_part(folder / file.path)) for file in files)
     free = shutil.disk_usage(folder).free
     if needed > free:
-        raise WeightsError(
+        raise store.WeightsError(
             f"LivePortrait's weights need {needed / 1e6:.0f} MB more, but {folder} has {free / 1e6:.0f} MB left; "
             "make room there, or name another folder in the environment variable PUPPET_CACHE."
         )
@@ -192,7 +185,7 @@ def _length(path: Path) -> int:
 class _Meter:
     """Reports the bytes of several downloads as one; takes the place of the hub client's progress bars."""
 
-    def __init__(self, total: int, progress: DownloadProgress) -> None:
+    def __init__(self, total: int, progress: store.DownloadProgress) -> None:
         self._total, self._progress = total, progress
         self._before = self._done = 0  # bytes of finished files, of all files
 
@@ -216,10 +209,10 @@ class _Meter:
 def _fetch(file: HubFile, path: Path, meter: _Meter) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = _part(path)
-    expected, found = _download(file, part, meter), digest(part)
+    expected, found = _download(file, part, meter), store.digest(part)
     if expected not in (None, found):
         part.unlink()
-        raise WeightsError(
+        raise store.WeightsError(
             f"{file.path} arrived with the sha256 {found}, expected {expected}, and was removed. Try again; if it "
             "stays so, a proxy changes the file, or the hub has a newer version: then update this program."
         )
@@ -234,7 +227,7 @@ def _download(file: HubFile, part: Path, meter: _Meter) -> str | None:
 
     constants.HF_HUB_DISABLE_TELEMETRY = True  # its user agent would name more than this client
     cached = try_to_load_from_cache(REPOSITORY, file.path, revision=REVISION)
-    if isinstance(cached, str) and file_state(Path(cached), file.sha256) == "present":
+    if isinstance(cached, str) and store.file_state(Path(cached), file.sha256) == "present":
         shutil.copyfile(cached, part)
         return file.sha256
     try:
@@ -242,7 +235,7 @@ def _download(file: HubFile, part: Path, meter: _Meter) -> str | None:
     except (HTTPError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the disk's, which the caller explains
-        raise WeightsError(_unreachable(file, error)) from error
+        raise store.WeightsError(_unreachable(file, error)) from error
     return file.sha256 or stated
 
 

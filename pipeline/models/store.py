@@ -71,6 +71,14 @@ def temporary_folder(folder: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yield where to write a file that appears at `path`, whole, when the block has ended without an error."""
+    with temporary_folder(path.parent) as temporary:
+        yield temporary / path.name
+        (temporary / path.name).replace(path)
+
+
+@contextlib.contextmanager
 def explain_disk_errors(folder: Path) -> Iterator[None]:
     """Turn an OSError while files are stored in `folder` into a WeightsError that names the remedy."""
     try:

@@ -12,7 +12,6 @@ import hashlib
 import importlib.util
 import json
 import logging
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -33,7 +32,7 @@ from pipeline.liveportrait.checkpoint import Networks
 from pipeline.liveportrait.networks.appearance_extractor import CHANNELS, DEPTH
 from pipeline.liveportrait.networks.generator import SEGMENTATION
 from pipeline.liveportrait.networks.motion_extractor import KEYPOINTS, RawMotion
-from pipeline.models.store import digest, explain_disk_errors
+from pipeline.models.store import digest, whole_file
 
 OPSET = 20  # the first with Gelu as one operator
 PACKAGES = {"onnx": "1.23.2", "onnxscript": "0.7.2"}
@@ -237,9 +236,6 @@ def _neighbours(place: Tensor, size: int) -> list[tuple[Tensor, Tensor]]:
 def made(path: Path, make: Callable[[Path], object]) -> Path:
     """Return `path`, made first if it is missing: completely or not at all. Raise WeightsError on a disk error."""
     if not path.exists():
-        with explain_disk_errors(path.parent):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix="export-", dir=path.parent) as folder:
-                make(Path(folder) / path.name)
-                (Path(folder) / path.name).replace(path)
+        with whole_file(path) as fresh:
+            make(fresh)
     return path

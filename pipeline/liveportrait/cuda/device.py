@@ -36,35 +36,8 @@ class Stream(Protocol):
         """Let later entries begin only when the event is reached."""
 
 
-class Gpu(Protocol):
-    """A device and its three streams; for one thread, except `wait`."""
-
-    device: torch.device
-    copy_in: Stream
-    copy_out: Stream
-
-    @property
-    def compute(self) -> Stream:
-        """Return PyTorch's current stream, in which PyTorch's memory is safe to use."""
-
-    def pinned(self, size: int) -> Tensor:
-        """Return (size,) uint8 of pinned host memory, which the device can copy by itself."""
-
-    def event(self) -> Event:
-        """Return an event that was not recorded yet."""
-
-    def wait(self, event: Event) -> None:
-        """Wait for the event; any thread may call this."""
-
-    def copy(self, target: Tensor, source: Tensor, size: int, stream: Stream) -> None:
-        """Queue a copy of the first `size` bytes, in any direction. Host memory must be pinned."""
-
-    def launch(self, name: str, grid: tuple[int, int, int], arguments: Sequence[int]) -> None:
-        """Queue a kernel in blocks of `BLOCK` on `compute`; its arguments are addresses or integers of 64 bits."""
-
-
-class CudaGpu:
-    """A real CUDA device. Make it in the thread that uses it."""
+class Gpu:
+    """A CUDA device and its three streams; for the thread that made it, except `wait`."""
 
     def __init__(self, device: torch.device, source: Path) -> None:
         """Compile `source`, CUDA C++ with kernels of C linkage. Raise MissingPackage without cuda-python."""
@@ -80,30 +53,36 @@ class CudaGpu:
 
     @property
     def compute(self) -> Stream:
+        """Return PyTorch's current stream, in which PyTorch's memory is safe to use."""
         handle = torch.cuda.current_stream(self.device).cuda_stream or 1  # CU_STREAM_LEGACY, the default stream's name
         if handle not in self._compute:
             self._compute[handle] = self._core.Stream.from_handle(handle)
         return self._compute[handle]
 
     def pinned(self, size: int) -> Tensor:
+        """Return (size,) uint8 of pinned host memory, which the device can copy by itself."""
         return torch.empty(size, dtype=torch.uint8, pin_memory=True)
 
     def event(self) -> Event:
+        """Return an event that was not recorded yet."""
         options = self._core.EventOptions
         blocking = "blocking_sync" if "blocking_sync" in options.__dataclass_fields__ else "busy_waited_sync"  # 0.x
         event: Event = self._device.create_event(options(**{blocking: True}))
         return event
 
     def wait(self, event: Event) -> None:
+        """Wait for the event; any thread may call this."""
         self._core.Device(self.device.index).set_current()  # in this thread
         event.sync()
 
     def copy(self, target: Tensor, source: Tensor, size: int, stream: Any) -> None:
+        """Queue a copy of the first `size` bytes, in any direction. Host memory must be pinned."""
         [error] = self._driver.cuMemcpyAsync(target.data_ptr(), source.data_ptr(), size, stream.handle)
         if error:
             raise RuntimeError(f"CUDA could not copy {size} bytes ({error.name}).")
 
     def launch(self, name: str, grid: tuple[int, int, int], arguments: Sequence[int]) -> None:
+        """Queue a kernel in blocks of `BLOCK` on `compute`; its arguments are addresses or integers of 64 bits."""
         if name not in self._kernels:
             self._kernels[name] = self._program.get_kernel(name)
         config = self._core.LaunchConfig(grid=grid, block=BLOCK)

@@ -20,7 +20,7 @@ from torch import Tensor
 from pipeline.core.animator import Layout, Picture, Planes
 from pipeline.imaging import badge
 from pipeline.liveportrait.crop import CROP_SIZE
-from pipeline.liveportrait.cuda.device import BLOCK, CudaGpu, Gpu
+from pipeline.liveportrait.cuda.device import BLOCK, Gpu
 from pipeline.liveportrait.cuda.ring import Buffer, Bytes, Ring
 from pipeline.liveportrait.paste import Paster
 from pipeline.liveportrait.pixels import CropRequest, Finish, HostPixels, Pixels, no_picture
@@ -47,7 +47,7 @@ def overlapping_pixels(device: torch.device) -> Pixels:
 
     Raise MissingPackage on CUDA if cuda-python is not installed.
     """
-    return CudaPixels(CudaGpu(device, KERNELS)) if device.type == "cuda" else HostPixels(device)
+    return CudaPixels(Gpu(device, KERNELS)) if device.type == "cuda" else HostPixels(device)
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,15 +11,8 @@ from torch.nn import functional
 
 DEPTHS, WIDTHS = (3, 3, 9, 3), (96, 192, 384, 768)
 KEYPOINTS, POSE_BINS = 21, 66
-HEADS = {
-    "kp": 3 * KEYPOINTS,
-    "scale": 1,
-    "pitch": POSE_BINS,
-    "yaw": POSE_BINS,
-    "roll": POSE_BINS,
-    "t": 3,
-    "exp": 3 * KEYPOINTS,
-}
+POINTS = 3 * KEYPOINTS
+HEADS = {"kp": POINTS, "scale": 1, "pitch": POSE_BINS, "yaw": POSE_BINS, "roll": POSE_BINS, "t": 3, "exp": POINTS}
 
 
 class RawMotion(NamedTuple):

@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch", reason="LivePortrait needs PyTorch")
 
 from pipeline.imaging.i420 import to_picture, to_planes  # noqa: E402
 from pipeline.liveportrait.crop import Box  # noqa: E402
-from pipeline.liveportrait.cuda.device import CudaGpu, MissingPackage  # noqa: E402
+from pipeline.liveportrait.cuda.device import Gpu, MissingPackage  # noqa: E402
 from pipeline.liveportrait.cuda.pixels import KERNELS, CudaPixels  # noqa: E402
 from pipeline.liveportrait.cuda.ring import GROWTH, Once, Ring  # noqa: E402
 from pipeline.liveportrait.paste import Paster, feather_mask  # noqa: E402
@@ -290,13 +290,13 @@ def test_the_kernels_compile_for_every_gpu_that_we_name():
 def test_a_missing_package_is_a_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, "cuda", None)
     with pytest.raises(MissingPackage, match=r"`pip install cuda-python==[\d.]+` installs it\."):
-        CudaGpu(torch.device("cuda"), KERNELS)
+        Gpu(torch.device("cuda"), KERNELS)
 
 
 @pytest.fixture
 def cuda_pixels():
     pytest.importorskip("cuda.core", reason="cuda-python is missing")
-    return CudaPixels(CudaGpu(torch.device("cuda"), KERNELS))
+    return CudaPixels(Gpu(torch.device("cuda"), KERNELS))
 
 
 @pytest.mark.gpu

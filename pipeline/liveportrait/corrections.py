@@ -55,7 +55,7 @@ def correct(
     else:
         points = stitch(networks.stitching, source, driven) if options.stitching else driven
         if options.normalize_lip and options.relative:
-            points = points + lip_normalization(networks, source, source_ratios)
+            points = points + _closed_lips(networks, source, source_ratios)
     return source + (points - source) * options.driving_multiplier
 
 
@@ -66,9 +66,9 @@ def _retargeting(
         raise ValueError("Eye and lip retargeting need the driver's eye and lip ratios, and this motion has none.")
     offset = torch.zeros_like(source)
     if options.eye_retargeting:
-        offset = offset + eye_offset(networks, source, ratios, driving.eyes[:, :1])
+        offset = offset + opening(networks.eye, source, ratios.eyes, driving.eyes[:, :1])
     if options.lip_retargeting:
-        offset = offset + lip_offset(networks, source, ratios, driving.lip)
+        offset = offset + opening(networks.lip, source, ratios.lip, driving.lip)
     return offset
 
 
@@ -79,22 +79,13 @@ def stitch(network: Perceptron, source: Tensor, driven: Tensor) -> Tensor:
     return driven + delta[:, :63].reshape(-1, 21, 3) + shift
 
 
-def eye_offset(networks: Correctors, source: Tensor, ratios: Ratios, target: Tensor) -> Tensor:
-    """Return what to add, (B, 21, 3), to open the source's eyes to the ratio `target` (B, 1)."""
-    return _offset(networks.eye, source, ratios.eyes, target)
-
-
-def lip_offset(networks: Correctors, source: Tensor, ratios: Ratios, target: Tensor) -> Tensor:
-    """Return what to add, (B, 21, 3), to open the source's lips to the ratio `target` (B, 1)."""
-    return _offset(networks.lip, source, ratios.lip, target)
-
-
-def _offset(network: Perceptron, source: Tensor, ratio: Tensor, target: Tensor) -> Tensor:
+def opening(network: Perceptron, source: Tensor, ratio: Tensor, target: Tensor) -> Tensor:
+    """Return what to add, (B, 21, 3), to open the source's eyes or lips (the part that `network` opens) to `target`."""
     conditions = [value.expand(len(source), -1) for value in (ratio, target)]
     return network(torch.cat((source.flatten(1), *conditions), 1)).reshape(-1, 21, 3)
 
 
-def lip_normalization(networks: Correctors, source: Tensor, ratios: Ratios) -> Tensor:
+def _closed_lips(networks: Correctors, source: Tensor, ratios: Ratios) -> Tensor:
     """Return what to add, (B, 21, 3), to close the source's open mouth; zero for a closed one."""
-    closing = lip_offset(networks, source, ratios, torch.zeros_like(ratios.lip))
+    closing = opening(networks.lip, source, ratios.lip, torch.zeros_like(ratios.lip))
     return torch.where(ratios.lip[..., None] >= OPEN_LIPS, closing, 0.0)

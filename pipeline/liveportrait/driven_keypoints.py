@@ -11,7 +11,7 @@ from torch import Tensor
 from pipeline.core.animator import Cue, Idle, Motion, Portrait
 from pipeline.core.options import AnimateOptions
 from pipeline.face.face import Face
-from pipeline.liveportrait.corrections import Correctors, Ratios, correct, eye_offset
+from pipeline.liveportrait.corrections import Correctors, Ratios, correct, opening
 from pipeline.liveportrait.crop import Box, placement
 from pipeline.liveportrait.editing import edit
 from pipeline.liveportrait.keypoint_motion import KeypointMotion, amplify, drive, picture_reference, reframe
@@ -73,7 +73,7 @@ def driven_keypoints(networks: Correctors, cue: Cue, portrait: SourcePortrait) -
         points = points + cue.blend * (_following(networks, cue, portrait, cue.motion) - points)
     if cue.idle.blink:
         closed = torch.zeros_like(portrait.ratios.lip)
-        points = points + cue.idle.blink * eye_offset(networks, portrait.keypoints, portrait.ratios, closed)
+        points = points + cue.idle.blink * opening(networks.eye, portrait.keypoints, portrait.ratios.eyes, closed)
     return points
 
 

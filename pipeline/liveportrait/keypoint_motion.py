@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -45,10 +45,8 @@ class KeypointMotion:
 
     def frame(self, index: int) -> KeypointMotion:
         """Return one of the B frames."""
-        return self._each(lambda value: value[index : index + 1])
-
-    def _each(self, change: Callable[[Tensor], Tensor]) -> KeypointMotion:
-        return KeypointMotion(**{field.name: change(getattr(self, field.name)) for field in dataclasses.fields(self)})
+        names = [field.name for field in dataclasses.fields(self)]
+        return KeypointMotion(*(getattr(self, name)[index : index + 1] for name in names))
 
 
 def join(motions: Sequence[KeypointMotion]) -> KeypointMotion:

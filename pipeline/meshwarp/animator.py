@@ -86,9 +86,9 @@ class MeshWarp:
     def _layers(self, source: Picture, crop: Crop, rest: Rest) -> tuple[NDArray[np.uint8], NDArray[np.uint8], bool]:
         """Return the person (t, t, 4), the background (size, size, 4), and whether they could not be separated."""
         face = crop.to_texture(rest.landmarks[:468, :2])
-        matte = refine(source, self._segmenter.person(source), face)
-        whole = matte.uncertainty > SURE
-        alpha = np.ones_like(matte.alpha) if whole else matte.alpha
+        alpha, uncertainty = refine(source, self._segmenter.person(source), face)
+        whole = uncertainty > SURE
+        alpha = np.ones_like(alpha) if whole else alpha
         behind = source if whole else fill_behind(source, alpha, crop.texels * self.size / 512)
         own = own_colours(source, behind, alpha)
         layer = np.dstack([own * alpha[..., None], alpha * 255])

@@ -20,8 +20,9 @@ def fill_behind(picture: Picture, alpha: Mask, unit: float) -> Picture:
 
     `unit` is picture pixels per pixel of a 512 canvas. The matte is grown by 10.5 units so that no fringe remains.
     """
-    grown = cv2.dilate((alpha > 0.02).astype(np.uint8), _disc(10.5 * unit))
-    hole = grown > 0
+    side = 2 * round(10.5 * unit) + 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    hole = cv2.dilate((alpha > 0.02).astype(np.uint8), disc) > 0
     if not hole.any() or hole.all():
         return picture
     colours = picture.astype(np.float32)
@@ -99,8 +100,3 @@ def _grain(colours: Colours, hole: NDArray[np.bool_]) -> Colours:
     sigma = 1.4826 * np.median(np.abs(fine[~hole]), axis=0)
     noise = np.random.default_rng(0).normal(0, 1, (*hole.shape, 1)).astype(np.float32)
     return noise * sigma.astype(np.float32) * hole[..., None]
-
-
-def _disc(radius: float) -> NDArray[np.uint8]:
-    side = 2 * round(radius) + 1
-    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), np.uint8)

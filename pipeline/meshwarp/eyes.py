@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pipeline.core.animator import Picture
 from pipeline.meshwarp.curves import smoothstep
 from pipeline.meshwarp.motion_transfer import EYES, Eye
-from pipeline.meshwarp.rasterizer import Window, around
+from pipeline.meshwarp.rasterizer import around
 
 Array = NDArray[np.float32]
 
@@ -58,8 +58,3 @@ def iris(rest: Array, eye: Eye) -> tuple[Array, float]:
     """Return the centre (2,) and radius of an iris, in the units of `rest` (478, 2)."""
     ring = rest[eye.iris[1:]]
     return rest[eye.iris[0]], float(np.linalg.norm(ring - ring.mean(0), axis=1).mean())
-
-
-def eye_window(points: Array, eye: Eye, size: int) -> Window:
-    """Return the window around one eye; `points` (478, 2 or 3) are in pixels."""
-    return around(points[eye.upper + eye.lower, :2], size, 3)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -15,14 +14,6 @@ from pipeline.face.litert import LiteRtModel
 from pipeline.meshwarp.curves import smoothstep
 
 Mask = NDArray[np.float32]
-
-
-@dataclass(frozen=True, eq=False)
-class Matte:
-    """The person's share of each pixel."""
-
-    alpha: Mask  # (h, w), 0..1
-    uncertainty: float  # area of undecided pixels (0.25..0.75) / area of the person
 
 
 class Segmenter:
@@ -40,10 +31,11 @@ class Segmenter:
         return np.asarray(cv2.resize(raw, picture.shape[1::-1], interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def refine(picture: Picture, person: Mask, face: NDArray[np.float32]) -> Matte:
+def refine(picture: Picture, person: Mask, face: NDArray[np.float32]) -> tuple[Mask, float]:
     """Align the mask with the picture's edges and keep only the part connected to the face.
 
-    The hull of the points `face` (n, 2) belongs to the person, except its rim.
+    The hull of the points `face` (n, 2) belongs to the person, except its rim. Return the person's share of each pixel,
+    (h, w) in 0..1, and the uncertainty: the area of undecided pixels (0.25..0.75) over that of the person.
     """
     luminance = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
     mixed = 0.7 * guided_filter(luminance, person, 8, 1e-3) + 0.3 * person
@@ -56,7 +48,7 @@ def refine(picture: Picture, person: Mask, face: NDArray[np.float32]) -> Matte:
     alpha = np.maximum(alpha, cv2.GaussianBlur(inside.astype(np.float32), (0, 0), 1.5) * (inside > 0))
     alpha *= _together(alpha, inside)
     undecided = float(((alpha > 0.25) & (alpha < 0.75)).sum())
-    return Matte(alpha, undecided / max(1.0, float((alpha > 0.5).sum())))
+    return alpha, undecided / max(1.0, float((alpha > 0.5).sum()))
 
 
 def _together(alpha: Mask, seed: NDArray[np.uint8]) -> Mask:

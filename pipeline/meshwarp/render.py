@@ -138,7 +138,7 @@ def _move_irises(
             continue
         shift = crop.texels * rest.pose.scale * (rest.pose.rotation @ moved)[:2]
         centre, radius = eyes.iris(rest.landmarks[:, :2], eye)
-        rows, columns = eyes.eye_window(landmarks, eye, crop.size).slices
+        rows, columns = around(landmarks[eye.upper + eye.lower, :2], crop.size, 3).slices
         top, left = rows.start - window.top, columns.start - window.left  # the eye's window lies inside the face's
         region = places[rows, columns]
         eyeball = marks[top : top + region.shape[0], left : left + region.shape[1]] > EYEBALL / 2

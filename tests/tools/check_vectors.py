@@ -350,7 +350,7 @@ def _motion_case(vectors, networks: Networks, images, name: str, flags: dict) ->
     own = corrections.Ratios(eyes, lip)
     placed = corrections.correct(networks, chosen, x_s, x_d, ratios, own)
     if target is not None and not (chosen.eye_retargeting or chosen.lip_retargeting):
-        placed = placed + chosen.driving_multiplier * corrections.eye_offset(networks, x_s, ratios, target)
+        placed = placed + chosen.driving_multiplier * corrections.opening(networks.eye, x_s, ratios.eyes, target)
     return x_s, placed
 
 

@@ -113,9 +113,7 @@ class Manifest:
     precision: str  # of the networks that draw; the others are float32
     versions: Mapping[str, str]  # of the software that made the files
     weights: Mapping[str, str]  # sha256 of the checkpoints, by name
-    networks: Mapping[
-        str, Mapping[str, Any]
-    ]  # by field: file, sha256, and type and sizes of inputs and outputs by name
+    networks: Mapping[str, Mapping[str, Any]]  # by field: file, sha256, types and sizes of inputs and outputs by name
 
 
 Sides = dict[str, dict[str, dict[str, Any]]]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import numpy as np
 
 from pipeline.core.animator import Layout, Picture, Planes
@@ -11,20 +9,10 @@ from pipeline.imaging import badge
 from pipeline.imaging.i420 import laid_out
 
 
-class FinishOptions(Protocol):
-    """The options that this step follows; AnimateOptions has them."""
-
-    @property
-    def mirror(self) -> bool: ...
-
-    @property
-    def badge(self) -> bool: ...
-
-
-def finish(picture: Picture, options: FinishOptions, layout: Layout = "rgb") -> Picture | Planes:
-    """Return the drawn picture mirrored and marked as `options` say, in this layout. May write into `picture`."""
-    if options.mirror:
+def finish(picture: Picture, mirror: bool, mark: bool, layout: Layout = "rgb") -> Picture | Planes:
+    """Return the drawn picture, mirrored and marked with the badge if asked, in this layout. May write into it."""
+    if mirror:
         picture = np.ascontiguousarray(picture[:, ::-1])
-    if options.badge:  # last, so that it can be read
+    if mark:  # last, so that it can be read
         badge.draw(picture)
     return laid_out(picture, layout)

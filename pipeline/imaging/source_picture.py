@@ -56,15 +56,15 @@ def read_picture(data: bytes) -> Picture:
         raise TooLarge(f"The picture has {len(data) / 1e6:.1f} MB; choose one of at most {MAX_BYTES / 1e6:.0f} MB.")
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            _check_pixels(*image.size)
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise TooLarge(_too_many_pixels(f"{width} x {height} pixels, more"))
             return _rgb(image)
     except Image.DecompressionBombError as error:
         raise TooLarge(_too_many_pixels("more")) from error
     except PortraitError:
         raise
-    except (
-        Exception
-    ) as error:  # Pillow's readers raise many types on broken files: OSError, SyntaxError, struct.error ...
+    except Exception as error:  # Pillow raises many types on broken files: OSError, SyntaxError, struct.error ...
         raise NotAPicture(
             "The file is not a picture that can be read, or it is damaged; choose a JPEG, PNG, WebP, GIF, BMP or TIFF."
         ) from error
@@ -72,11 +72,6 @@ def read_picture(data: bytes) -> Picture:
 
 def _too_many_pixels(count: str) -> str:
     return f"The picture has {count} than {MAX_PIXELS / 1e6:.0f} million pixels; choose a smaller one."
-
-
-def _check_pixels(width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        raise TooLarge(_too_many_pixels(f"{width} x {height} pixels, more"))
 
 
 def _rgb(image: Image.Image) -> Picture:

@@ -81,7 +81,7 @@ class HostPixels:
         if not crops.isfinite().all():
             return no_picture
         drawn = [(_placed(crop, each), each) for crop, each in zip(crops[:, None], finishes, strict=True)]
-        pictures = [finish(picture, each, layout) for picture, each in drawn]
+        pictures = [finish(picture, each.mirror, each.badge, layout) for picture, each in drawn]
         return lambda: pictures
 
 

@@ -106,7 +106,7 @@ class MeshWarp:
         return aim(cast(MeshPortrait, cue.portrait).rest, cue)
 
     def animate(self, cues: Sequence[Cue], layout: Layout = "rgb") -> list[Picture]:
-        return [finish(self._animate(cue), cue.options, layout) for cue in cues]
+        return [finish(self._animate(cue), cue.options.mirror, cue.options.badge, layout) for cue in cues]
 
     def _animate(self, cue: Cue) -> Picture:
         driver = None

@@ -27,7 +27,7 @@ class Toy:
         return [Motion(frame.face) if frame.face else None for frame in frames]
 
     def animate(self, cues, layout: Layout = "rgb") -> list[Picture]:
-        return [finish(self._draw(cue), cue.options, layout) for cue in cues]
+        return [finish(self._draw(cue), cue.options.mirror, cue.options.badge, layout) for cue in cues]
 
     def _draw(self, cue: Cue) -> Picture:
         picture = cue.portrait.picture[::2, ::2].copy()

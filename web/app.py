@@ -1,11 +1,8 @@
 """The whole server as one ASGI application."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 from fastapi import APIRouter, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
@@ -20,29 +17,16 @@ from realtime.webrtc.settings import MediaSettings
 from web import panel
 from web.core.guard import Guard
 from web.core.settings import Settings
-from web.routes import (
-    demo_clip,
-    errors,
-    health,
-    jobs,
-    metrics,
-    output_page,
-    portraits,
-    recordings,
-    sessions,
-    virtual_camera,
-    whip,
-)
+from web.first_paint import STATIC
+from web.routes import errors, jobs, metrics, outputs, pages, portraits, sessions, whip
 from web.services.demo_clip import DemoClip
 from web.services.engine import Engine
 from web.services.job_queue import Jobs
-from web.services.page_sessions import Pages
 from web.services.recordings import Recordings
 
 logger = logging.getLogger(__name__)
 
-STATIC = Path(__file__).parent / "static"
-ROUTES = (sessions, portraits, whip, metrics, health, demo_clip, recordings, virtual_camera, jobs, output_page)
+ROUTES = (sessions, portraits, whip, metrics, outputs, jobs, pages)
 
 
 def create_app(settings: Settings, engine: Engine, *routers: APIRouter) -> FastAPI:
@@ -57,8 +41,7 @@ def create_app(settings: Settings, engine: Engine, *routers: APIRouter) -> FastA
     first = engine.portraits.first.portrait
     context = SessionContext(engine.loaded.animator, engine.new_tracker, first, settings.media)
     app.state.sessions = Sessions(context, settings.max_sessions)
-    app.state.pages = Pages(app.state.sessions)
-    app.state.registry = metrics.registry(app.state.sessions, engine)
+    app.state.page_sessions = {}
     app.state.demo_clip = DemoClip(cache_folder())
     app.state.recordings = Recordings.of(settings)
     app.state.jobs = Jobs()

@@ -1,8 +1,7 @@
 """The panel: tabs and controls, the only file that imports Gradio. `static/live/main.js` handles the media."""
 
-from __future__ import annotations
-
 import base64
+import contextlib
 import dataclasses
 import os
 from pathlib import Path
@@ -19,12 +18,12 @@ from fastapi import FastAPI
 from pipeline.core.options import AnimateOptions
 from realtime.driver.hints import HINTS
 from realtime.session import OPTIONS
+from realtime.sessions import UnknownSession
 from realtime.webrtc.settings import IceServer
 from web import first_paint
 from web.core.settings import Settings
 from web.services.advice import better
 from web.services.engine import Engine
-from web.services.page_sessions import Pages
 
 STATIC = Path(__file__).parent / "static"
 STYLES = ("shared/style.css", "live/live.css", "live/controls.css", "jobs/jobs.css")
@@ -73,7 +72,7 @@ def mount(app: FastAPI, settings: Settings, engine: Engine) -> None:
     app.add_middleware(first_paint.FirstPaint, head=head, body=body)
     gr.mount_gradio_app(
         app,
-        _panel(engine, app.state.pages),
+        _panel(app, engine),
         path="/",
         footer_links=[],
         run_history=False,
@@ -90,7 +89,7 @@ def mount(app: FastAPI, settings: Settings, engine: Engine) -> None:
     )
 
 
-def _panel(engine: Engine, pages: Pages) -> gr.Blocks:
+def _panel(app: FastAPI, engine: Engine) -> gr.Blocks:
     panel = gr.Blocks(title="Portrait puppet", analytics_enabled=False, fill_width=True)
     with panel:
         gr.HTML("<h1>Portrait puppet</h1>", elem_id="brand", apply_default_css=False)
@@ -106,7 +105,10 @@ def _panel(engine: Engine, pages: Pages) -> gr.Blocks:
         loaded.then(None, [page], None, js=SET_PAGE, queue=False, api_visibility="private")
 
         async def leave(request: gr.Request) -> None:
-            await pages.left(str(request.session_hash))
+            """End the page's session, even if the page's own request is lost."""
+            if session := app.state.page_sessions.pop(request.session_hash, None):
+                with contextlib.suppress(UnknownSession):
+                    await app.state.sessions.close(session)
 
         panel.unload(leave)
     return panel
@@ -130,7 +132,7 @@ def _live(engine: Engine) -> None:
             gr.HTML(_text("live/presets.html"), apply_default_css=False)
             controls = [control for title, names in _groups(engine).items() for control in _group(title, names)]
             apply = gr.Button("Apply", elem_id="apply", visible="hidden")
-            values = "() => window.puppet.values()"
+            values = "() => window.puppet.options.controlValues()"
             apply.click(None, None, controls, js=values, show_progress="hidden", queue=False, api_visibility="private")
 
 
@@ -218,7 +220,7 @@ def _control(name: str) -> gr.components.Component:
         step = float(f"{(field['high'] - field['low']) / 40:.1g}")
         unit = {"×": "times", "°": "degrees"}.get(field["unit"], "bare")
         control = gr.Slider(field["low"], field["high"], default, step=step, elem_classes=unit, **texts)
-    send = f"(value) => {{ (window.puppet ?? window.early).set({{ {name}: value }}); }}"
+    send = f"(value) => {{ (window.puppet?.options ?? window.early).set({{ {name}: value }}); }}"
     control.change(None, [control], None, js=send, show_progress="hidden", queue=False, api_visibility="private")
     made: gr.components.Component = control
     return made

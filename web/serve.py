@@ -1,7 +1,5 @@
 """The server: load, listen, print one line, end cleanly."""
 
-from __future__ import annotations
-
 import gc
 import logging
 import signal

@@ -88,7 +88,7 @@ def test_start_works_before_gradio_has_loaded(page, server):
     page.wait_for_selector("#option-head input[type=range]")
     assert wait_for(page, "live")
     set_slider(page, "head", 0.5)
-    page.wait_for_function("window.puppet.options.head === 0.5")
+    page.wait_for_function("window.puppet.options.values.head === 0.5")
 
 
 @pytest.mark.parametrize("button", ["start", "demo"])

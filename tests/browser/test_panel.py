@@ -52,7 +52,7 @@ ACT = f"""async () => {{{LOOK}
     return g > 180 && r < 80 && b < 80;
   }};
   let frames = 0;
-  for (window.puppet.set({{ background: "transparent" }}); !green(); frames++)
+  for (window.puppet.options.set({{ background: "transparent" }}); !green(); frames++)
     await new Promise((resolve) => video.requestVideoFrameCallback(resolve));
   return frames;
 }}"""
@@ -132,12 +132,12 @@ def corner(picture: np.ndarray) -> np.ndarray:
 def test_the_background_of_the_received_picture(live):
     set_switch(live, "badge", False)
     before = shown(live)
-    live.evaluate("window.puppet.set({ background: 'transparent' })")
+    live.evaluate("window.puppet.options.set({ background: 'transparent' })")
     shown(live, lambda picture: np.abs(corner(picture) - (0, 220, 0)).max() < 50)
-    live.evaluate("window.puppet.set({ background: 'colour', background_colour: '#2040c0' })")
+    live.evaluate("window.puppet.options.set({ background: 'colour', background_colour: '#2040c0' })")
     shown(live, lambda picture: np.abs(corner(picture) - (0x20, 0x40, 0xC0)).max() < 14)
     assert live.is_visible("#option-background_colour")
-    live.evaluate("window.puppet.set({ background: 'keep' })")
+    live.evaluate("window.puppet.options.set({ background: 'keep' })")
     shown(live, lambda picture: difference(picture[4:40, 4:40], before[4:40, 4:40]) < 4)
 
 
@@ -209,7 +209,7 @@ def test_two_browsers_never_mix(playwright, server, clip, blue, live):
             ours, theirs = shown(live, frames=3), shown(page, frames=1)
             assert red_over_blue(ours) - red_over_blue(theirs) > 10
         set_switch(page, "mirror", True)
-        assert not live.evaluate("window.puppet.options.mirror")
+        assert not live.evaluate("window.puppet.options.values.mirror")
     settle(server, 1)
 
 
@@ -218,7 +218,7 @@ def test_presets_set_save_export_and_import(page, tmp_path):
     page.wait_for_selector("#option-expression input[type=range]")
     page.select_option("#preset", "Lively")
     page.wait_for_function(f"{value} === '1.35'")
-    assert page.evaluate("window.puppet.options.expression") == 1.35
+    assert page.evaluate("window.puppet.options.values.expression") == 1.35
     set_slider(page, "head", 0.5)
     page.wait_for_function("document.getElementById('preset').value === '(changed)'")
     page.click("#preset-menu")
@@ -274,7 +274,7 @@ def test_keys_are_listed_and_leave_fields_alone(page):
     page.fill("#preset-name", "")
     page.type("#preset-name", "hm 1")
     assert page.input_value("#preset-name") == "hm 1"
-    assert not page.evaluate("document.body.classList.contains('bare') || window.puppet.options.mirror")
+    assert not page.evaluate("document.body.classList.contains('bare') || window.puppet.options.values.mirror")
     page.keyboard.press("Escape")
     page.keyboard.press("h")
     assert page.is_hidden("#controls")
@@ -316,7 +316,7 @@ def test_the_output_page_shows_the_portrait_alone_and_lets_the_background_throug
     view.goto(f"{server.url}/{address}")
     view.wait_for_function("document.querySelector('video').videoWidth > 0")
     assert view.is_hidden("canvas") and view.locator("button, input").count() == 0
-    live.evaluate("window.puppet.set({ background: 'transparent' })")
+    live.evaluate("window.puppet.options.set({ background: 'transparent' })")
     view.wait_for_selector("canvas:not([hidden])")
     until(lambda: view.evaluate(THROUGH))
     assert view.evaluate("document.body.computedStyleMap().get('background-color').toString()") == "rgba(0, 0, 0, 0)"
@@ -390,9 +390,9 @@ def test_by_keyboard_alone(page):
     wait_for(page, "live")
     assert page.evaluate("document.activeElement.id") == "stop"
     page.focus("#option-head input[type=range]")
-    before = page.evaluate("window.puppet.options.head")
+    before = page.evaluate("window.puppet.options.values.head")
     page.keyboard.press("ArrowLeft")
-    page.wait_for_function(f"window.puppet.options.head < {before}")
+    page.wait_for_function(f"window.puppet.options.values.head < {before}")
 
 
 def test_the_phone_layout(playwright, server, clip):
@@ -402,7 +402,7 @@ def test_the_phone_layout(playwright, server, clip):
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         frame, start = page.locator("#frame").bounding_box(), page.locator("#start").bounding_box()
         assert frame["width"] > 340 and start["y"] + start["height"] < 844
-        assert re.search('facingMode: "user"', httpx.get(f"{server.url}/client/live/driver.js").text)
+        assert re.search('facingMode: "user"', httpx.get(f"{server.url}/client/live/devices.js").text)
 
 
 def test_a_page_for_a_stream_that_drives(playwright, clip, tmp_path):
@@ -416,7 +416,9 @@ def test_a_page_for_a_stream_that_drives(playwright, clip, tmp_path):
         with streaming(f"{server.url}/whip", film, tmp_path):
             page.click("#start")
             wait_for(page, "live")
-            page.evaluate("window.puppet.set({ background: 'colour', background_colour: '#2040c0', badge: false })")
+            page.evaluate(
+                "window.puppet.options.set({ background: 'colour', background_colour: '#2040c0', badge: false })"
+            )
             until(lambda: np.abs(page.evaluate(CORNER) - np.array((0x20, 0x40, 0xC0))).max() < 20)
             page.click("#freeze")
             page.wait_for_selector('#freeze[aria-pressed="true"]')

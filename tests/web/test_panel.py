@@ -1,12 +1,15 @@
 import re
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 from starlette.testclient import TestClient
 
 from pipeline.core.options import AnimateOptions
-from tests.support.web_app import client
+from tests.support.fakes import LOOPBACK
+from tests.support.web_app import client, make_engine
+from web import panel
+from web.core.settings import Settings
 from web.panel import GROUPS, PRESETS
 
 
@@ -78,7 +81,7 @@ def test_gradio_is_asked_for_no_values_of_its_own(config):
     [apply] = [known for known in config["dependencies"] if ids.get(known["targets"][0][0]) == "apply"]
     order = [ids[output].removeprefix("option-") for output in apply["outputs"]]
     assert order == [name for names in GROUPS.values() for name in names if name != "background_colour"]
-    assert not apply["backend_fn"] and apply["js"] == "() => window.puppet.values()"
+    assert not apply["backend_fn"] and apply["js"] == "() => window.puppet.options.controlValues()"
 
 
 def test_no_control_asks_the_server(config):
@@ -106,3 +109,12 @@ def test_only_what_the_animator_or_the_session_supports(monkeypatch):
     monkeypatch.setattr("tests.support.web_app.PickyAnimator.supports", frozenset({"head"}))
     with client(with_panel=True) as web:
         assert re.findall(r'"elem_id":"option-(\w+)"', web.get("/config").text) == ["head", "size"]
+
+
+def test_ice_servers_are_as_browsers_take_them() -> None:
+    servers = ("stun:a.example", "turn:user:secret@b.example")
+    settings = Settings(media=replace(LOOPBACK, ice_servers=servers))
+    assert panel._config(settings, make_engine())["iceServers"] == [
+        {"urls": "stun:a.example", "username": "", "credential": ""},
+        {"urls": "turn:b.example", "username": "user", "credential": "secret"},
+    ]

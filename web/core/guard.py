@@ -1,7 +1,5 @@
 """Who may send requests: one ASGI middleware before every route, including Gradio's."""
 
-from __future__ import annotations
-
 import base64
 import binascii
 import secrets

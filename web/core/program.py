@@ -1,7 +1,5 @@
 """How the user starts this program: `run.py` in a checkout, `portrait-puppet` where it is installed."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]  # the folder of the packages; child processes find them when they start there

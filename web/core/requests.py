@@ -1,7 +1,5 @@
 """Bodies of requests: never more than a limit is read. What is wrong with one is a 4xx answer with one sentence."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, TypeVar
 

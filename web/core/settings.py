@@ -1,7 +1,5 @@
 """The settings of the server. The command line takes its defaults from here."""
 
-from __future__ import annotations
-
 import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path

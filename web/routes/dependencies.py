@@ -1,7 +1,5 @@
 """What routes ask FastAPI for: the application's shared objects, and the session that a path names."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
@@ -12,7 +10,6 @@ from web.core.settings import Settings
 from web.services.demo_clip import DemoClip
 from web.services.engine import Engine
 from web.services.job_queue import Jobs
-from web.services.page_sessions import Pages
 from web.services.portraits import Portraits
 from web.services.recordings import Recordings
 
@@ -29,7 +26,8 @@ def shared(name: str) -> Any:
 SettingsDep = Annotated[Settings, shared("settings")]
 EngineDep = Annotated[Engine, shared("engine")]
 SessionsDep = Annotated[Sessions, shared("sessions")]
-PagesDep = Annotated[Pages, shared("pages")]
+PageSessionsDep = Annotated[dict[str, str], shared("page_sessions")]
+"""Which session each open page has, by the hash that Gradio gives the page."""
 DemoClipDep = Annotated[DemoClip, shared("demo_clip")]
 RecordingsDep = Annotated[Recordings, shared("recordings")]
 JobsDep = Annotated[Jobs, shared("jobs")]

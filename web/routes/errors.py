@@ -1,7 +1,5 @@
 """Which status an exception of the lower layers is answered with. Its text is the answer's `detail`, one sentence."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import NamedTuple, cast
 

@@ -1,7 +1,5 @@
 """The routes of the File and Compare tabs: jobs on files, and what they made. Who knows a job's id may read it."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from pathlib import Path

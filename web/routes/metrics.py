@@ -1,15 +1,14 @@
-"""GET /metrics: what the sessions did, in Prometheus's text format. `web/grafana.json` is a dashboard for it."""
-
-from __future__ import annotations
+"""GET /health and /metrics: how the server does. `web/grafana.json` is a dashboard for the metrics."""
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import accumulate, pairwise
-from typing import Annotated
+from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import Response
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -21,10 +20,10 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from realtime.gpu.gpu_thread import WorkerStats
-from realtime.metrics.counters import BOUNDS, Counters, Histogram
+from realtime.metrics.counters import BOUNDS, Counters
 from realtime.sessions import Sessions
 from web import __version__
-from web.routes.dependencies import shared
+from web.routes.dependencies import EngineDep, SessionsDep, SettingsDep
 from web.services.engine import Engine
 
 BATCH_SIZES = (1, 2, 4, 8, 16)
@@ -32,64 +31,69 @@ BATCH_SIZES = (1, 2, 4, 8, 16)
 router = APIRouter()
 
 
+@router.get("/health")
+async def health(engine: EngineDep, sessions: SessionsDep, settings: SettingsDep) -> dict[str, Any]:
+    """Answer with the version, the animator and why it was chosen, its device, and how many sessions there are."""
+    return {
+        "status": "ok",
+        "version": __version__,
+        "animator": {"name": engine.loaded.animator.name, "reason": engine.loaded.reason},
+        "device": engine.loaded.device,
+        "sessions": len(sessions),
+        "max_sessions": settings.max_sessions,
+    }
+
+
 @router.get("/metrics")
-async def metrics(registry: Annotated[CollectorRegistry, shared("registry")]) -> Response:
+async def metrics(engine: EngineDep, sessions: SessionsDep) -> Response:
     """Answer with all figures, in Prometheus's text format."""
-    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+    return Response(generate_latest(PuppetMetrics(sessions, engine)), media_type=CONTENT_TYPE_LATEST)
 
 
-def registry(sessions: Sessions, engine: Engine) -> CollectorRegistry:
-    """Return a registry of one application's figures, which are collected on request."""
-    made = CollectorRegistry()
-    made.register(_Puppet(sessions, engine))
-    return made
+@dataclass(frozen=True)
+class PuppetMetrics(Collector):
+    """The figures of one application, which are collected on request."""
 
-
-class _Puppet(Collector):
-    def __init__(self, sessions: Sessions, engine: Engine) -> None:
-        self._sessions = sessions
-        self._engine = engine
+    sessions: Sessions
+    engine: Engine
 
     def collect(self) -> Iterable[Metric]:
         yield from self._about()
-        yield from _of_sessions(self._sessions.counters())
-        if self._engine.thread:
-            yield from _of_worker(self._engine.thread.stats())
+        yield from _of_sessions(self.sessions.counters())
+        if self.engine.thread:
+            yield from _of_worker(self.engine.thread.stats())
         yield from _gpu_memory()
 
     def _about(self) -> Iterator[Metric]:
-        loaded = self._engine.loaded
+        loaded = self.engine.loaded
         about = {"version": __version__, "animator": loaded.animator.name, "device": loaded.device}
         yield InfoMetricFamily("puppet", "What runs here.", about)
-        yield GaugeMetricFamily("puppet_sessions", "Sessions now.", len(self._sessions))
-        watched = sum(len(session.viewers) for session in self._sessions)
+        yield GaugeMetricFamily("puppet_sessions", "Sessions now.", len(self.sessions))
+        watched = sum(len(session.viewers) for session in self.sessions)
         yield GaugeMetricFamily("puppet_viewers", "Viewers of all sessions (WHEP).", watched)
-        encoders = sum(session.telemetry.broadcast.encoders for session in self._sessions)
-        yield GaugeMetricFamily(
-            "puppet_encoders", "Encoders in use: one for each session, however many watch it.", encoders
-        )
-        target = sum(session.telemetry.broadcast.bitrate for session in self._sessions)
-        yield GaugeMetricFamily(
+        broadcasts = [session.telemetry.broadcast for session in self.sessions]
+        encoders = "puppet_encoders", "Encoders in use: one for each session, however many watch it."
+        yield GaugeMetricFamily(*encoders, sum(broadcast.encoders for broadcast in broadcasts))
+        target = (
             "puppet_encoder_target_bits_per_second",
             "Target bitrate of all encoders, from their receivers' reports.",
-            target,
         )
+        yield GaugeMetricFamily(*target, sum(broadcast.bitrate for broadcast in broadcasts))
 
 
 def _of_sessions(counters: Counters) -> Iterator[Metric]:
     yield _counts("puppet_sessions_ended", "Sessions that ended, by reason.", "reason", counters.sessions_ended)
-    yield _counts(
-        "puppet_frames", "Driving frames and animated pictures, by what became of them.", "fate", counters.frames
-    )
+    fates = "puppet_frames", "Driving frames and animated pictures, by what became of them.", "fate"
+    yield _counts(*fates, counters.frames)
     yield _counts("puppet_errors", "Failures and refusals, by kind.", "kind", counters.errors)
     yield CounterMetricFamily("puppet_encoded_bytes", "Bytes of encoded pictures.", counters.encoded_bytes)
     stages = HistogramMetricFamily("puppet_stage_seconds", "Time for a frame, by stage.", labels=["stage"])
     for name, histogram in counters.stages.items():
         stages.add_metric([name], _buckets(BOUNDS, histogram.counts), histogram.sum)
     yield stages
-    yield _histogram(
-        "puppet_glass_to_glass_seconds", "From camera to screen, as pages report it.", counters.glass_to_glass
-    )
+    page = counters.glass_to_glass
+    latency = "puppet_glass_to_glass_seconds", "From camera to screen, as pages report it."
+    yield HistogramMetricFamily(*latency, _buckets(BOUNDS, page.counts), page.sum)
 
 
 def _of_worker(stats: WorkerStats) -> Iterator[Metric]:
@@ -119,10 +123,6 @@ def _counts(name: str, words: str, label: str, counts: Mapping[str, int]) -> Met
     for value, count in sorted(counts.items()):
         family.add_metric([value], count)
     return family
-
-
-def _histogram(name: str, words: str, histogram: Histogram) -> Metric:
-    return HistogramMetricFamily(name, words, _buckets(BOUNDS, histogram.counts), histogram.sum)
 
 
 def _size_buckets(counts: Mapping[int, int]) -> list[tuple[str, float]]:

@@ -1,7 +1,5 @@
 """The routes of portraits: upload one, see it at rest, see it idle."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from fastapi import APIRouter, HTTPException, Request

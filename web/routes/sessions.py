@@ -1,7 +1,5 @@
 """The routes of the page's session: offer, candidates, portrait, options, statistics, end."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +10,7 @@ from pydantic import JsonValue, RootModel
 
 from pipeline.imaging.source_picture import MAX_BYTES
 from web.core.requests import JsonBody, content_type_of, read_body, read_json, read_text
-from web.routes.dependencies import PagesDep, PortraitsDep, SessionDep, SessionsDep
+from web.routes.dependencies import PageSessionsDep, PortraitsDep, SessionDep, SessionsDep
 from web.services.portraits import Portraits, Prepared
 
 router = APIRouter()
@@ -39,7 +37,7 @@ async def open_session(
     request: Request,
     sessions: SessionsDep,
     portraits: PortraitsDep,
-    pages: PagesDep,
+    pages: PageSessionsDep,
     portrait: str | None = None,
     page: str | None = None,
 ) -> Response:
@@ -51,7 +49,7 @@ async def open_session(
     chosen = None if portrait is None else await portraits.get(portrait)
     session, answer = await sessions.open(offer, chosen.portrait if chosen else None)
     if page is not None:
-        pages.began(page, session.id)
+        pages[page] = session.id
     return Response(answer, 201, {"location": f"/session/{session.id}"}, "application/sdp")
 
 

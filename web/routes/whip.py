@@ -4,8 +4,6 @@ Both go alike. An SDP offer is posted to an endpoint; the answer names a resourc
 PATCH and ends by DELETE. ICE is never restarted, so a resource keeps one entity-tag.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """What would make the pictures better on this machine, as sentences for the page."""
 
-from __future__ import annotations
-
 import shutil
 
 from pipeline.core.registry import Loaded

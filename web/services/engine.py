@@ -1,7 +1,5 @@
 """What is loaded once, before the first request: the animator, the models of the trackers, the portraits."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path

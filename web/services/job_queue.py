@@ -3,8 +3,6 @@
 What a job reads and writes lies in a folder of its own, which is deleted with the job.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import os

@@ -1,7 +1,5 @@
 """The folder in which uploaded portraits are kept. The user's name for one is only part of its file's name."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import re

@@ -1,7 +1,5 @@
 """Portraits that are ready to be animated: the server's own by name, uploads by the digest of their bytes."""
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import os

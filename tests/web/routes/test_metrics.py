@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from realtime.gpu.gpu_thread import WorkerStats
@@ -22,7 +22,7 @@ from realtime.session import SessionContext
 from realtime.sessions import Sessions
 from tests.support.fakes import LOOPBACK, FakeAnimator, FakePeer, FakeTracker, portrait
 from tests.support.web_app import client, make_engine
-from web.routes.metrics import registry
+from web.routes.metrics import PuppetMetrics
 
 DASHBOARD = Path(__file__).parents[3] / "web" / "grafana.json"
 Samples = dict[tuple[str, tuple[str, ...]], float]
@@ -37,7 +37,7 @@ def samples(text: str) -> Samples:
     }
 
 
-def read(made: CollectorRegistry) -> Samples:
+def read(made: PuppetMetrics) -> Samples:
     return samples(generate_latest(made).decode())
 
 
@@ -62,7 +62,7 @@ def test_the_guard_stands_before_it() -> None:
 def test_a_session_is_counted_while_it_lives_and_after() -> None:
     async def run() -> tuple[Samples, Samples]:
         sessions = Sessions(SessionContext(FakeAnimator(), FakeTracker, portrait(), LOOPBACK))
-        made, peer = registry(sessions, make_engine()), FakePeer()
+        made, peer = PuppetMetrics(sessions, make_engine()), FakePeer()
         session, answer = await sessions.open(await peer.offer())
         await peer.accept(answer)
         await peer.number(*range(5, 255))
@@ -94,7 +94,7 @@ def test_the_gpu_thread_and_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=SimpleNamespace(**books)))
 
     async def run() -> Samples:
-        return read(registry(Sessions(SessionContext(FakeAnimator(), FakeTracker, portrait(), LOOPBACK)), engine))
+        return read(PuppetMetrics(Sessions(SessionContext(FakeAnimator(), FakeTracker, portrait(), LOOPBACK)), engine))
 
     told = asyncio.run(run())
     sizes = ("1", "2", "4", "8", "16", "+Inf")

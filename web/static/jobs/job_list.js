@@ -1,6 +1,7 @@
 // Jobs that the server works on: each has a line with its progress, a cancel button and the result. A reload keeps them.
 
-import { ask } from "../shared/http.js";
+import { element, page, pause } from "../shared/dom.js";
+import { askJson } from "../shared/http.js";
 import { recall, remember } from "../shared/storage.js";
 
 const POLL_MS = 500;
@@ -11,16 +12,15 @@ export class JobList {
   #name;
   #show;
 
-  /** `show(job)` returns {shown: an element, action: a link} for a job that is done. */
-  constructor(list, name, show) {
-    [this.#list, this.#name, this.#show] = [list, name, show];
-    for (const id of recall(name, [], sessionStorage)) this.#resume(id);
+  /** `id`: of the list's element. `show(job)` returns {shown: an element, file: the download's name} for a job that is done. */
+  constructor(id, name, show) {
+    [this.#list, this.#name, this.#show] = [page[id], name, show];
+    for (const job of recall(name, [], sessionStorage)) this.#resume(job);
   }
 
   /** Add a line for a job that the server has accepted, and follow the job. */
   add(job) {
-    const line = document.createElement("li");
-    line.className = "job";
+    const line = element("li", { className: "job" });
     line.dataset.id = job.id;
     this.#list.prepend(line);
     this.#keep();
@@ -35,8 +35,8 @@ export class JobList {
   async #follow(line, job) {
     this.#draw(line, job);
     while (BUSY.includes(job.state) && line.isConnected) {
-      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-      job = await ask(`jobs/${job.id}`).then((response) => response.json(), (error) => (error.status ? { ...job, state: "failed", detail: error.message } : job));
+      await pause(POLL_MS);
+      job = await askJson(`jobs/${job.id}`).catch((error) => (error.status ? { ...job, state: "failed", detail: error.message } : job));
       if (line.isConnected) this.#draw(line, job);
     }
   }
@@ -52,20 +52,15 @@ export class JobList {
   }
 
   #parts(line, job, busy) {
-    const name = Object.assign(document.createElement("b"), { textContent: job.name });
-    const text = document.createElement("p");
-    const buttons = document.createElement("span");
-    const remove = Object.assign(document.createElement("button"), { type: "button", className: "action", textContent: busy ? "Cancel" : "Remove" });
+    const name = element("b", { textContent: job.name });
+    const remove = element("button", { type: "button", className: "action", textContent: busy ? "Cancel" : "Remove" });
     remove.onclick = () => this.#remove(line, job.id);
-    if (busy) {
-      const progress = document.createElement("progress");
-      progress.setAttribute("aria-label", `Progress of ${job.name}`);
-      buttons.append(remove);
-      return [name, buttons, progress, text];
-    }
-    const made = job.state === "done" ? this.#show({ ...job, url: job.url.slice(1) }) : null;
-    buttons.append(...(made ? [made.action] : []), remove);
-    return [name, buttons, ...(made ? [made.shown] : []), text];
+    if (busy) return [name, element("span", {}, remove), element("progress", { ariaLabel: `Progress of ${job.name}` }), element("p")];
+    if (job.state !== "done") return [name, element("span", {}, remove), element("p")];
+    const href = job.url.slice(1);
+    const { shown, file } = this.#show({ ...job, url: href });
+    const save = element("a", { href, textContent: "Download", className: "action primary", download: file });
+    return [name, element("span", {}, save, remove), shown, element("p")];
   }
 
   #remove(line, id) {

@@ -1,6 +1,7 @@
 // One session on the server: offer and answer, the control channel, and the check that media still arrives.
 
-import { ask, json, UserError } from "../shared/http.js";
+import { pause } from "../shared/dom.js";
+import { askJson, json, offer, UserError } from "../shared/http.js";
 
 const NO_MEDIA = "The server answers, but no video arrives. A firewall or VPN may block UDP to the server. Allow it, then press Start.";
 const ENDED = "The server ended the session. Press Start to begin again.";
@@ -11,11 +12,27 @@ const FRAME_BITS = 80_000; // of the driver's frames, on average, where their ra
 /** The connection must be made again: it was made without a microphone. */
 export class ReconnectNeeded extends UserError {}
 
-export class Connection {
-  #end;
+/** What all connections have: `url`, "session/ID", and `ended`, which rejects with the reason, as `end` is told. */
+export class BaseConnection {
+  constructor(url) {
+    this.url = url;
+    this.ended = new Promise((_, reject) => (this.end = reject));
+    this.ended.catch(() => {}); // it may end before anyone waits
+  }
+
+  /** Make a request about the session; resolves to the JSON of the answer. */
+  ask(path, request) {
+    return askJson(`${this.url}/${path}`, request);
+  }
+
+  setPortrait(id) {
+    return this.ask("portrait", json("PUT", { id }));
+  }
+}
+
+export class Connection extends BaseConnection {
   #pc;
   #channel;
-  #url = null;
   #answered; // resolves once there is a session that can be sent candidates
   #onAnswered;
   #rate = null; // of the driver's frames, where it is limited
@@ -23,8 +40,7 @@ export class Connection {
 
   /** `onMessage` gets each message of the control channel, parsed; `microphone` is a track, or null. */
   constructor(iceServers, driver, microphone, onMessage) {
-    this.ended = new Promise((_, reject) => (this.#end = reject));
-    this.ended.catch(() => {}); // it may end before anyone waits
+    super(null);
     this.#answered = new Promise((resolve) => (this.#onAnswered = resolve));
     this.#pc = new RTCPeerConnection({ iceServers });
     this.#pc.onconnectionstatechange = () => {
@@ -34,7 +50,6 @@ export class Connection {
     const transceiver = this.#pc.addTransceiver(driver.getVideoTracks()[0], { direction: "sendrecv", streams: [driver] });
     preferH264(transceiver);
     if (microphone) this.#voice = this.#pc.addTransceiver(microphone, { direction: "sendrecv", streams: [driver] }).sender;
-    this.stream = new MediaStream(this.#pc.getReceivers().map(({ track }) => track));
     transceiver.receiver.track.onended = () => this.end(new UserError(ENDED));
     this.#channel = this.#pc.createDataChannel("control");
     this.#channel.onclose = () => this.end(new UserError(ENDED));
@@ -44,17 +59,13 @@ export class Connection {
   /** Offer at once, without candidates: the server learns ours from our first packets. Resolves to the stream. */
   async open(portrait, options) {
     this.#channel.onopen = () => this.send({ type: "options", options: options() });
-    await this.#pc.setLocalDescription();
-    const response = await ask(`session?${new URLSearchParams({ portrait, ...(window.page && { page: window.page }) })}`, {
-      method: "POST",
-      headers: { "Content-Type": "application/sdp" },
-      body: this.#pc.localDescription.sdp,
-    });
-    this.#url = response.headers.get("Location").slice(1); // relative: the server may be below a prefix
+    const query = new URLSearchParams({ portrait, ...(window.page && { page: window.page }) });
+    const { path, accept } = await offer(this.#pc, `session?${query}`);
+    this.url = path;
     this.#onAnswered();
-    await this.#pc.setRemoteDescription({ type: "answer", sdp: await response.text() });
+    await accept();
     this.#watch();
-    return this.stream;
+    return new MediaStream(this.#pc.getReceivers().map(({ track }) => track));
   }
 
   send(message) {
@@ -65,21 +76,6 @@ export class Connection {
   setMicrophone(track) {
     if (this.#voice) this.#voice.replaceTrack(track);
     else if (track) this.end(new ReconnectNeeded("The voice needs a new connection."));
-  }
-
-  /** Change the portrait of the running session. */
-  async setPortrait(id) {
-    await this.ask("portrait", json("PUT", { id }));
-  }
-
-  /** Make a request about the running session. */
-  ask(path, request) {
-    return ask(`${this.#url}/${path}`, request);
-  }
-
-  /** The address of the session, once it is open: "session/ID". */
-  get url() {
-    return this.#url;
   }
 
   /** Read the counters of `countsOf`. */
@@ -101,18 +97,14 @@ export class Connection {
     sender.setParameters(parameters).catch(() => {}); // the server then drops the surplus
   }
 
-  end(error) {
-    this.#end(error);
-  }
-
   async close() {
     this.#pc.close();
-    if (this.#url) await fetch(this.#url, { method: "DELETE" }).catch(() => {});
+    if (this.url) await fetch(this.url, { method: "DELETE" }).catch(() => {});
   }
 
   /** Close while the page is being left, when no answer can be awaited. */
   leave() {
-    if (this.#url) navigator.sendBeacon(`${this.#url}/close`);
+    if (this.url) navigator.sendBeacon(`${this.url}/close`);
     this.#pc.close();
   }
 
@@ -124,7 +116,7 @@ export class Connection {
       if (counts.decoded !== decoded || document.hidden) since = performance.now();
       if (performance.now() - since > (decoded ? PATIENCE_MS : FIRST_PATIENCE_MS)) this.end(new UserError(NO_MEDIA));
       decoded = counts.decoded;
-      await new Promise((resolve) => setTimeout(resolve, 500));
+      await pause(500);
     }
   }
 
@@ -132,7 +124,7 @@ export class Connection {
   async #trickle(candidate) {
     if (!candidate) return;
     await this.#answered;
-    await fetch(this.#url, {
+    await fetch(this.url, {
       method: "PATCH",
       headers: { "Content-Type": "application/trickle-ice-sdpfrag" },
       body: `a=ice-ufrag:${candidate.usernameFragment}\r\na=mid:${candidate.sdpMid}\r\na=${candidate.candidate}\r\n`,

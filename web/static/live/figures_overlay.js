@@ -1,23 +1,23 @@
 // The figures that can be drawn over the portrait while live: latency over the last minute, rates, drops, bitrates.
 
+import { page } from "../shared/dom.js";
+
 const MINUTE = 60_000;
 const [WIDTH, HEIGHT] = [240, 48]; // of the graph, in its own units
 const STEP = 50; // ms: the graph's top is a multiple of it
 const STAGES = ["decode", "wait", "track", "motion", "animate", "encode"];
 
 export class FiguresOverlay {
-  #page;
   #history = []; // {time, p50, p95} of each update
 
-  constructor(page) {
-    this.#page = page;
+  constructor() {
     page.overlay.onclick = () => this.#toggle();
   }
 
   clear() {
     this.#history = [];
-    this.#page.figures.querySelectorAll("[data-figure]").forEach((part) => (part.textContent = "–"));
-    this.#page.figures.querySelector(".warnings").textContent = "";
+    page.figures.querySelectorAll("[data-figure]").forEach((part) => (part.textContent = "–"));
+    page.figures.querySelector(".warnings").textContent = "";
     this.#draw(performance.now());
   }
 
@@ -25,9 +25,9 @@ export class FiguresOverlay {
   show(latencies, texts, warnings, stages) {
     const now = performance.now();
     this.#record(now, latencies);
-    if (this.#page.figures.hidden) return;
-    for (const [name, text] of Object.entries(texts)) this.#page.figures.querySelector(`[data-figure="${name}"]`).textContent = text;
-    this.#page.figures.querySelector(".warnings").textContent = warnings.join(" ");
+    if (page.figures.hidden) return;
+    for (const [name, text] of Object.entries(texts)) page.figures.querySelector(`[data-figure="${name}"]`).textContent = text;
+    page.figures.querySelector(".warnings").textContent = warnings.join(" ");
     this.#drawStages(stages);
     this.#draw(now);
   }
@@ -37,11 +37,11 @@ export class FiguresOverlay {
     const medians = STAGES.map((name) => stages?.[name]?.p50 ?? 0);
     const longest = Math.max(1, ...medians);
     const rows = STAGES.map((name, i) => `<dt>${name}</dt><dd><i style="width:${(100 * medians[i]) / longest}%"></i></dd><dd>${medians[i].toFixed(1)}</dd>`);
-    this.#page.figures.querySelector(".stages").innerHTML = rows.join("");
+    page.figures.querySelector(".stages").innerHTML = rows.join("");
   }
 
   #toggle() {
-    const { figures, overlay } = this.#page;
+    const { figures, overlay } = page;
     figures.hidden = !figures.hidden;
     overlay.setAttribute("aria-pressed", String(!figures.hidden));
   }
@@ -55,13 +55,12 @@ export class FiguresOverlay {
 
   /** Draw a line of the medians, and a shade up to the 95th percentiles. */
   #draw(now) {
-    const { figures } = this.#page;
     const top = STEP * Math.max(1, Math.ceil(Math.max(0, ...this.#history.map(({ p95 }) => p95)) / STEP));
     const point = (time, value) => `${(WIDTH * (1 - (now - time) / MINUTE)).toFixed(1)},${(HEIGHT * (1 - value / top)).toFixed(1)}`;
     const line = (key) => this.#history.map((entry) => point(entry.time, entry[key]));
     const [first, last] = [this.#history[0]?.time ?? now, this.#history.at(-1)?.time ?? now];
-    figures.querySelector(".median").setAttribute("points", line("p50").join(" "));
-    figures.querySelector(".most").setAttribute("points", [point(first, 0), ...line("p95"), point(last, 0)].join(" "));
-    figures.querySelector(".top").textContent = `${top} ms`;
+    page.figures.querySelector(".median").setAttribute("points", line("p50").join(" "));
+    page.figures.querySelector(".most").setAttribute("points", [point(first, 0), ...line("p95"), point(last, 0)].join(" "));
+    page.figures.querySelector(".top").textContent = `${top} ms`;
   }
 }

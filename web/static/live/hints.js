@@ -1,16 +1,17 @@
-// Short sentences over the picture: what the driver should do to be seen better. They stay long enough to be read.
+// Short texts over the picture: hints how to be seen better, which stay long enough to be read, and a countdown.
+
+import { page, pause } from "../shared/dom.js";
 
 const LONGEST_BLINK_MS = 800; // a hint that goes away sooner is not shown
 const SHORTEST_MS = 1500;
+const STEPS = 3; // of the countdown
 
 export class Hints {
-  #element;
   #sentences; // by the server's code
   #since = null; // when there was a reason for a hint
   #until = 0;
 
-  constructor(element, sentences) {
-    this.#element = element;
+  constructor(sentences) {
     this.#sentences = sentences;
   }
 
@@ -34,6 +35,17 @@ export class Hints {
   }
 
   #show(text) {
-    if (this.#element.textContent !== text) this.#element.textContent = text;
+    if (page.hint.textContent !== text) page.hint.textContent = text;
   }
+}
+
+/** Count down before the driver's face becomes the neutral one. Resolves to whether it reached the end; `signal` ends it before. */
+export async function countDown(signal) {
+  page.countdown.hidden = false;
+  for (let left = STEPS; left > 0 && !signal.aborted; left--) {
+    page.countdown.innerHTML = `<b>${left}</b><span>Look straight at the camera and relax your face</span>`;
+    await pause(1000, signal);
+  }
+  page.countdown.hidden = true;
+  return !signal.aborted;
 }

@@ -1,17 +1,19 @@
 // Hotkeys: one key, one action. A key that is typed into a field, or that presses the focused control, does only that.
 
+import { element, page } from "../shared/dom.js";
 import { recall, remember } from "../shared/storage.js";
 
 const TYPING = "input:not([type=checkbox], [type=radio], [type=range], [type=file]), textarea, select, [contenteditable=true]";
 const PRESSING = "button, a, summary, [role=tab], [role=option], input[type=checkbox], input[type=radio], input[type=file]";
 
 /** Bind `actions`: [key, label, function of the key][], where the key "1-9" stands for all digits but 0. */
-export function listenToKeys(root, actions) {
-  const [list, on] = [root.querySelector("#keys dl"), root.querySelector("#keys-on")];
-  list.replaceChildren(...actions.flatMap(([key, label]) => [element("dt", key === " " ? "Space" : key.toUpperCase()), element("dd", label)]));
+export function listenToKeys(actions) {
+  const on = page["keys-on"];
+  const row = ([key, label]) => [element("dt", {}, key === " " ? "Space" : key.toUpperCase()), element("dd", {}, label)];
+  page.keys.querySelector("dl").replaceChildren(...actions.flatMap(row));
   on.checked = recall("keys", true);
   on.onchange = () => remember("keys", on.checked);
-  root.addEventListener("click", blurAfterClick);
+  page.live.addEventListener("click", blurAfterClick);
   addEventListener("keydown", (event) => {
     const action = actions.find(([key]) => (key === "1-9" ? /^[1-9]$/.test(event.key) : key === event.key.toLowerCase()));
     if (!action || !on.checked || isUsedElsewhere(event)) return;
@@ -29,8 +31,4 @@ function isUsedElsewhere(event) {
   const { target, key } = event;
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || event.defaultPrevented) return true;
   return target.matches?.(TYPING) || (key === " " && target.matches?.(PRESSING));
-}
-
-function element(tag, text) {
-  return Object.assign(document.createElement(tag), { textContent: text });
 }

@@ -1,14 +1,10 @@
 // How the page looks: which pictures, full screen, with or without the panel. The browser remembers it.
 
+import { page } from "../shared/dom.js";
 import { recall, remember } from "../shared/storage.js";
 
 export class Layout {
-  #root;
-  #page;
-
-  constructor(root, page) {
-    this.#root = root;
-    this.#page = page;
+  constructor() {
     for (const radio of this.#radios()) radio.onchange = () => this.show(radio.value);
     page.hide.onclick = () => this.toggle();
     page.fullscreen.onclick = () => this.fullscreen();
@@ -17,7 +13,7 @@ export class Layout {
   }
 
   show(view) {
-    this.#root.querySelector(".views").dataset.view = view;
+    page.live.querySelector(".views").dataset.view = view;
     for (const radio of this.#radios()) radio.checked = radio.value === view;
     remember("view", view);
   }
@@ -30,16 +26,16 @@ export class Layout {
   /** Hide the panel, or show it again. */
   toggle() {
     const bare = document.body.classList.toggle("bare");
-    this.#page.hide.setAttribute("aria-pressed", String(bare));
+    page.hide.setAttribute("aria-pressed", String(bare));
     remember("bare", bare);
   }
 
   fullscreen() {
     if (document.fullscreenElement) document.exitFullscreen();
-    else this.#page.frame.requestFullscreen?.().catch(() => {});
+    else page.frame.requestFullscreen?.().catch(() => {});
   }
 
   #radios() {
-    return [...this.#root.querySelectorAll('input[name="view"]')];
+    return [...page.live.querySelectorAll('input[name="view"]')];
   }
 }

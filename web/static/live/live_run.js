@@ -1,7 +1,8 @@
 // A live run, from Start to Stop: one driver, and as many connections to the server as it takes.
 
 import { Connection, ReconnectNeeded } from "./connection.js";
-import { openMicrophone } from "./microphone.js";
+import { openMicrophone } from "./devices.js";
+import { page, pause } from "../shared/dom.js";
 import { UserError } from "../shared/http.js";
 import { WhipConnection } from "./whip_connection.js";
 
@@ -12,18 +13,13 @@ const RETRIES = 6; // with doubling pauses: about half a minute
 export class LiveRun {
   #running = null; // AbortController from Start to Stop
   #microphone = null; // its track, while it is sent
-  #page;
   #iceServers;
   #host;
   connection = null; // once it is open
 
-  /**
-   * `host` is the page: the run calls showStatus(state, text), showError(text), onConnected(connection, onFrame), onDisconnected()
-   * and onMessage(message), and asks for portrait() and options().
-   */
-  constructor(page, iceServers, host) {
-    this.#page = page;
-    this.#iceServers = iceServers.map(({ url, username, credential }) => ({ urls: url, ...(username && { username, credential }) }));
+  /** `host` is the Puppet, which the run asks for the portrait and the options, and tells what happens. */
+  constructor(iceServers, host) {
+    this.#iceServers = iceServers;
     this.#host = host;
     page.audio.onchange = () => this.#updateMicrophone();
   }
@@ -71,14 +67,14 @@ export class LiveRun {
     const driver = await openDriver(signal);
     try {
       performance.mark("driver");
-      this.#page.camera.srcObject = driver.stream;
+      page.camera.srcObject = driver.stream;
       this.#host.showStatus("connecting", CONNECTING);
       await this.#updateMicrophone();
       await this.#connectUntil(signal, driver);
     } finally {
       driver.close();
       this.#stopMicrophone();
-      this.#page.camera.srcObject = null;
+      page.camera.srcObject = null;
     }
   }
 
@@ -108,11 +104,12 @@ export class LiveRun {
     signal.addEventListener("abort", stop);
     driver.onGone(stop);
     try {
-      const portrait = await this.#host.portrait();
-      this.#page.animated.srcObject = await connection.open(portrait, () => this.#host.options());
+      const { options, portraitTray } = this.#host;
+      const portrait = await portraitTray.chosen();
+      page.animated.srcObject = await connection.open(portrait, () => options.values);
       this.connection = connection;
       this.#host.onConnected(connection, onFrame);
-      const chosen = await this.#host.portrait();
+      const chosen = await portraitTray.chosen();
       if (chosen !== portrait) await connection.setPortrait(chosen); // it was changed meanwhile
       await connection.ended;
     } finally {
@@ -125,7 +122,7 @@ export class LiveRun {
 
   /** Open or close the microphone as its switch says, during a run. Where it cannot be had, the switch goes back. */
   async #updateMicrophone() {
-    const { audio } = this.#page;
+    const { audio } = page;
     const running = this.#running;
     this.#stopMicrophone();
     if (running && audio.checked) {
@@ -136,7 +133,7 @@ export class LiveRun {
       } catch (error) {
         if (running.signal.aborted) return;
         audio.checked = false;
-        this.#host.showError(error.message);
+        this.#host.portraitTray.showNote(error.message, true);
       }
     }
     this.connection?.setMicrophone(this.#microphone);
@@ -146,11 +143,4 @@ export class LiveRun {
     this.#microphone?.stop();
     this.#microphone = null;
   }
-}
-
-function pause(milliseconds, signal) {
-  return new Promise((resolve) => {
-    setTimeout(resolve, milliseconds);
-    signal.addEventListener("abort", resolve, { once: true });
-  });
 }

@@ -1,8 +1,7 @@
 // The Live tab: ties the elements of the page to the live run, the portraits, the options and the meters.
 
-import { countDown } from "./countdown.js";
-import { openCamera, openDemo, openStream } from "./driver.js";
-import { Hints } from "./hints.js";
+import { openCamera, openDemo, openStream } from "./devices.js";
+import { countDown, Hints } from "./hints.js";
 import { listenToKeys } from "./hotkeys.js";
 import { Layout } from "./layout.js";
 import { LiveRun } from "./live_run.js";
@@ -11,6 +10,7 @@ import { Options } from "./options.js";
 import { Outputs } from "./outputs.js";
 import { PortraitTray } from "./portrait_tray.js";
 import { Presets } from "./presets.js";
+import { page } from "../shared/dom.js";
 import { recall, remember } from "../shared/storage.js";
 
 const STATUS = {
@@ -27,113 +27,82 @@ const DEMO = { open: openDemo, opening: "Preparing the demo driver. The first ti
 class Puppet {
   #driver; // what Start opens
   #run;
-  #options;
   #counting = false;
 
-  constructor(root, { portraits, options, iceServers, controls, presets, hints, whip }) {
-    this.page = Object.fromEntries([...root.querySelectorAll("[id]")].map((element) => [element.id, element]));
+  constructor({ portraits, options, iceServers, controls, presets, hints, whip }) {
     this.#driver = whip ? STREAM : CAMERA;
     document.body.dataset.driver = whip ? "whip" : "browser";
-    this.#options = new Options(options, controls, (changes) => this.#sendOptions(changes));
-    this.meters = new Meters(this.page);
-    this.hints = new Hints(this.page.hint, hints);
-    this.portraitTray = new PortraitTray(this.page, portraits, (id) => this.#setPortrait(id));
-    this.layout = new Layout(root, this.page);
-    this.outputs = new Outputs(this.page, (content, bad) => this.portraitTray.showNote(content, bad));
-    this.#run = new LiveRun(this.page, iceServers, this.#host());
+    this.options = new Options(options, controls, (changes) => this.#sendOptions(changes));
+    this.meters = new Meters();
+    this.hints = new Hints(hints);
+    this.portraitTray = new PortraitTray(portraits, (id) => this.#setPortrait(id));
+    this.layout = new Layout();
+    this.outputs = new Outputs((content, bad) => this.portraitTray.showNote(content, bad));
+    this.#run = new LiveRun(iceServers, this);
     this.#listen();
     this.#askConsent();
     this.#rest();
-    this.#showStatus("idle", this.#driver.idle);
-    listenToKeys(root, this.#keys());
+    this.showStatus("idle", this.#driver.idle);
+    listenToKeys(this.#keys());
     window.puppet = this;
-    this.set(early.options);
-    this.#options.connectControls().then(() => {
-      this.presets = new Presets(presets, () => this.changedOptions(), (values) => this.#options.replace(values));
+    this.options.set(early.options);
+    this.options.connectControls().then(() => {
+      this.presets = new Presets(presets, this.options);
       early.carryOut(document.querySelector(".presets"));
     });
-    early.carryOut(root);
-  }
-
-  /** Set options, by the server's names, for this connection and every later one. */
-  set(changes) {
-    this.#options.set(changes);
-  }
-
-  get options() {
-    return this.#options.values;
-  }
-
-  /** Return the options that differ from the defaults. */
-  changedOptions() {
-    return this.#options.changed();
-  }
-
-  /** Return the values of all of Gradio's controls, in their order; Gradio calls it. */
-  values() {
-    return this.#options.controlValues();
+    early.carryOut(page.live);
   }
 
   calibrate() {
-    if (this.page.calibrate.disabled || this.#counting) return;
+    if (page.calibrate.disabled || this.#counting) return;
     this.#counting = true;
-    countDown(this.page.countdown, this.#run.signal)
+    countDown(this.#run.signal)
       .then((counted) => counted && this.#run.send({ type: "calibrate" }))
       .finally(() => (this.#counting = false));
   }
 
   freeze() {
-    this.#run.send({ type: "freeze", on: this.page.freeze.getAttribute("aria-pressed") !== "true" });
+    this.#run.send({ type: "freeze", on: page.freeze.getAttribute("aria-pressed") !== "true" });
   }
 
-  /** What the live run calls. */
-  #host() {
-    return {
-      showStatus: (state, text) => this.#showStatus(state, text),
-      showError: (text) => this.portraitTray.showNote(text, true),
-      onMessage: (message) => this.#onMessage(message),
-      portrait: () => this.portraitTray.chosen(),
-      options: () => this.options,
-      onConnected: (connection, onFrame) => {
-        this.meters.start(connection, onFrame);
-        this.outputs.start(connection);
-      },
-      onDisconnected: () => {
-        this.meters.stop();
-        this.outputs.stop();
-        this.hints.clear();
-        this.page.freeze.setAttribute("aria-pressed", "false");
-        this.#rest();
-      },
-    };
+  onConnected(connection, onFrame) {
+    this.meters.start(connection, onFrame);
+    this.outputs.start(connection);
+  }
+
+  onDisconnected() {
+    this.meters.stop();
+    this.outputs.stop();
+    this.hints.clear();
+    page.freeze.setAttribute("aria-pressed", "false");
+    this.#rest();
   }
 
   #listen() {
-    const { start, stop, calibrate, freeze, demo } = this.page;
-    start.onclick = () => this.#start(this.#driver);
-    demo.onclick = () => this.#start(DEMO);
-    stop.onclick = () => this.#run.stop();
-    calibrate.onclick = () => this.calibrate();
-    freeze.onclick = () => this.freeze();
+    page.start.onclick = () => this.#start(this.#driver);
+    page.demo.onclick = () => this.#start(DEMO);
+    page.stop.onclick = () => this.#run.stop();
+    page.calibrate.onclick = () => this.calibrate();
+    page.freeze.onclick = () => this.freeze();
     addEventListener("pagehide", () => this.#run.leave());
   }
 
   #keys() {
     return [
       ["c", "Calibrate", () => this.calibrate()],
-      ["m", "Mirror", () => this.#options.toggle("mirror")],
+      ["m", "Mirror", () => this.options.toggle("mirror")],
       ["1-9", "Portrait", (key) => this.portraitTray.pick(Number(key) - 1)],
       [" ", "Freeze, or follow again", () => this.freeze()],
       ["r", "Record", () => this.outputs.record()],
       ["v", "Next view", () => this.layout.next()],
       ["h", "Hide the panel", () => this.layout.toggle()],
       ["f", "Full screen", () => this.layout.fullscreen()],
-      ["?", "These keys", () => this.page.keys.togglePopover()],
+      ["?", "These keys", () => page.keys.togglePopover()],
     ];
   }
 
   #askConsent() {
-    const { consent } = this.page;
+    const { consent } = page;
     consent.hidden = recall("consent", false);
     consent.querySelector("button").onclick = () => {
       consent.hidden = true;
@@ -143,11 +112,11 @@ class Puppet {
 
   async #start({ open, opening }) {
     const failure = await this.#run.run(open, opening);
-    this.#showStatus(failure ? "error" : "idle", failure?.message ?? this.#driver.idle);
+    this.showStatus(failure ? "error" : "idle", failure?.message ?? this.#driver.idle);
   }
 
-  #showStatus(state, text) {
-    const { status, start, stop, calibrate, freeze, demo } = this.page;
+  showStatus(state, text) {
+    const { status, start, stop, calibrate, freeze, demo } = page;
     if (status.textContent !== text) status.textContent = text;
     status.dataset.state = state;
     const { on, connection } = this.#run;
@@ -160,33 +129,33 @@ class Puppet {
 
   /** Show the portrait at rest, breathing, or its still picture, in place of the stream's last frame. */
   #rest(id = this.portraitTray.id) {
-    const { animated } = this.page;
+    const { animated } = page;
     animated.poster = `portraits/${encodeURIComponent(id)}`;
     animated.srcObject = null;
     animated.src = `${animated.poster}/idle.mp4`;
   }
 
-  #onMessage(message) {
+  onMessage(message) {
     if (message.type === "stats") this.#onStats(message.stats);
     else if (message.type === "frames") this.meters.onFrames(message);
     else if (message.type === "calibrated") this.portraitTray.showNote(CALIBRATED);
-    else if (message.type === "frozen") this.page.freeze.setAttribute("aria-pressed", String(message.on));
+    else if (message.type === "frozen") page.freeze.setAttribute("aria-pressed", String(message.on));
     else if (message.type === "error") this.portraitTray.showNote(message.detail, true);
   }
 
   #onStats(stats) {
     this.meters.onStats(stats);
     this.outputs.onStats(stats);
-    this.page.status.title = stats.warnings.join(" ");
+    page.status.title = stats.warnings.join(" ");
     if (!(stats.state in STATUS) || !this.meters.painted) return;
     this.hints.onStats(stats);
-    this.#showStatus(stats.state, STATUS[stats.state]);
+    this.showStatus(stats.state, STATUS[stats.state]);
   }
 
   #sendOptions(changes) {
-    this.page.camera.classList.toggle("mirrored", this.options.mirror);
+    page.camera.classList.toggle("mirrored", this.options.values.mirror);
     this.#run.send({ type: "options", options: changes });
-    this.presets?.compare(this.changedOptions());
+    this.presets?.compare();
   }
 
   /** Show a portrait: at once where a session runs, else from the next one on. */
@@ -197,4 +166,4 @@ class Puppet {
   }
 }
 
-export const puppet = new Puppet(document.getElementById("live"), JSON.parse(document.getElementById("config").textContent));
+export const puppet = new Puppet(JSON.parse(page.config.textContent));

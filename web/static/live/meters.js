@@ -2,6 +2,7 @@
 
 import { FiguresOverlay } from "./figures_overlay.js";
 import { GlassToGlass } from "./glass_to_glass.js";
+import { page, pause } from "../shared/dom.js";
 
 const LIVE_MS = 500; // between updates while live
 const EARLY_MS = 100; // between updates before the first frame
@@ -23,16 +24,13 @@ class Recent {
 }
 
 export class Meters {
-  #page;
-  #figures;
+  #figures = new FiguresOverlay();
   #connection = null;
   #onFrame;
   #stats = null; // the newest of the server
   #measured = []; // latencies that glass_to_glass.js has measured since the last report
 
-  constructor(page) {
-    this.#page = page;
-    this.#figures = new FiguresOverlay(page);
+  constructor() {
     this.#onFrameOf(page.camera, (now, { captureTime }) => this.parts?.camera.add(now - captureTime));
     this.#onFrameOf(page.animated, (now, frame) => this.#onPainted(now, frame));
     document.addEventListener("visibilitychange", () => (this.#shown = null)); // a hidden page shows no frames
@@ -54,10 +52,10 @@ export class Meters {
 
   stop() {
     this.#connection = null;
-    this.#page.fps.textContent = "– fps";
-    this.#page.latency.textContent = "– ms";
-    this.#page.drops.textContent = "– dropped";
-    this.#page.fps.classList.remove("warned");
+    page.fps.textContent = "– fps";
+    page.latency.textContent = "– ms";
+    page.drops.textContent = "– dropped";
+    page.fps.classList.remove("warned");
     this.#figures.clear();
   }
 
@@ -112,7 +110,7 @@ export class Meters {
     while (this.#connection === connection) {
       connection.send({ type: "view", ...this.glassToGlass.ask(), ...this.#report(rates) });
       connection.send({ type: "stats" });
-      await new Promise((resolve) => setTimeout(resolve, this.painted ? LIVE_MS : EARLY_MS));
+      await pause(this.painted ? LIVE_MS : EARLY_MS);
       const after = { ...(await connection.counts()), time: performance.now() };
       rates = ratesBetween(before, after);
       if (this.painted && this.#connection === connection) this.#show(rates);
@@ -129,18 +127,18 @@ export class Meters {
   #show(rates) {
     this.parts.encoding.add(rates.encoding);
     const warnings = this.#stats?.warnings ?? [];
-    this.#page.fps.textContent = `${Math.round(rates.fps)} fps`;
-    this.#page.fps.title = ["Frames shown per second.", ...warnings].join(" ");
-    this.#page.fps.classList.toggle("warned", warnings.length > 0);
+    page.fps.textContent = `${Math.round(rates.fps)} fps`;
+    page.fps.title = ["Frames shown per second.", ...warnings].join(" ");
+    page.fps.classList.toggle("warned", warnings.length > 0);
     const measured = this.#stats?.page?.glass_to_glass_ms;
     measured ? this.#showMeasured(measured) : this.#showEstimated();
     const texts = this.#texts(rates, measured);
-    this.#page.drops.textContent = `${texts.drops.split(" ")[0]} dropped`;
+    page.drops.textContent = `${texts.drops.split(" ")[0]} dropped`;
     this.#figures.show(this.#measured, texts, warnings, this.#stats?.stages_ms);
   }
 
   #showMeasured({ p50, p95 }) {
-    const { latency } = this.#page;
+    const { latency } = page;
     latency.textContent = `${Math.round(p50)} ms`;
     latency.classList.remove("estimated");
     latency.title =
@@ -150,7 +148,7 @@ export class Meters {
 
   /** Show the sum of what is known: until frames are measured, and in browsers that cannot measure them. */
   #showEstimated() {
-    const { latency } = this.#page;
+    const { latency } = page;
     const medians = Object.values(this.parts).map(({ median = 0 }) => median);
     latency.textContent = `${Math.round(medians.reduce((total, median) => total + median, 0))} ms`;
     latency.classList.add("estimated");
@@ -163,7 +161,7 @@ export class Meters {
     const { frames, fps, rate } = this.#stats ?? { frames: {}, fps: {} };
     const lost = (frames.dropped ?? 0) + rates.dropped;
     return {
-      latency: measured ? `${Math.round(measured.p50)} ms` : this.#page.latency.textContent,
+      latency: measured ? `${Math.round(measured.p50)} ms` : page.latency.textContent,
       p95: measured ? `glass to glass, p95 ${Math.round(measured.p95)}` : "estimated",
       way: measured ? sum(this.way) : "–",
       fps: `${Math.round(fps.in ?? 0)} in, ${Math.round(rates.fps)} out${rate ? `, ${rate} requested` : ""}`,

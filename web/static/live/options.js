@@ -1,5 +1,7 @@
 // The options of the animator, and Gradio's controls for them.
 
+import { page } from "../shared/dom.js";
+
 export class Options {
   #defaults;
   #controls; // the names of the options that have a control, in the order of the controls
@@ -15,7 +17,7 @@ export class Options {
 
   /** Wait until Gradio shows the controls, and connect those that are the browser's own. */
   async connectControls() {
-    while (!document.getElementById("preset-note")) await new Promise(requestAnimationFrame);
+    while (!page["preset-note"]) await new Promise(requestAnimationFrame);
     for (const name of this.#controls.filter(isColour)) colour(name).oninput = ({ target }) => this.set({ [name]: target.value });
     this.#reflect();
   }
@@ -38,7 +40,7 @@ export class Options {
   replace(values) {
     const fits = ([name, value]) => this.#controls.includes(name) && typeof value === typeof this.#defaults[name];
     this.set({ ...this.#defaults, ...Object.fromEntries(Object.entries(values).filter(fits)) });
-    document.getElementById("apply").click(); // Gradio then asks for `controlValues`
+    page.apply.click(); // Gradio then asks for `controlValues`
   }
 
   toggle(name) {

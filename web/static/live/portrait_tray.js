@@ -1,20 +1,19 @@
 // The portraits to choose from, and the ways to add one: button, drop, paste or snapshot.
 
-import { ask } from "../shared/http.js";
-import { snapshot } from "./snapshot.js";
+import { snapshot } from "./devices.js";
+import { element, page } from "../shared/dom.js";
+import { askJson } from "../shared/http.js";
 import { recall, remember } from "../shared/storage.js";
 
 const KEYS = 9; // portraits that have a digit key
 
 export class PortraitTray {
-  #page;
   #onChoose;
   id; // the chosen portrait
   #files = new Map(); // id of an upload -> its File
   #choices = 0; // so far: the newest wins
 
-  constructor(page, names, onChoose) {
-    this.#page = page;
+  constructor(names, onChoose) {
     this.#onChoose = onChoose;
     this.id = names[0];
     names.forEach((id) => this.#add(id, nameOf(id)));
@@ -30,30 +29,30 @@ export class PortraitTray {
 
   /** Choose a portrait by its place, from 0; do nothing where there is none. */
   pick(place) {
-    const input = this.#page.tray.querySelectorAll("input")[place];
+    const input = page.tray.querySelectorAll("input")[place];
     if (input && input.value !== this.id) this.#attempt(input.value);
   }
 
   /** Show a note below the picture; `content` is a text or an element, `bad` marks a failure. */
   showNote(content, bad = false) {
-    this.#page.note.replaceChildren(content);
-    this.#page.note.classList.toggle("bad", bad);
+    page.note.replaceChildren(content);
+    page.note.classList.toggle("bad", bad);
   }
 
   #listen() {
-    const { upload, snapshot: button, camera } = this.#page;
+    const { upload } = page;
     upload.onchange = () => this.#upload([...upload.files]).then(() => (upload.value = ""));
-    button.onclick = () => this.#take(camera);
+    page.snapshot.onclick = () => this.#take();
     addEventListener("paste", ({ clipboardData }) => this.#upload([...clipboardData.files]));
     addEventListener("drop", (event) => {
       if (!event.target.closest?.("#drop")) this.#upload([...event.dataTransfer.files]);
     });
   }
 
-  async #take(camera) {
+  async #take() {
     try {
       this.showNote("Look at the camera …");
-      await this.#upload([await snapshot(camera)]);
+      await this.#upload([await snapshot(page.camera)]);
     } catch (error) {
       this.showNote(error.message, true);
     }
@@ -62,7 +61,9 @@ export class PortraitTray {
   /** Have the server prepare each file in turn; the last one is shown. */
   async #upload(files) {
     for (const file of files) {
-      const placeholder = this.#addPlaceholder(file);
+      const progress = element("progress", { ariaLabel: `Preparing ${file.name}` });
+      const placeholder = element("span", { className: "preparing", title: file.name }, progress);
+      page.tray.append(placeholder);
       this.showNote("Preparing the portrait …");
       try {
         const { id, warnings } = await this.#send(file);
@@ -79,8 +80,8 @@ export class PortraitTray {
     }
   }
 
-  async #send(file) {
-    return (await ask(`portraits?${new URLSearchParams({ name: file.name })}`, { method: "POST", body: file })).json();
+  #send(file) {
+    return askJson(`portraits?${new URLSearchParams({ name: file.name })}`, { method: "POST", body: file });
   }
 
   /** Upload a portrait again that the server has forgotten. */
@@ -89,27 +90,14 @@ export class PortraitTray {
     if (file && (await fetch(`portraits/${encodeURIComponent(id)}`)).status === 404) await this.#send(file);
   }
 
-  #addPlaceholder(file) {
-    const place = document.createElement("span");
-    place.className = "preparing";
-    place.title = file.name;
-    place.append(document.createElement("progress"));
-    place.firstChild.setAttribute("aria-label", `Preparing ${file.name}`);
-    this.#page.tray.append(place);
-    return place;
-  }
-
   #add(id, name) {
-    const label = document.createElement("label");
-    const radio = Object.assign(document.createElement("input"), { type: "radio", name: "portrait", value: id });
-    const image = Object.assign(document.createElement("img"), { src: `portraits/${encodeURIComponent(id)}`, alt: name });
-    const place = this.#page.tray.querySelectorAll("input").length + 1;
-    label.title = place > KEYS ? name : `${name} (${place})`;
+    const radio = element("input", { type: "radio", name: "portrait", value: id, checked: id === this.id });
+    const image = element("img", { src: `portraits/${encodeURIComponent(id)}`, alt: name });
+    const place = page.tray.querySelectorAll("input").length + 1;
+    const label = element("label", { title: place > KEYS ? name : `${name} (${place})` }, radio, image);
     image.onerror = () => this.#forget(id, label); // the server was restarted and knows it no more
-    radio.checked = id === this.id;
     radio.onchange = () => this.#attempt(id);
-    label.append(radio, image);
-    this.#page.tray.append(label);
+    page.tray.append(label);
   }
 
   #forget(id, label) {
@@ -119,7 +107,7 @@ export class PortraitTray {
 
   /** Remember the uploads of this tab, for when it is loaded again. */
   #keep() {
-    const uploads = [...this.#page.tray.querySelectorAll("img")].map((image) => [image.previousSibling.value, image.alt]);
+    const uploads = [...page.tray.querySelectorAll("img")].map((image) => [image.previousSibling.value, image.alt]);
     remember("portraits", uploads, sessionStorage);
   }
 
@@ -140,7 +128,7 @@ export class PortraitTray {
   }
 
   #input(id) {
-    return this.#page.tray.querySelector(`input[value="${CSS.escape(id)}"]`);
+    return page.tray.querySelector(`input[value="${CSS.escape(id)}"]`);
   }
 }
 

@@ -1,22 +1,19 @@
 // A session that a stream drives (WHIP), watched by WHEP and controlled over HTTP. It has the methods of Connection.
 
-import { countsOf } from "./connection.js";
-import { ask, json, UserError } from "../shared/http.js";
+import { BaseConnection, countsOf } from "./connection.js";
+import { json, UserError } from "../shared/http.js";
 import { receive } from "../shared/whep.js";
 
 const NO_STREAM = "No stream has arrived yet. In OBS open Settings, Stream, choose WHIP and enter this server’s address with /whip at its end. Start streaming, then press Start.";
 const ENDED = "The stream ended. Start it again, then press Start.";
 
-export class WhipConnection {
-  #end;
+export class WhipConnection extends BaseConnection {
   #onMessage;
   #viewer = null;
-  url = "session/whip"; // the newest session that a stream drives
 
   constructor(onMessage) {
+    super("session/whip"); // the newest session that a stream drives
     this.#onMessage = onMessage;
-    this.ended = new Promise((_, reject) => (this.#end = reject));
-    this.ended.catch(() => {}); // it may end before anyone waits
   }
 
   async open(portrait, options) {
@@ -35,7 +32,7 @@ export class WhipConnection {
       if (message.type === "options") await this.ask("options", json("PATCH", message.options));
       if (message.type === "calibrate") await this.ask("calibrate", { method: "POST" });
       if (message.type === "freeze") await this.ask("freeze", json("PUT", { on: message.on }));
-      if (message.type === "stats") this.#onMessage({ type: "stats", stats: await (await this.ask("stats")).json() });
+      if (message.type === "stats") this.#onMessage({ type: "stats", stats: await this.ask("stats") });
       if (message.type === "calibrate") this.#onMessage({ type: "calibrated" });
       if (message.type === "freeze") this.#onMessage({ type: "frozen", on: message.on });
     } catch (error) {
@@ -44,24 +41,12 @@ export class WhipConnection {
     }
   }
 
-  setPortrait(id) {
-    return this.ask("portrait", json("PUT", { id }));
-  }
-
-  ask(path, request) {
-    return ask(`${this.url}/${path}`, request);
-  }
-
   async counts() {
     return countsOf(await this.#viewer.pc.getStats());
   }
 
   limitRate() {} // the sender of the stream decides on its rate
   setMicrophone() {} // and on its sound
-
-  end(error) {
-    this.#end(error);
-  }
 
   close() {
     this.#onMessage = () => {}; // nobody waits for answers that are still on their way

@@ -15,7 +15,20 @@ export async function ask(url, request) {
   throw Object.assign(new UserError(detail ?? `The server answers with HTTP status ${response.status}.`), { status: response.status });
 }
 
+/** Fetch JSON; throws as `ask` does. */
+export async function askJson(url, request) {
+  return (await ask(url, request)).json();
+}
+
 /** Make a request with a JSON body. */
 export function json(method, content) {
   return { method, headers: { "Content-Type": "application/json" }, body: JSON.stringify(content) };
+}
+
+/** Offer `pc` to an endpoint. Returns the path of what it made (relative: it may be below a prefix), and accept(), which takes the answer. */
+export async function offer(pc, url, headers = {}) {
+  await pc.setLocalDescription();
+  const response = await ask(url, { method: "POST", headers: { ...headers, "Content-Type": "application/sdp" }, body: pc.localDescription.sdp });
+  const accept = async () => pc.setRemoteDescription({ type: "answer", sdp: await response.text() });
+  return { path: response.headers.get("Location").slice(1), accept };
 }

@@ -1,6 +1,7 @@
 // Watches a session by WHEP: pictures only, and only received.
 
-import { ask } from "./http.js";
+import { pause } from "./dom.js";
+import { offer } from "./http.js";
 
 const RETRY_MS = 1000;
 const DEAD = ["failed", "closed", "disconnected"];
@@ -22,11 +23,9 @@ export async function receive(root, session, headers = {}) {
   };
   addEventListener("pagehide", close);
   try {
-    await pc.setLocalDescription();
-    const request = { method: "POST", headers: { ...headers, "Content-Type": "application/sdp" }, body: pc.localDescription.sdp };
-    const response = await ask(new URL(`whep/${session}`, root), request);
-    resource = new URL(response.headers.get("Location").slice(1), root); // relative: the server may be below a prefix
-    await pc.setRemoteDescription({ type: "answer", sdp: await response.text() });
+    const { path, accept } = await offer(pc, new URL(`whep/${session}`, root), headers);
+    resource = new URL(path, root);
+    await accept();
   } catch (error) {
     close();
     throw error;
@@ -44,6 +43,6 @@ export async function watch(root, session, video, headers) {
       watched.close();
       video.srcObject = null;
     }
-    await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+    await pause(RETRY_MS);
   }
 }

@@ -1,19 +1,17 @@
-"""The routes of recordings: begin, end, download."""
+"""Where a session's pictures go besides its page: recordings, and a virtual camera of the server's machine."""
 
-from __future__ import annotations
-
-from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import FileResponse
 
-from pipeline.core.animator import Animator
 from pipeline.core.registry import require
+from realtime.core.threads import in_thread
 from realtime.endpoints.motion_recorder import MotionRecorder
 from realtime.endpoints.output import Output
 from realtime.endpoints.recorder import Recorder
-from realtime.session import Session
+from realtime.endpoints.virtual_camera import VirtualCamera
+from realtime.sessions import UnknownSession
 from web.core.requests import JsonBody, read_json
 from web.routes.dependencies import EngineDep, RecordingsDep, SessionDep, SessionsDep
 from web.services.recordings import Recordings
@@ -36,20 +34,14 @@ async def begin(request: Request, session: SessionDep, engine: EngineDep, record
     wanted = await read_json(request, RecordingRequest)
     if session.output("recording"):
         raise HTTPException(409, "This session is being recorded already; end that recording first.")
-    animator = engine.loaded.animator
-    return {"name": _begin(session, animator, recordings, wanted).name}
-
-
-def _begin(session: Session, animator: Animator, recordings: Recordings, wanted: RecordingRequest) -> Path:
     if wanted.motion:
-        require(animator, "motion_files", "Recorded motion")
+        require(engine.loaded.animator, "motion_files", "Recorded motion")
     path = recordings.new()
-    session.add_output(
-        Recorder(path, side_by_side=wanted.side_by_side, audio=session.receives_voice, room=recordings.room)
-    )
+    layout, audio = wanted.side_by_side, session.receives_voice
+    session.add_output(Recorder(path, side_by_side=layout, audio=audio, room=recordings.room))
     if wanted.motion:
         session.add_output(MotionRecorder(path.with_suffix(".npz")))
-    return path
+    return {"name": path.name}
 
 
 @router.delete("/session/{id}/recording")
@@ -82,3 +74,28 @@ async def download(recordings: RecordingsDep, sessions: SessionsDep, name: str) 
     if any(recorder and recorder.report()["name"] == path.name for recorder in outputs):
         raise HTTPException(409, "This recording has not ended; end it first.")
     return FileResponse(path, media_type=TYPES[path.suffix], filename=path.name)
+
+
+@router.put("/session/{id}/virtual-camera")
+async def switch_on(sessions: SessionsDep, session: SessionDep, id: str) -> dict[str, str | None]:
+    """Show the session's pictures on the virtual camera; answer with its device."""
+    before = session.output("virtual_camera")
+    if before and before.report():
+        return {"device": before.report()}
+    if before:  # its device vanished
+        await session.remove_output(before)
+    camera = await in_thread(lambda: VirtualCamera("another session"))  # no id here: who knows it controls the session
+    try:
+        sessions.get(id).add_output(camera)
+    except UnknownSession:  # it ended meanwhile
+        await camera.close()
+        raise
+    return {"device": camera.report()}
+
+
+@router.delete("/session/{id}/virtual-camera")
+async def switch_off(session: SessionDep) -> dict[str, None]:
+    """Release the virtual camera; answer with no device."""
+    if camera := session.output("virtual_camera"):
+        await session.remove_output(camera)
+    return {"device": None}

@@ -4,7 +4,6 @@ import base64
 import contextlib
 import dataclasses
 import os
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -20,12 +19,11 @@ from realtime.driver.hints import HINTS
 from realtime.session import OPTIONS
 from realtime.sessions import UnknownSession
 from realtime.webrtc.settings import IceServer
-from web import first_paint
 from web.core.settings import Settings
+from web.first_paint import STATIC, FirstPaint, parts, static_text
 from web.services.advice import better
 from web.services.engine import Engine
 
-STATIC = Path(__file__).parent / "static"
 STYLES = ("shared/style.css", "live/live.css", "live/controls.css", "jobs/jobs.css")
 
 GROUPS = {
@@ -68,8 +66,8 @@ SET_PAGE = "(page) => { window.page = page; }"
 
 def mount(app: FastAPI, settings: Settings, engine: Engine) -> None:
     """Put the panel at "/", behind the routes that `app` already has."""
-    head, body = first_paint.parts(_texts(engine), _config(settings, engine))
-    app.add_middleware(first_paint.FirstPaint, head=head, body=body)
+    head, body = parts(_texts(engine), _config(settings, engine))
+    app.add_middleware(FirstPaint, head=head, body=body)
     gr.mount_gradio_app(
         app,
         _panel(app, engine),
@@ -129,7 +127,7 @@ def _live(engine: Engine) -> None:
         with gr.Column(elem_id="stage", min_width=0):
             gr.HTML("<i></i>", js_on_load=MOVE_IN, apply_default_css=False)
         with gr.Column(elem_id="controls", min_width=0):
-            gr.HTML(_text("live/presets.html"), apply_default_css=False)
+            gr.HTML(static_text("live/presets.html"), apply_default_css=False)
             controls = [control for title, names in _groups(engine).items() for control in _group(title, names)]
             apply = gr.Button("Apply", elem_id="apply", visible="hidden")
             values = "() => window.puppet.options.controlValues()"
@@ -139,11 +137,7 @@ def _live(engine: Engine) -> None:
 def _page(module: str, config: dict[str, Any]) -> None:
     """Add a page of our own to a tab: `static/{module}.html`, started by `static/{module}.js`."""
     start = START.format(module=module)
-    gr.HTML(_text(f"{module}.html"), js_on_load=start, apply_default_css=False, config=config)
-
-
-def _text(name: str) -> str:
-    return (STATIC / name).read_text(encoding="utf-8")
+    gr.HTML(static_text(f"{module}.html"), js_on_load=start, apply_default_css=False, config=config)
 
 
 def _texts(engine: Engine) -> dict[str, str]:

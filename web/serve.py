@@ -38,7 +38,8 @@ def serve(settings: Settings, progress: Progress) -> None:
         engine = load_engine(settings, progress)
         for warning in _warnings(settings, engine):
             logger.warning(warning)
-        url = f"{settings.scheme}://{_bracketed(settings.host)}:{listener.getsockname()[1]}"
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        url = f"{settings.scheme}://{host}:{listener.getsockname()[1]}"
         loaded = engine.loaded
         config = uvicorn_config(create_app(settings, engine), settings)
         line = f"Portrait puppet: {url} ({loaded.animator.name} on {loaded.device}: {loaded.reason})"
@@ -150,7 +151,3 @@ def _check_certificate(settings: Settings) -> None:
 
 def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

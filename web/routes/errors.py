@@ -1,7 +1,7 @@
 """Which status an exception of the lower layers is answered with. Its text is the answer's `detail`, one sentence."""
 
 from functools import partial
-from typing import NamedTuple, cast
+from typing import cast
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -21,50 +21,44 @@ from web.services.demo_clip import DemoError
 from web.services.job_queue import JobsFull, UnknownJob
 from web.services.portraits import UnknownPortrait
 
-
-class Answer(NamedTuple):
-    """A status, and the seconds in Retry-After."""
-
-    status: int
-    retry_after: int | None = None
-
-
-ANSWERS: dict[type[Exception], Answer] = {
-    BadOffer: Answer(400),
-    UnknownJob: Answer(404),
-    UnknownPortrait: Answer(404),
-    UnknownSession: Answer(404),
-    UnknownViewer: Answer(404),
-    NoCommonCodec: Answer(406),
-    AnimatorError: Answer(409),
-    RecordingError: Answer(409),
-    VirtualCameraInUse: Answer(409),
-    TooLarge: Answer(413),
-    NotAPicture: Answer(415),
-    IceRestart: Answer(422),  # RFC 9725, 4.3.1: candidates are accepted, restarts are not
-    OptionError: Answer(422),
-    PortraitError: Answer(422),
-    DemoError: Answer(503),
-    NoVirtualCamera: Answer(503),
-    JobsFull: Answer(503, 30),
-    NoPort: Answer(503, RETRY_SECONDS),
-    SessionsFull: Answer(503, RETRY_SECONDS),
-    ViewersFull: Answer(503, RETRY_SECONDS),
-    NoRoom: Answer(507),
+STATUS: dict[type[Exception], int] = {
+    BadOffer: 400,
+    UnknownJob: 404,
+    UnknownPortrait: 404,
+    UnknownSession: 404,
+    UnknownViewer: 404,
+    NoCommonCodec: 406,
+    AnimatorError: 409,
+    RecordingError: 409,
+    VirtualCameraInUse: 409,
+    TooLarge: 413,
+    NotAPicture: 415,
+    IceRestart: 422,  # RFC 9725, 4.3.1: candidates are accepted, restarts are not
+    OptionError: 422,
+    PortraitError: 422,
+    DemoError: 503,
+    NoVirtualCamera: 503,
+    JobsFull: 503,
+    NoPort: 503,
+    SessionsFull: 503,
+    ViewersFull: 503,
+    NoRoom: 507,
 }
 """A subclass that is not listed is answered as its base class is."""
+
+RETRY_AFTER = {JobsFull: 30, NoPort: RETRY_SECONDS, SessionsFull: RETRY_SECONDS, ViewersFull: RETRY_SECONDS}  # seconds
 
 
 def add_answers(app: FastAPI) -> None:
     """Answer each exception of the table, and query parameters that FastAPI refuses."""
-    for kind, answer in ANSWERS.items():
-        app.add_exception_handler(kind, partial(_answer, answer))
+    for kind, status in STATUS.items():
+        headers = {"retry-after": str(RETRY_AFTER[kind])} if kind in RETRY_AFTER else None
+        app.add_exception_handler(kind, partial(_answer, status, headers))
     app.add_exception_handler(RequestValidationError, _refuse_parameters)
 
 
-async def _answer(answer: Answer, _: Request, error: Exception) -> JSONResponse:
-    headers = {"retry-after": str(answer.retry_after)} if answer.retry_after else None
-    return JSONResponse({"detail": str(error)}, answer.status, headers)
+async def _answer(status: int, headers: dict[str, str] | None, _: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": str(error)}, status, headers)
 
 
 async def _refuse_parameters(_: Request, error: Exception) -> JSONResponse:

@@ -9,7 +9,6 @@ import cv2
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import FileResponse
 
-from pipeline.core.animator import Picture
 from pipeline.core.options import AnimateOptions
 from pipeline.files.animate import VIDEO_SUFFIXES
 from web.core.requests import parse_json, read_chunks
@@ -49,7 +48,7 @@ async def animate(
         with driving.open("wb") as file:
             async for chunk in read_chunks(request, MAX_UPLOAD):
                 file.write(chunk)
-        _write(source, prepared.portrait.picture)
+        cv2.imwrite(str(source), cv2.cvtColor(prepared.portrait.picture, cv2.COLOR_RGB2BGR))
     how = "--motion" if suffix in MOTION_SUFFIXES else "--driving"
     files = ("--source", str(source), how, str(driving), "--output", str(output))
     return jobs.add(Job(name, folder, ("animate", *_machine(settings, engine), *files, *changes), output))
@@ -105,7 +104,3 @@ def _machine(settings: Settings, engine: Engine) -> Iterator[str]:
 def _weights(settings: Settings) -> Iterator[str]:
     if settings.weights:
         yield from ("--weights", str(settings.weights.absolute()))  # the job runs in another folder
-
-
-def _write(path: Path, picture: Picture) -> None:
-    cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))

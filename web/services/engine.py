@@ -16,8 +16,7 @@ from pipeline.models.face_models import face_models
 from realtime.gpu.gpu_thread import GpuThread
 from realtime.gpu.worker import Worker
 from web.core.settings import Settings
-from web.services.portrait_folder import Shelf
-from web.services.portraits import Portraits
+from web.services.portraits import Portraits, Shelf
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,8 +5,7 @@ import pytest
 
 from pipeline.imaging.source_picture import NotAPicture
 from tests.support.web_app import PickyAnimator, client, picture_file
-from web.services.portrait_folder import Shelf
-from web.services.portraits import Portraits
+from web.services.portraits import Portraits, Shelf
 
 GRAY = {"gray": picture_file(90)}
 

@@ -1,4 +1,4 @@
-// Short texts over the picture: hints how to be seen better, which stay long enough to be read, and a countdown.
+// Short texts: hints over the picture, which stay long enough to be read, a countdown, and notes below the picture.
 
 import { page, pause } from "../shared/dom.js";
 
@@ -48,4 +48,19 @@ export async function countDown(signal) {
   }
   page.countdown.hidden = true;
   return !signal.aborted;
+}
+
+/** Show a note below the picture; `content` is a text or an element, `bad` marks a failure. */
+export function showNote(content, bad = false) {
+  page.note.replaceChildren(content);
+  page.note.classList.toggle("bad", bad);
+}
+
+/** Do something that may fail; the note then says why. */
+export async function attempt(action) {
+  try {
+    await action();
+  } catch (error) {
+    showNote(error.message, true);
+  }
 }

@@ -2,6 +2,7 @@
 
 import { Connection, ReconnectNeeded } from "./connection.js";
 import { openMicrophone } from "./devices.js";
+import { showNote } from "./hints.js";
 import { page, pause } from "../shared/dom.js";
 import { UserError } from "../shared/http.js";
 import { WhipConnection } from "./whip_connection.js";
@@ -31,11 +32,6 @@ export class LiveRun {
   /** Aborts when the run stops. */
   get signal() {
     return this.#running.signal;
-  }
-
-  /** Send a message, where there is a connection. */
-  send(message) {
-    this.connection?.send(message);
   }
 
   /** Run until `stop` or a failure. Resolves to null, or to the failure. */
@@ -133,7 +129,7 @@ export class LiveRun {
       } catch (error) {
         if (running.signal.aborted) return;
         audio.checked = false;
-        this.#host.portraitTray.showNote(error.message, true);
+        showNote(error.message, true);
       }
     }
     this.connection?.setMicrophone(this.#microphone);

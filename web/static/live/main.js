@@ -1,7 +1,7 @@
 // The Live tab: ties the elements of the page to the live run, the portraits, the options and the meters.
 
 import { openCamera, openDemo, openStream } from "./devices.js";
-import { countDown, Hints } from "./hints.js";
+import { countDown, Hints, showNote } from "./hints.js";
 import { listenToKeys } from "./hotkeys.js";
 import { Layout } from "./layout.js";
 import { LiveRun } from "./live_run.js";
@@ -37,7 +37,7 @@ class Puppet {
     this.hints = new Hints(hints);
     this.portraitTray = new PortraitTray(portraits, (id) => this.#setPortrait(id));
     this.layout = new Layout();
-    this.outputs = new Outputs((content, bad) => this.portraitTray.showNote(content, bad));
+    this.outputs = new Outputs();
     this.#run = new LiveRun(iceServers, this);
     this.#listen();
     this.#askConsent();
@@ -57,12 +57,12 @@ class Puppet {
     if (page.calibrate.disabled || this.#counting) return;
     this.#counting = true;
     countDown(this.#run.signal)
-      .then((counted) => counted && this.#run.send({ type: "calibrate" }))
+      .then((counted) => counted && this.#run.connection?.send({ type: "calibrate" }))
       .finally(() => (this.#counting = false));
   }
 
   freeze() {
-    this.#run.send({ type: "freeze", on: page.freeze.getAttribute("aria-pressed") !== "true" });
+    this.#run.connection?.send({ type: "freeze", on: page.freeze.getAttribute("aria-pressed") !== "true" });
   }
 
   onConnected(connection, onFrame) {
@@ -138,9 +138,9 @@ class Puppet {
   onMessage(message) {
     if (message.type === "stats") this.#onStats(message.stats);
     else if (message.type === "frames") this.meters.onFrames(message);
-    else if (message.type === "calibrated") this.portraitTray.showNote(CALIBRATED);
+    else if (message.type === "calibrated") showNote(CALIBRATED);
     else if (message.type === "frozen") page.freeze.setAttribute("aria-pressed", String(message.on));
-    else if (message.type === "error") this.portraitTray.showNote(message.detail, true);
+    else if (message.type === "error") showNote(message.detail, true);
   }
 
   #onStats(stats) {
@@ -154,7 +154,7 @@ class Puppet {
 
   #sendOptions(changes) {
     page.camera.classList.toggle("mirrored", this.options.values.mirror);
-    this.#run.send({ type: "options", options: changes });
+    this.#run.connection?.send({ type: "options", options: changes });
     this.presets?.compare();
   }
 

@@ -1,18 +1,16 @@
 // Where the portrait goes besides this page: a recording, a virtual camera, a page for OBS. The server reports what is on.
 
+import { attempt, showNote } from "./hints.js";
 import { element, page } from "../shared/dom.js";
 import { json } from "../shared/http.js";
 
 export class Outputs {
-  #showNote;
   #connection = null;
   #problem = null; // of the recording, as it was shown
 
-  /** `showNote(content, bad)` shows a note; `content` is a text or an element. */
-  constructor(showNote) {
-    this.#showNote = showNote;
+  constructor() {
     page.record.onclick = () => this.record();
-    page["virtual-camera"].onclick = () => this.#attempt(() => this.#switchCamera());
+    page["virtual-camera"].onclick = () => attempt(() => this.#switchCamera());
   }
 
   start(connection) {
@@ -31,12 +29,12 @@ export class Outputs {
     this.#press(page.record, recording, recording ? `Stop · ${Math.round(recording.seconds)} s` : "Record");
     this.#press(page["virtual-camera"], virtual_camera, "Virtual camera");
     const problem = recording?.problem ?? null; // it ended by itself; what was recorded can still be downloaded
-    if (problem && problem !== this.#problem) this.#showNote(problem, true);
+    if (problem && problem !== this.#problem) showNote(problem, true);
     this.#problem = problem;
   }
 
   record() {
-    return this.#attempt(() => this.#switchRecording());
+    if (this.#connection) attempt(() => this.#switchRecording());
   }
 
   async #switchRecording() {
@@ -44,11 +42,11 @@ export class Outputs {
       const { url, seconds } = await this.#connection.ask("recording", { method: "DELETE" });
       this.#press(page.record, false, "Record");
       const text = `Download the recording (${Math.round(seconds)} s)`;
-      this.#showNote(element("a", { href: url.replace(/^\//, ""), textContent: text, download: "" }));
+      showNote(element("a", { href: url.replace(/^\//, ""), textContent: text, download: "" }));
     } else {
       await this.#connection.ask("recording", json("PUT", { side_by_side: false }));
       this.#press(page.record, true, "Stop · 0 s");
-      this.#showNote("Recording.");
+      showNote("Recording.");
     }
   }
 
@@ -57,15 +55,7 @@ export class Outputs {
     const off = button.getAttribute("aria-pressed") === "true";
     const { device } = await this.#connection.ask("virtual-camera", { method: off ? "DELETE" : "PUT" });
     this.#press(button, device, "Virtual camera");
-    this.#showNote(device ? `Choose the camera “${device}” in the program that is to show it.` : "The virtual camera is off.");
-  }
-
-  async #attempt(action) {
-    try {
-      if (this.#connection) await action();
-    } catch (error) {
-      this.#showNote(error.message, true);
-    }
+    showNote(device ? `Choose the camera “${device}” in the program that is to show it.` : "The virtual camera is off.");
   }
 
   #press(button, on, label) {

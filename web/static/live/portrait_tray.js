@@ -1,6 +1,7 @@
 // The portraits to choose from, and the ways to add one: button, drop, paste or snapshot.
 
 import { snapshot } from "./devices.js";
+import { attempt, showNote } from "./hints.js";
 import { element, page } from "../shared/dom.js";
 import { askJson } from "../shared/http.js";
 import { recall, remember } from "../shared/storage.js";
@@ -30,19 +31,13 @@ export class PortraitTray {
   /** Choose a portrait by its place, from 0; do nothing where there is none. */
   pick(place) {
     const input = page.tray.querySelectorAll("input")[place];
-    if (input && input.value !== this.id) this.#attempt(input.value);
-  }
-
-  /** Show a note below the picture; `content` is a text or an element, `bad` marks a failure. */
-  showNote(content, bad = false) {
-    page.note.replaceChildren(content);
-    page.note.classList.toggle("bad", bad);
+    if (input && input.value !== this.id) input.onchange();
   }
 
   #listen() {
     const { upload } = page;
     upload.onchange = () => this.#upload([...upload.files]).then(() => (upload.value = ""));
-    page.snapshot.onclick = () => this.#take();
+    page.snapshot.onclick = () => attempt(() => this.#take());
     addEventListener("paste", ({ clipboardData }) => this.#upload([...clipboardData.files]));
     addEventListener("drop", (event) => {
       if (!event.target.closest?.("#drop")) this.#upload([...event.dataTransfer.files]);
@@ -50,12 +45,8 @@ export class PortraitTray {
   }
 
   async #take() {
-    try {
-      this.showNote("Look at the camera …");
-      await this.#upload([await snapshot(page.camera)]);
-    } catch (error) {
-      this.showNote(error.message, true);
-    }
+    showNote("Look at the camera …");
+    await this.#upload([await snapshot(page.camera)]);
   }
 
   /** Have the server prepare each file in turn; the last one is shown. */
@@ -64,19 +55,16 @@ export class PortraitTray {
       const progress = element("progress", { ariaLabel: `Preparing ${file.name}` });
       const placeholder = element("span", { className: "preparing", title: file.name }, progress);
       page.tray.append(placeholder);
-      this.showNote("Preparing the portrait …");
-      try {
+      showNote("Preparing the portrait …");
+      await attempt(async () => {
         const { id, warnings } = await this.#send(file);
         if (!this.#input(id)) this.#add(id, file.name);
         this.#files.set(id, file);
         this.#keep();
         await this.#choose(id);
-        this.showNote(warnings.join(" "));
-      } catch (error) {
-        this.showNote(error.message, true);
-      } finally {
-        placeholder.remove();
-      }
+        showNote(warnings.join(" "));
+      });
+      placeholder.remove();
     }
   }
 
@@ -96,7 +84,7 @@ export class PortraitTray {
     const place = page.tray.querySelectorAll("input").length + 1;
     const label = element("label", { title: place > KEYS ? name : `${name} (${place})` }, radio, image);
     image.onerror = () => this.#forget(id, label); // the server was restarted and knows it no more
-    radio.onchange = () => this.#attempt(id);
+    radio.onchange = () => attempt(() => this.#choose(id).then(() => showNote("")));
     page.tray.append(label);
   }
 
@@ -109,13 +97,6 @@ export class PortraitTray {
   #keep() {
     const uploads = [...page.tray.querySelectorAll("img")].map((image) => [image.previousSibling.value, image.alt]);
     remember("portraits", uploads, sessionStorage);
-  }
-
-  #attempt(id) {
-    return this.#choose(id).then(
-      () => this.showNote(""),
-      (error) => this.showNote(error.message, true),
-    );
   }
 
   async #choose(id) {

@@ -4,46 +4,31 @@
 
 const NOISE = 14; // gray levels: a codec adds this much green where there is none
 
-export class ChromaKey {
-  #video;
-  #canvas;
-  #context;
-  #on = false;
-
-  constructor(video, canvas) {
-    this.#video = video;
-    this.#canvas = canvas;
-    this.#context = canvas.getContext("2d", { willReadFrequently: true });
-  }
-
-  /** Whether the background is transparent; the canvas is then shown instead of the video. */
-  set on(on) {
-    if (on === this.#on) return;
-    this.#on = on;
-    this.#canvas.hidden = !on;
-    this.#video.style.opacity = on ? 0 : 1;
-    if (on) this.#next();
-  }
-
-  #next() {
-    this.#video.requestVideoFrameCallback(() => {
-      if (!this.#on) return;
-      this.#draw(this.#video.videoWidth, this.#video.videoHeight);
-      this.#next();
-    });
-  }
-
-  #draw(width, height) {
-    if (this.#canvas.width !== width || this.#canvas.height !== height) Object.assign(this.#canvas, { width, height });
-    this.#context.drawImage(this.#video, 0, 0);
-    const picture = this.#context.getImageData(0, 0, width, height);
+/** Return a function that switches transparency on or off. While it is on, the canvas is shown instead of the video. */
+export function chromaKey(video, canvas) {
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  let on = false;
+  const draw = () => {
+    if (!on) return;
+    const [width, height] = [video.videoWidth, video.videoHeight];
+    if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+    context.drawImage(video, 0, 0);
+    const picture = context.getImageData(0, 0, width, height);
     removeGreen(picture.data);
-    this.#context.putImageData(picture, 0, 0);
-  }
+    context.putImageData(picture, 0, 0);
+    video.requestVideoFrameCallback(draw);
+  };
+  return (wanted) => {
+    if (wanted === on) return;
+    on = wanted;
+    canvas.hidden = !on;
+    video.style.opacity = on ? 0 : 1;
+    if (on) video.requestVideoFrameCallback(draw);
+  };
 }
 
 /** Turn RGBA over green into RGBA over nothing, in place. */
-export function removeGreen(pixels) {
+function removeGreen(pixels) {
   for (let i = 0; i < pixels.length; i += 4) {
     const greener = pixels[i + 1] - Math.max(pixels[i], pixels[i + 2]);
     if (greener <= NOISE) continue;

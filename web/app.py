@@ -16,8 +16,8 @@ from realtime.webrtc.port_mux import one_port
 from realtime.webrtc.settings import MediaSettings
 from web import panel
 from web.core.guard import Guard
+from web.core.program import STATIC
 from web.core.settings import Settings
-from web.first_paint import STATIC
 from web.routes import errors, jobs, metrics, outputs, pages, portraits, sessions, whip
 from web.services.demo_clip import DemoClip
 from web.services.engine import Engine

@@ -19,8 +19,9 @@ from realtime.driver.hints import HINTS
 from realtime.session import OPTIONS
 from realtime.sessions import UnknownSession
 from realtime.webrtc.settings import IceServer
+from web.core.program import STATIC
 from web.core.settings import Settings
-from web.first_paint import STATIC, FirstPaint, parts, static_text
+from web.first_paint import FirstPaint, parts, static_text
 from web.services.advice import better
 from web.services.engine import Engine
 

@@ -1,8 +1,9 @@
-"""How the user starts this program: `run.py` in a checkout, `portrait-puppet` where it is installed."""
+"""Where this program is, and how the user starts it: `run.py` in a checkout, else `portrait-puppet`."""
 
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]  # the folder of the packages; child processes find them when they start there
+STATIC = ROOT / "web" / "static"  # what the browser loads
 PROGRAM = "run.py" if (ROOT / "run.py").is_file() else "portrait-puppet"
 
 

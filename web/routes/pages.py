@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 from fastapi.responses import FileResponse
 
-from web.first_paint import STATIC
+from web.core.program import STATIC
 from web.routes.dependencies import DemoClipDep
 
 router = APIRouter()

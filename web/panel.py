@@ -31,14 +31,8 @@ GROUPS = {
     "Face": ("expression", "mouth", "eyes", "brows", "gaze"),
     "Head": ("head", "yaw", "pitch", "roll", "position"),
     "Smoothness": ("smoothing",),
-    "Look": (
-        *("mirror", "badge", "driver_mouth", "stitching", "paste_back"),
-        *("background", "background_colour", "size"),
-    ),
-    "Driving": (
-        *("relative", "region", "driving_multiplier", "normalize_lip"),
-        *("eye_retargeting", "lip_retargeting"),
-    ),
+    "Look": ("mirror", "badge", "driver_mouth", "stitching", "paste_back", "background", "background_colour", "size"),
+    "Driving": ("relative", "region", "driving_multiplier", "normalize_lip", "eye_retargeting", "lip_retargeting"),
     "The portrait's own look": tuple(name for name in AnimateOptions.__dataclass_fields__ if name.startswith("edit_")),
 }
 
@@ -217,5 +211,4 @@ def _control(name: str) -> gr.components.Component:
         control = gr.Slider(field["low"], field["high"], default, step=step, elem_classes=unit, **texts)
     send = f"(value) => {{ (window.puppet?.options ?? window.early).set({{ {name}: value }}); }}"
     control.change(None, [control], None, js=send, show_progress="hidden", queue=False, api_visibility="private")
-    made: gr.components.Component = control
-    return made
+    return control

@@ -1,7 +1,5 @@
 """The driver for people without a camera: a clip that the program renders itself, once per machine."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import sys

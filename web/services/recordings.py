@@ -1,12 +1,11 @@
 """The folder of recordings, and how much may be in it."""
 
-from __future__ import annotations
-
 import re
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Self
 
 from realtime.endpoints.recorder import NoRoom, disk_room
 from web.core.settings import Settings
@@ -22,7 +21,7 @@ class Recordings:
     limit: int
 
     @classmethod
-    def of(cls, settings: Settings) -> Recordings:
+    def of(cls, settings: Settings) -> Self:
         """Return the folder that the settings name, or else one in the user's folder for videos."""
         return cls(settings.recordings or _users_folder(), settings.recordings_limit * 10**9)
 

@@ -43,7 +43,7 @@ export class FiguresOverlay {
   #toggle() {
     const { figures, overlay } = page;
     figures.hidden = !figures.hidden;
-    overlay.setAttribute("aria-pressed", String(!figures.hidden));
+    overlay.ariaPressed = !figures.hidden;
   }
 
   #record(time, latencies) {

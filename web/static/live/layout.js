@@ -26,7 +26,7 @@ export class Layout {
   /** Hide the panel, or show it again. */
   toggle() {
     const bare = document.body.classList.toggle("bare");
-    page.hide.setAttribute("aria-pressed", String(bare));
+    page.hide.ariaPressed = bare;
     remember("bare", bare);
   }
 

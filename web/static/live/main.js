@@ -62,7 +62,7 @@ class Puppet {
   }
 
   freeze() {
-    this.#run.connection?.send({ type: "freeze", on: page.freeze.getAttribute("aria-pressed") !== "true" });
+    this.#run.connection?.send({ type: "freeze", on: page.freeze.ariaPressed !== "true" });
   }
 
   onConnected(connection, onFrame) {
@@ -74,7 +74,7 @@ class Puppet {
     this.meters.stop();
     this.outputs.stop();
     this.hints.clear();
-    page.freeze.setAttribute("aria-pressed", "false");
+    page.freeze.ariaPressed = false;
     this.#rest();
   }
 
@@ -139,7 +139,7 @@ class Puppet {
     if (message.type === "stats") this.#onStats(message.stats);
     else if (message.type === "frames") this.meters.onFrames(message);
     else if (message.type === "calibrated") showNote(CALIBRATED);
-    else if (message.type === "frozen") page.freeze.setAttribute("aria-pressed", String(message.on));
+    else if (message.type === "frozen") page.freeze.ariaPressed = message.on;
     else if (message.type === "error") showNote(message.detail, true);
   }
 

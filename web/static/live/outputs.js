@@ -38,7 +38,7 @@ export class Outputs {
   }
 
   async #switchRecording() {
-    if (page.record.getAttribute("aria-pressed") === "true") {
+    if (page.record.ariaPressed === "true") {
       const { url, seconds } = await this.#connection.ask("recording", { method: "DELETE" });
       this.#press(page.record, false, "Record");
       const text = `Download the recording (${Math.round(seconds)} s)`;
@@ -52,14 +52,14 @@ export class Outputs {
 
   async #switchCamera() {
     const button = page["virtual-camera"];
-    const off = button.getAttribute("aria-pressed") === "true";
+    const off = button.ariaPressed === "true";
     const { device } = await this.#connection.ask("virtual-camera", { method: off ? "DELETE" : "PUT" });
     this.#press(button, device, "Virtual camera");
     showNote(device ? `Choose the camera “${device}” in the program that is to show it.` : "The virtual camera is off.");
   }
 
   #press(button, on, label) {
-    button.setAttribute("aria-pressed", String(Boolean(on)));
+    button.ariaPressed = Boolean(on);
     button.textContent = label;
   }
 

@@ -40,7 +40,7 @@ class SetOptions(_Message):
     options: dict[str, Any] = Field(description="an object of option names and values")
 
 
-class Request(_Message):
+class Command(_Message):
     """Calibrates: takes the driver's next moments as the neutral. Or asks for the statistics."""
 
     type: Literal["calibrate", "stats"]
@@ -68,7 +68,7 @@ class ViewReport(PageReport):
     since: float = Field(0.0, description="a time in seconds, as 'time' in the reply before")
 
 
-Message = Annotated[SetOptions | SetFrozen | Request | Ping | ViewReport, Field(discriminator="type")]
+Message = Annotated[SetOptions | SetFrozen | Command | Ping | ViewReport, Field(discriminator="type")]
 
 _PARSER: TypeAdapter[Message] = TypeAdapter(Message)
 _EXPECTED = {
@@ -95,10 +95,10 @@ def _answer(message: Message, controls: Controls, reports: Reports) -> dict[str,
         case SetFrozen():
             controls.freeze(message.on)
             return {"type": "frozen", "on": message.on}
-        case Request(type="calibrate"):
+        case Command(type="calibrate"):
             controls.calibrate()
             return {"type": "calibrated"}
-        case Request():
+        case Command():
             return {"type": "stats", "stats": reports.stats()}
         case Ping():
             return {"type": "pong", "id": message.id}

@@ -62,7 +62,7 @@ def uvicorn_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
     )
 
 
-class Server(uvicorn.Server):
+class WebServer(uvicorn.Server):
     """A server that ends at once, because open pages hold their requests for ever."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -70,7 +70,7 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-class _Server(Server):
+class _Server(WebServer):
     """A server that calls `on_ready` when it accepts requests."""
 
     def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:

@@ -38,7 +38,7 @@ from tests.support.fakes import (
     FakeAnimator,
     FakePeer,
     FakeTracker,
-    NumberedCamera,
+    NumberedTrack,
     in_order,
     number_of,
     portrait,
@@ -54,7 +54,7 @@ def play(
     *,
     animator: FakeAnimator | None = None,
     tracker: Callable[[], Any] = FakeTracker,
-    camera: NumberedCamera | None = None,
+    camera: NumberedTrack | None = None,
     codec: CodecName = "H264",
     media: MediaSettings = LOOPBACK,
 ) -> Any:
@@ -263,7 +263,7 @@ def test_calibration_is_begun_in_the_sessions_thread() -> None:
 
 
 def test_without_a_face_the_portrait_rests_and_the_page_is_told() -> None:
-    camera = NumberedCamera()
+    camera = NumberedTrack()
     camera.number = AT_REST
 
     async def scene(sessions: Sessions, peer: FakePeer, session: Session) -> list[str]:
@@ -349,7 +349,7 @@ def test_a_failing_stage_shows_the_portrait_at_rest_and_goes_on() -> None:
                 raise ZeroDivisionError("stumbled")
             return super().track(picture, time, smoothing)
 
-    camera = NumberedCamera()
+    camera = NumberedTrack()
 
     async def scene(sessions: Sessions, peer: FakePeer, session: Session) -> dict[str, Any]:
         await peer.number()
@@ -438,7 +438,7 @@ def lose_every(count: int, connection: RTCPeerConnection) -> None:
 
 
 def test_odd_sizes_and_changes_of_size_are_followed() -> None:
-    class Resizing(NumberedCamera):
+    class Resizing(NumberedTrack):
         async def recv(self) -> Any:
             frame = await super().recv()
             self.size = (160, 128) if self._count > 15 else (192, 144)

@@ -35,7 +35,7 @@ from realtime.voice import (
 from realtime.webrtc import aiortc_patches
 from realtime.webrtc.sdp import DRIVER, PUPPETEER, VIEWER, Role, voice_section, with_short_packets
 from realtime.webrtc.voice_rtp import RESTART, SAMPLE_RATE, VoiceBuffer, VoicePacket, VoiceTrack
-from tests.support.fakes import LOOPBACK, FakeAnimator, FakePeer, FakeTracker, NumberedCamera, number_of, portrait
+from tests.support.fakes import LOOPBACK, FakeAnimator, FakePeer, FakeTracker, NumberedTrack, number_of, portrait
 from tests.support.waiting import PATIENCE, new_threads, reached, until
 
 FRAME = SAMPLE_RATE // 50  # samples in 20 ms
@@ -297,7 +297,7 @@ class Clicker(MediaStreamTrack):
 
     kind = "audio"
 
-    def __init__(self, camera: NumberedCamera) -> None:
+    def __init__(self, camera: NumberedTrack) -> None:
         super().__init__()
         self._camera = camera
         self._count = 0
@@ -315,7 +315,7 @@ class SpeakingPeer(FakePeer):
     """A browser's end whose voice comes back: `loudness` is of each packet, with the time."""
 
     def __init__(self, direction: str = "sendrecv") -> None:
-        super().__init__(NumberedCamera())
+        super().__init__(NumberedTrack())
         self.camera.number = 1
         self.loudness: list[tuple[float, int]] = []
         self.flashes: list[tuple[float, int]] = []

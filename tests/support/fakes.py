@@ -50,7 +50,7 @@ def number_of(picture: Picture) -> int:
 
 
 def in_order(numbers: Iterable[int]) -> bool:
-    """Return whether the numbers of a NumberedCamera never step back."""
+    """Return whether the numbers of a NumberedTrack never step back."""
     return all((after - before) % 255 < 128 for before, after in pairwise(numbers))
 
 
@@ -97,7 +97,7 @@ class FakeAnimator:
         return numbered(number, colour=(int(red), int(green), int(blue)))
 
 
-class NumberedCamera(MediaStreamTrack):
+class NumberedTrack(MediaStreamTrack):
     """A driver's camera at 30 fps whose frames count from 1 to 255 in a loop; a set `number` is sent all the time."""
 
     kind = "video"
@@ -130,7 +130,7 @@ class FakePeer:
         settings: MediaSettings = LOOPBACK,
         role: Role = PUPPETEER,
     ) -> None:
-        self.camera = camera or NumberedCamera()
+        self.camera = camera or NumberedTrack()
         self.pictures: asyncio.Queue[Picture] = asyncio.Queue()
         self.timestamps: list[int] = []  # RTP timestamps of the received pictures
         self.messages: asyncio.Queue[str] = asyncio.Queue()

@@ -24,7 +24,7 @@ class Appearance(nn.Module):
         return picture.new_zeros(len(picture), 1)
 
 
-class Motion(nn.Module):
+class TinyMotion(nn.Module):
     """Brightness moves the head to the right; redness of the picture's left half opens the mouth (point 19 down)."""
 
     def forward(self, picture):
@@ -66,7 +66,7 @@ def tiny_networks(broken=()):
     """Return the tiny networks; the generator returns NaN if its weights have a dtype in `broken`."""
     return Networks(
         appearance=Appearance(),
-        motion=Motion(),
+        motion=TinyMotion(),
         warping=Warping(),
         generator=Generator(broken),
         stitching=constant(stitching(), 0.0),

@@ -18,7 +18,7 @@ from tests.support.waiting import PATIENCE
 Sent = NDArray[np.uint8]
 
 
-class Recording:
+class CameraRecording:
     """The pictures that reached the device, one row of bytes each as pyvirtualcam sends them, and their times."""
 
     def __init__(self, formats: tuple[str, ...] = ("I420", "RGB")) -> None:
@@ -59,7 +59,7 @@ class Recording:
 
 
 class _Backend:
-    def __init__(self, recording: Recording) -> None:
+    def __init__(self, recording: CameraRecording) -> None:
         self._recording = recording
 
     def send(self, picture: Sent) -> None:
@@ -75,9 +75,9 @@ class _Backend:
         self._recording.closed += 1
 
 
-def installed(monkeypatch: pytest.MonkeyPatch, *formats: str) -> Recording:
+def installed(monkeypatch: pytest.MonkeyPatch, *formats: str) -> CameraRecording:
     """Install a recording as the only virtual camera; it accepts these formats, or all."""
-    recording = Recording(*[formats] if formats else [])
+    recording = CameraRecording(*[formats] if formats else [])
     monkeypatch.setattr(pyvirtualcam.camera, "BACKENDS", {})
     pyvirtualcam.register_backend("recording", recording.backend)
     return recording

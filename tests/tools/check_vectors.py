@@ -39,7 +39,7 @@ PICTURES = {  # case -> factor from its values to 0..255
 }
 
 
-class Reference:
+class StoredReference:
     """The reference vectors, with the ratio of error to tolerance of computed tensors."""
 
     def __init__(self, vectors, tolerances: dict) -> None:
@@ -164,7 +164,7 @@ def generator_tensors(networks: Networks, wanted: set[str]) -> Results:
         yield "G/out" if name == "out" else name, value
 
 
-def network_tensors(networks: Networks, reference: Reference) -> Results:
+def network_tensors(networks: Networks, reference: StoredReference) -> Results:
     """Yield every tensor of the vectors that a single network computes."""
     wanted = reference.names | {"W/dm.norm", "W/dm.mask", "W/third_input"}
     yield from appearance_tensors(networks, reference.vectors, wanted)
@@ -362,7 +362,7 @@ def read_all(weights: Path) -> Networks:
     return Networks(**fields)
 
 
-def check(networks: Networks, reference: Reference, mathematics) -> Iterator[tuple[str, float]]:
+def check(networks: Networks, reference: StoredReference, mathematics) -> Iterator[tuple[str, float]]:
     """Yield (name, ratio) of every tensor and case; infinite if not computed. Folds the networks."""
     seen = set()
     for name, value in network_tensors(networks, reference):
@@ -386,7 +386,7 @@ def main() -> int:
     for name in ("weights", "vectors", "tolerances", "math"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     arguments = parser.parse_args()
-    reference = Reference(dict(np.load(arguments.vectors)), json.loads(arguments.tolerances.read_text()))
+    reference = StoredReference(dict(np.load(arguments.vectors)), json.loads(arguments.tolerances.read_text()))
     results = dict(check(read_all(arguments.weights), reference, dict(np.load(arguments.math))))
     for name, ratio in results.items():
         if not ratio <= 1:

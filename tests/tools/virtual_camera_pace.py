@@ -16,13 +16,13 @@ import pyvirtualcam
 
 import run
 from pipeline.core.timing import percentiles
-from tests.support.virtual_cameras import Recording
+from tests.support.virtual_cameras import CameraRecording
 from web.cli import camera
 
 WORDS = ("camera", "--camera", "demo", "--virtual-camera", "--animator", "meshwarp")
 
 
-class Times(Recording):
+class FrameTimes(CameraRecording):
     """A recording that keeps all times but only the last picture."""
 
     def add(self, picture: np.ndarray) -> None:
@@ -31,7 +31,7 @@ class Times(Recording):
 
 
 def main(seconds: float) -> None:
-    recording, began, ready = Times(), time.monotonic(), []
+    recording, began, ready = FrameTimes(), time.monotonic(), []
     pyvirtualcam.camera.BACKENDS.clear()
     pyvirtualcam.register_backend("recording", recording.backend)
     show, camera.print = print, lambda *words, **options: (ready.append(time.monotonic()), show(*words, **options))

@@ -32,7 +32,7 @@ from web.app import create_app
 from web.cli.latency_clients import Client, ClientName, client, resident_megabytes
 from web.core.requests import MAX_TEXT, read_body
 from web.core.settings import Settings
-from web.serve import Server, listen, uvicorn_config
+from web.serve import WebServer, listen, uvicorn_config
 from web.services.engine import Engine
 
 CAMERA = 640, 480
@@ -215,7 +215,7 @@ def routes(plan: Plan, pictures: Sequence[str], events: Queue[Event]) -> APIRout
 def _served(app: FastAPI, settings: Settings) -> Iterator[str]:
     """Run the server in a thread; yield its URL."""
     with listen(settings) as listener:
-        server = Server(uvicorn_config(app, settings))
+        server = WebServer(uvicorn_config(app, settings))
         thread = threading.Thread(target=server.run, args=([listener],), name="server")
         gc.freeze()  # as serve does
         thread.start()

@@ -220,25 +220,25 @@ def test_a_slowed_stage_shows_slower(animator, mine, frames, clock):
 
 
 def test_batches_are_of_different_portraits(inputs):
-    class Recording(Eager):
+    class RecordingBackend(Eager):
         def draw(self, sources, driven):
             calls.append((len(set(map(id, sources))), len(driven)))
             return super().draw(sources, driven)
 
     calls = []
-    found = batches(Recording(tiny_networks(), CPU, torch.float32), inputs, (1, 2, 8), 2, nothing)
+    found = batches(RecordingBackend(tiny_networks(), CPU, torch.float32), inputs, (1, 2, 8), 2, nothing)
     assert calls == [(1, 1), (2, 2), (8, 8)] * (warm_rounds(2) + 2)
     assert [batch.size for batch in found] == [1, 2, 8] and all(batch.ms["p50"] > 0 for batch in found)
 
 
 def test_a_batch_that_fails_says_why(inputs):
-    class Small(Eager):
+    class SmallBackend(Eager):
         def draw(self, sources, driven):
             if len(sources) > 2:
                 raise torch.OutOfMemoryError("too much was asked for")
             return super().draw(sources, driven)
 
-    one, four = batches(Small(tiny_networks(), CPU, torch.float32), inputs, (1, 4), 2, nothing)
+    one, four = batches(SmallBackend(tiny_networks(), CPU, torch.float32), inputs, (1, 4), 2, nothing)
     assert one.reason is None and one.ms
     assert (four.reason, four.ms) == ("OutOfMemoryError: too much was asked for", {})
 

@@ -86,7 +86,7 @@ def test_motion_of_a_template():
     assert np.array_equal(motion.expression.numpy(), TEMPLATE.exp)
 
 
-class Intruder:
+class TemplateIntruder:
     def __init__(self, proof):
         self.proof = proof
 
@@ -95,7 +95,7 @@ class Intruder:
 
 
 def test_code_in_a_pickle_does_not_run(tmp_path):
-    path = pickled(tmp_path / "m.pkl", official(TEMPLATE, output_fps=Intruder(tmp_path / "proof")))
+    path = pickled(tmp_path / "m.pkl", official(TEMPLATE, output_fps=TemplateIntruder(tmp_path / "proof")))
     with pytest.raises(TemplateError, match=r"m\.pkl .* asks for posix\.system, which no template needs"):
         load_template(path)
     assert not (tmp_path / "proof").exists()

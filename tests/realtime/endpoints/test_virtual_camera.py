@@ -19,7 +19,7 @@ from realtime.endpoints.output import ShownPicture
 from realtime.endpoints.virtual_camera import NoVirtualCamera, VirtualCamera, VirtualCameraInUse, next_tick
 from tests.support.clips import gradient
 from tests.support.fakes import SIZE, number_of, numbered
-from tests.support.virtual_cameras import Recording, installed
+from tests.support.virtual_cameras import CameraRecording, installed
 from tests.support.waiting import PATIENCE
 
 SQUARE = Framing(SIZE, SIZE)
@@ -27,7 +27,7 @@ LOOPBACKS = [device for device in Path("/sys/class/video4linux").glob("*") if "v
 
 
 @pytest.fixture
-def recording(monkeypatch) -> Recording:
+def recording(monkeypatch) -> CameraRecording:
     return installed(monkeypatch)
 
 

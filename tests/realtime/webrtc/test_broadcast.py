@@ -37,7 +37,7 @@ class Receiver:
         on_sent()
 
 
-class Show:
+class BroadcastShow:
     """A broadcast at 30 pictures a second of its own clock."""
 
     def __init__(self, codec: CodecName = "H264") -> None:
@@ -65,8 +65,8 @@ class Show:
 
 
 @pytest.fixture
-def show() -> Show:
-    return Show()
+def show() -> BroadcastShow:
+    return BroadcastShow()
 
 
 def decoded(receiver: Receiver) -> int:
@@ -77,7 +77,7 @@ def decoded(receiver: Receiver) -> int:
     )
 
 
-def test_without_receivers_nothing_is_encoded(show: Show) -> None:
+def test_without_receivers_nothing_is_encoded(show: BroadcastShow) -> None:
     assert show.broadcast.encode(laid_out(numbered(1), "i420")) is None
     assert (show.broadcast.encoders, show.broadcast.congested) == (0, False)
     assert show.broadcast.bitrate == MAXIMUM_BITRATE
@@ -85,7 +85,7 @@ def test_without_receivers_nothing_is_encoded(show: Show) -> None:
 
 @pytest.mark.parametrize("codec", ["H264", "VP8"])
 def test_all_get_the_same_packets_from_one_encoder(codec: CodecName) -> None:
-    show = Show(codec)
+    show = BroadcastShow(codec)
     receivers = [Receiver() for _ in range(5)]
     for receiver in receivers:
         show.broadcast.add(receiver)
@@ -97,7 +97,7 @@ def test_all_get_the_same_packets_from_one_encoder(codec: CodecName) -> None:
     assert len(receivers[0].packets) == 10
 
 
-def test_who_comes_later_begins_with_a_keyframe(show: Show) -> None:
+def test_who_comes_later_begins_with_a_keyframe(show: BroadcastShow) -> None:
     first, second = Receiver(), Receiver()
     show.broadcast.add(first)
     show.go_on(30)
@@ -107,7 +107,7 @@ def test_who_comes_later_begins_with_a_keyframe(show: Show) -> None:
     assert (decoded(first), decoded(second)) == (40, 10)
 
 
-def test_who_comes_right_after_a_keyframe_waits_for_the_next(show: Show) -> None:
+def test_who_comes_right_after_a_keyframe_waits_for_the_next(show: BroadcastShow) -> None:
     first, second = Receiver(), Receiver()
     show.broadcast.add(first)
     show.go_on(1)
@@ -118,7 +118,7 @@ def test_who_comes_right_after_a_keyframe_waits_for_the_next(show: Show) -> None
     assert keyframes.index(True) / RATE < SPACING_SECONDS + 1 / RATE
 
 
-def test_who_left_gets_no_more_and_the_last_ends_the_encoder(show: Show) -> None:
+def test_who_left_gets_no_more_and_the_last_ends_the_encoder(show: BroadcastShow) -> None:
     first, second = Receiver(), Receiver()
     show.broadcast.add(first)
     show.broadcast.add(second)
@@ -131,7 +131,7 @@ def test_who_left_gets_no_more_and_the_last_ends_the_encoder(show: Show) -> None
     assert show.broadcast.encoders == 0
 
 
-def test_one_that_does_not_keep_up_is_left_out_until_a_keyframe(show: Show) -> None:
+def test_one_that_does_not_keep_up_is_left_out_until_a_keyframe(show: BroadcastShow) -> None:
     slow, others = Receiver(), [Receiver(), Receiver()]
     for receiver in (slow, *others):
         show.broadcast.add(receiver)
@@ -145,7 +145,7 @@ def test_one_that_does_not_keep_up_is_left_out_until_a_keyframe(show: Show) -> N
     assert [len(receiver.packets) for receiver in others] == [50, 50]
 
 
-def test_only_when_nobody_keeps_up_it_is_congested(show: Show) -> None:
+def test_only_when_nobody_keeps_up_it_is_congested(show: BroadcastShow) -> None:
     receivers = [Receiver(), Receiver()]
     for receiver in receivers:
         show.broadcast.add(receiver)
@@ -157,7 +157,7 @@ def test_only_when_nobody_keeps_up_it_is_congested(show: Show) -> None:
     assert told == [False, False, False, True]
 
 
-def test_a_request_for_a_keyframe_is_granted_at_once(show: Show) -> None:
+def test_a_request_for_a_keyframe_is_granted_at_once(show: BroadcastShow) -> None:
     receiver = Receiver()
     show.broadcast.add(receiver)
     show.go_on(15)
@@ -165,7 +165,7 @@ def test_a_request_for_a_keyframe_is_granted_at_once(show: Show) -> None:
     assert show.go_on(5) == [True, *[False] * 4]
 
 
-def test_a_storm_of_requests_makes_a_bounded_number_of_keyframes(show: Show) -> None:
+def test_a_storm_of_requests_makes_a_bounded_number_of_keyframes(show: BroadcastShow) -> None:
     storming, quiet = Receiver(), Receiver()
     show.broadcast.add(storming)
     show.broadcast.add(quiet)
@@ -177,7 +177,7 @@ def test_a_storm_of_requests_makes_a_bounded_number_of_keyframes(show: Show) -> 
     assert len(quiet.packets) == decoded(quiet) == 10 * RATE
 
 
-def test_a_request_during_the_spacing_is_not_forgotten(show: Show) -> None:
+def test_a_request_during_the_spacing_is_not_forgotten(show: BroadcastShow) -> None:
     receiver = Receiver()
     show.broadcast.add(receiver)
     show.go_on(1)
@@ -185,7 +185,7 @@ def test_a_request_during_the_spacing_is_not_forgotten(show: Show) -> None:
     assert show.go_on(10).count(True) == 1
 
 
-def test_who_cannot_ask_gets_keyframes_all_the_same(show: Show) -> None:
+def test_who_cannot_ask_gets_keyframes_all_the_same(show: BroadcastShow) -> None:
     deaf = Receiver()
     deaf.receives_feedback = False
     show.broadcast.add(deaf)
@@ -193,7 +193,7 @@ def test_who_cannot_ask_gets_keyframes_all_the_same(show: Show) -> None:
     assert 4 <= keyframes.count(True) <= 5
 
 
-def test_the_worst_path_decides_the_bitrate(show: Show) -> None:
+def test_the_worst_path_decides_the_bitrate(show: BroadcastShow) -> None:
     good, bad = Receiver(), Receiver()
     bad.bitrate = 700_000
     show.broadcast.add(good)
@@ -203,7 +203,7 @@ def test_the_worst_path_decides_the_bitrate(show: Show) -> None:
     assert show.broadcast.bitrate == MAXIMUM_BITRATE
 
 
-def test_the_times_of_packets_grow_with_the_clock(show: Show) -> None:
+def test_the_times_of_packets_grow_with_the_clock(show: BroadcastShow) -> None:
     receiver = Receiver()
     show.broadcast.add(receiver)
     show.go_on(RATE)

@@ -225,7 +225,7 @@ def test_a_peer_that_did_not_ask_for_it_gets_stock_packets() -> None:
 def test_a_private_name_that_is_gone_costs_its_tuning_only(
     owner: type, name: str, loss: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(owner, name, Gone(name), raising=False)
+    monkeypatch.setattr(owner, name, MissingAttribute(name), raising=False)
 
     async def warned(peer: Peer) -> list[str]:
         assert await peer.answer(OFFER)
@@ -241,14 +241,14 @@ def test_the_self_check_finds_nothing_missing_in_the_pinned_versions() -> None:
 
 def test_the_self_check_names_what_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     name = "_RTCRtpReceiver__jitter_buffer"
-    monkeypatch.setattr(aiortc.rtcrtpreceiver.RTCRtpReceiver, name, Gone(name), raising=False)
+    monkeypatch.setattr(aiortc.rtcrtpreceiver.RTCRtpReceiver, name, MissingAttribute(name), raising=False)
     [warning] = asyncio.run(aiortc_patches.self_check(LOOPBACK))
     assert "one frame late" in warning and name in warning
 
 
 def test_without_feedback_the_peer_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     name = "_handle_rtcp_packet"
-    monkeypatch.setattr(aiortc.rtcrtpsender.RTCRtpSender, name, Gone(name))
+    monkeypatch.setattr(aiortc.rtcrtpsender.RTCRtpSender, name, MissingAttribute(name))
 
     async def warned(peer: Peer) -> tuple[bool, list[str]]:
         await peer.answer(OFFER)
@@ -276,7 +276,7 @@ def test_without_its_private_name_media_is_bound_all_the_same(monkeypatch: pytes
     assert "not limited" in warning
 
 
-class Gone:
+class MissingAttribute:
     """An attribute that another version of a library does not have, also where an instance sets it."""
 
     def __init__(self, name: str) -> None:

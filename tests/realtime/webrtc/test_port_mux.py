@@ -30,7 +30,7 @@ from tests.support.waiting import PATIENCE
 MEDIA = b"\x80media"
 
 
-class Client:
+class MuxClient:
     """A socket of its own on loopback that speaks STUN to the port."""
 
     def __init__(self, settings: MediaSettings) -> None:
@@ -85,7 +85,7 @@ class Member:
 
 
 def with_port(
-    scene: Callable[[MediaSettings, list[Member], Client], Awaitable[Any]], count: int = 2, **settings: Any
+    scene: Callable[[MediaSettings, list[Member], MuxClient], Awaitable[Any]], count: int = 2, **settings: Any
 ) -> Any:
     """Open a port, share it among `count` connections, let `scene` happen, and close all."""
 
@@ -93,7 +93,7 @@ def with_port(
         media = MediaSettings(strict=True, ports=free_ports(1), **settings)
         async with one_port(media):
             members = [Member(media) for _ in range(count)]
-            with closing(Client(media)) as client:
+            with closing(MuxClient(media)) as client:
                 result = await scene(media, members, client)
                 assert not client.answered()
             for member in members:
@@ -106,14 +106,14 @@ def with_port(
 async def settle(media: MediaSettings) -> None:
     """Wait until the port has dealt with what was sent to it: it then answers somebody else, twice."""
     stranger = Member(media)
-    with closing(Client(media)) as client:
+    with closing(MuxClient(media)) as client:
         for _ in range(2):
             await client.ask(stranger.check())
     await stranger.protocol.close()
 
 
 def test_each_connection_answers_to_its_own_name_on_the_same_port() -> None:
-    async def scene(media: MediaSettings, members: list[Member], client: Client) -> list[bool]:
+    async def scene(media: MediaSettings, members: list[Member], client: MuxClient) -> list[bool]:
         proven = []
         for member in members:
             answer = await client.ask(member.check())
@@ -125,12 +125,12 @@ def test_each_connection_answers_to_its_own_name_on_the_same_port() -> None:
 
 
 def test_media_goes_to_whom_its_source_proved_itself() -> None:
-    async def scene(media: MediaSettings, members: list[Member], client: Client) -> list[list[bytes]]:
+    async def scene(media: MediaSettings, members: list[Member], client: MuxClient) -> list[list[bytes]]:
         first, second = members
         client.send(MEDIA)  # nobody's yet
         await client.ask(first.check())
         client.send(MEDIA + b"1")
-        with closing(Client(media)) as other:
+        with closing(MuxClient(media)) as other:
             await other.ask(second.check())
             other.send(MEDIA + b"2")
             client.send(MEDIA + b"3")
@@ -158,7 +158,7 @@ def test_media_goes_to_whom_its_source_proved_itself() -> None:
     ],
 )
 def test_what_is_nobodys_is_dropped(data: bytes) -> None:
-    async def scene(media: MediaSettings, members: list[Member], client: Client) -> list[bytes]:
+    async def scene(media: MediaSettings, members: list[Member], client: MuxClient) -> list[bytes]:
         client.send(data)
         await settle(media)
         assert not client.answered()
@@ -169,7 +169,7 @@ def test_what_is_nobodys_is_dropped(data: bytes) -> None:
 
 
 def test_a_forged_check_gets_no_answer_and_no_media() -> None:
-    async def scene(media: MediaSettings, members: list[Member], client: Client) -> list[Any]:
+    async def scene(media: MediaSettings, members: list[Member], client: MuxClient) -> list[Any]:
         name = members[0].connection.local_username
         other = members[1].connection.local_password
         for password in ("", "a wrong password", other):
@@ -183,7 +183,7 @@ def test_a_forged_check_gets_no_answer_and_no_media() -> None:
 
 
 def test_sources_that_the_rule_forbids_are_not_heard() -> None:
-    async def scene(media: MediaSettings, members: list[Member], client: Client) -> list[bytes]:
+    async def scene(media: MediaSettings, members: list[Member], client: MuxClient) -> list[bytes]:
         port = port_mux._ports[media]
         for source in ("127.0.0.1", "203.0.113.9", "192.168.1.5"):
             port.datagram_received(members[0].check(), (source, 9))
@@ -194,7 +194,7 @@ def test_sources_that_the_rule_forbids_are_not_heard() -> None:
 
 
 def test_who_leaves_is_heard_no_more_and_the_others_stay() -> None:
-    async def scene(media: MediaSettings, members: list[Member], client: Client) -> list[Any]:
+    async def scene(media: MediaSettings, members: list[Member], client: MuxClient) -> list[Any]:
         first, second = members
         await client.ask(first.check())
         await first.protocol.close()
@@ -210,7 +210,7 @@ def test_who_leaves_is_heard_no_more_and_the_others_stay() -> None:
 
 
 def test_an_address_that_serves_anew_belongs_to_the_newest() -> None:
-    async def scene(media: MediaSettings, members: list[Member], client: Client) -> list[list[bytes]]:
+    async def scene(media: MediaSettings, members: list[Member], client: MuxClient) -> list[list[bytes]]:
         for member in members:
             await client.ask(member.check())
         client.send(MEDIA)
@@ -221,7 +221,7 @@ def test_an_address_that_serves_anew_belongs_to_the_newest() -> None:
 
 
 def test_no_connection_comes_from_endless_addresses() -> None:
-    async def scene(media: MediaSettings, members: list[Member], client: Client) -> int:
+    async def scene(media: MediaSettings, members: list[Member], client: MuxClient) -> int:
         port = port_mux._ports[media]
         for number in range(10 * port_mux.SOURCES):
             port.datagram_received(members[0].check(), ("127.0.0.1", 1000 + number))
@@ -231,7 +231,7 @@ def test_no_connection_comes_from_endless_addresses() -> None:
 
 
 def test_the_candidate_names_the_port_and_the_advertised_address() -> None:
-    async def scene(media: MediaSettings, members: list[Member], client: Client) -> set[tuple[str, int]]:
+    async def scene(media: MediaSettings, members: list[Member], client: MuxClient) -> set[tuple[str, int]]:
         assert media.ports
         return {
             (each.protocol.local_candidate.host, each.protocol.local_candidate.port - media.ports[0])

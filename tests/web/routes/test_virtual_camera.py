@@ -13,14 +13,14 @@ from pipeline.imaging.i420 import to_picture
 from realtime.endpoints.framing import Framing
 from realtime.webrtc.broadcast import Broadcast
 from tests.support.fakes import offer_of
-from tests.support.virtual_cameras import Recording, installed
+from tests.support.virtual_cameras import CameraRecording, installed
 from tests.support.web_app import client
 
 SDP = {"content-type": "application/sdp"}
 
 
 @pytest.fixture
-def recording(monkeypatch) -> Recording:
+def recording(monkeypatch) -> CameraRecording:
     return installed(monkeypatch)
 
 

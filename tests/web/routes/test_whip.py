@@ -23,7 +23,7 @@ from tests.support.waiting import PATIENCE
 from tests.support.web_app import BAD_OFFERS, SDP, URL, application, client, make_engine
 from web.core.requests import MAX_TEXT
 from web.core.settings import Settings
-from web.serve import Server, listen, uvicorn_config
+from web.serve import WebServer, listen, uvicorn_config
 
 FRAGMENT = {"content-type": "application/trickle-ice-sdpfrag"}
 CANDIDATE = "a=mid:0\r\na=candidate:1 1 udp 2113937151 127.0.0.1 50000 typ host\r\n"
@@ -307,7 +307,7 @@ def serving(**settings: Any) -> Iterator[str]:
     """The application on a real port: its URL."""
     chosen = Settings(port=0, driver="whip", media=LOOPBACK, **settings)
     with listen(chosen) as listener:
-        server = Server(uvicorn_config(application(chosen, make_engine()), chosen))
+        server = WebServer(uvicorn_config(application(chosen, make_engine()), chosen))
         thread = threading.Thread(target=server.run, args=([listener],), name="server")
         thread.start()
         try:

@@ -80,7 +80,7 @@ class Worked:
         return self.inside.draw(sources, driven) + (0.1 if self.setup.channels_last else 0)
 
 
-class Small(Inputs):
+class SmallInputs(Inputs):
     """With tiny networks."""
 
     def backend(self, setup, networks, dtype):
@@ -95,7 +95,7 @@ FOOTAGE = KnownFootage()
 
 def small_inputs():
     picture, face = picture_and_face()
-    return Small(
+    return SmallInputs(
         device=CPU,
         load=lambda folded: tiny_networks(),
         portrait=picture,

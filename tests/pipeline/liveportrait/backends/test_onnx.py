@@ -46,7 +46,7 @@ class Feature(nn.Module):
         return self.conv(picture)
 
 
-class Motion(nn.Module):
+class MotionStub(nn.Module):
     """Every quantity its own number times the picture's mean."""
 
     def __init__(self):
@@ -59,14 +59,14 @@ class Motion(nn.Module):
         return RawMotion(*(mean.reshape(-1, *(1,) * factor.ndim) * factor for factor in self.factors))
 
 
-class Warping(nn.Module):
+class WarpingStub(nn.Module):
     """Not symmetric: it matters what is the source and what the driver."""
 
     def forward(self, feature, driving, source):
         return feature * (driving - 2 * source).sum((1, 2))[:, None, None, None]
 
 
-class Generator(nn.Module):
+class GeneratorStub(nn.Module):
     def __init__(self):
         super().__init__()
         self.conv = nn.Conv2d(4, 12, 1)
@@ -81,9 +81,9 @@ def small_forms(networks, dtype, device):
     moving = {"feature": torch.zeros(2, 4, 8, 8), "driving": torch.zeros(2, 21, 3), "source": torch.zeros(2, 21, 3)}
     return {
         "appearance": Exportable(Feature(), {"picture": torch.zeros(2, 3, 8, 8)}, ("feature",)),
-        "motion": Exportable(Motion(), {"picture": torch.zeros(2, 3, 8, 8)}, RawMotion._fields),
-        "warping": Exportable(Warping(), moving, ("warped",)),
-        "generator": Exportable(Generator(), {"warped": torch.zeros(2, 4, 8, 8)}, ("picture",)),
+        "motion": Exportable(MotionStub(), {"picture": torch.zeros(2, 3, 8, 8)}, RawMotion._fields),
+        "warping": Exportable(WarpingStub(), moving, ("warped",)),
+        "generator": Exportable(GeneratorStub(), {"warped": torch.zeros(2, 4, 8, 8)}, ("picture",)),
     }
 
 

@@ -39,7 +39,8 @@ def serve(settings: Settings, progress: Progress) -> None:
         for warning in _warnings(settings, engine):
             logger.warning(warning)
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        url = f"{settings.scheme}://{host}:{listener.getsockname()[1]}"
+        scheme = "https" if settings.ssl_certfile else "http"
+        url = f"{scheme}://{host}:{listener.getsockname()[1]}"
         loaded = engine.loaded
         config = uvicorn_config(create_app(settings, engine), settings)
         line = f"Portrait puppet: {url} ({loaded.animator.name} on {loaded.device}: {loaded.reason})"

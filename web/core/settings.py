@@ -37,10 +37,6 @@ class Settings:
     ssl_keyfile: Path | None = None
 
     @property
-    def scheme(self) -> str:
-        return "https" if self.ssl_certfile else "http"
-
-    @property
     def local(self) -> bool:
         """Whether only this machine can reach the server."""
         return self.host == "localhost" or is_loopback(self.host)

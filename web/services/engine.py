@@ -36,8 +36,9 @@ class Engine:
 
 def load_engine(settings: Settings, progress: Progress) -> Engine:
     """Load and warm up everything. Raise WeightsError, AnimatorError or PortraitError, each with one sentence."""
-    named, shelf = _named(settings.source), _shelf(settings.portraits)
+    named, shelf = BUILTIN, _shelf(settings.portraits)
     if settings.source:
+        named = {settings.source.stem: settings.source, **BUILTIN}
         read_source(settings.source)  # so that a mistyped name is reported before the models load
     models = face_models()
     thread = GpuThread()
@@ -51,10 +52,6 @@ def load_engine(settings: Settings, progress: Progress) -> Engine:
     loaded = loaded.warmed_up(progress)
     portraits = Portraits(loaded.animator, named, shelf)
     return Engine(loaded, lambda: FaceTracker(models), portraits, thread if batched else None)
-
-
-def _named(source: Path | None) -> dict[str, Path]:
-    return BUILTIN if source is None else {source.stem: source, **BUILTIN}
 
 
 def _shelf(folder: Path | None) -> Shelf | None:

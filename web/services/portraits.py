@@ -104,10 +104,9 @@ class Portraits:
         """Prepare an uploaded picture. Raise NotAPicture, TooLarge or Unsuitable if it cannot be used."""
         known = self._shelf.find(data) if self._shelf else None
         prepared = await self._prepared(known or hashlib.sha256(data).hexdigest(), data)
-        return self._remember(self._shelf, prepared, name, data) if self._shelf and not known else prepared
-
-    def _remember(self, shelf: Shelf, prepared: Prepared, name: str, data: bytes) -> Prepared:
-        id, path = shelf.store(name, data)
+        if self._shelf is None or known:
+            return prepared
+        id, path = self._shelf.store(name, data)
         self._named[id] = path
         self._ready.pop(prepared.id, None)
         self._ready[id] = replace(prepared, id=id)

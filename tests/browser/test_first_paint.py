@@ -108,7 +108,7 @@ def test_an_early_file_and_an_early_slider_take_effect(page, server, tmp_path):
     page.wait_for_selector("#option-head input[type=range]")
     set_slider(page, "head", 0.5)
     held.release()
-    page.wait_for_function("window.puppet?.options.head === 0.5")
+    page.wait_for_function("window.puppet?.options.values.head === 0.5")
     page.wait_for_function(f"document.querySelectorAll('#tray input').length === {len(BUILTIN) + 1}")
     page.wait_for_function("document.getElementById('preset').value === '(changed)'")
 

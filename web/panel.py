@@ -211,4 +211,5 @@ def _control(name: str) -> gr.components.Component:
         control = gr.Slider(field["low"], field["high"], default, step=step, elem_classes=unit, **texts)
     send = f"(value) => {{ (window.puppet?.options ?? window.early).set({{ {name}: value }}); }}"
     control.change(None, [control], None, js=send, show_progress="hidden", queue=False, api_visibility="private")
-    return control
+    made: gr.components.Component = control
+    return made

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from pipeline.core.batched import CallerThread, Executor
-from pipeline.core.choices import BackendName, Precision
+from pipeline.core.choices import BackendName, Device, Precision
 from pipeline.core.registry import AnimatorError, AnimatorSettings, Loaded
 from pipeline.liveportrait.animator import LivePortrait
 from pipeline.liveportrait.backends.registry import Build, builder
@@ -63,6 +63,15 @@ def assemble(
 def best_device() -> torch.device:
     """Return the first CUDA device, or the CPU if there is none."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def chosen_device(name: Device) -> torch.device:
+    """Return the device of this name. Raise AnimatorError if there is none."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise AnimatorError(
+            "PyTorch finds no CUDA device. `python run.py doctor` says why; --device cpu measures the CPU."
+        )
+    return best_device() if name == "auto" else torch.device(name)
 
 
 def load_liveportrait(weights: Path | None = None) -> Networks:

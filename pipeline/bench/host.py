@@ -61,7 +61,12 @@ def _commit() -> str | None:
         return None
 
 
-def _processor() -> str:
+def cpu_info(pattern: str) -> list[str]:
+    """Return what matches `pattern` in Linux's description of the processors; nothing on other systems."""
     info = Path("/proc/cpuinfo")
-    names = re.findall(r"^model name\s*:\s*(.+)$", info.read_text(), re.MULTILINE) if info.exists() else []
+    return re.findall(pattern, info.read_text(), re.MULTILINE) if info.exists() else []
+
+
+def _processor() -> str:
+    names = cpu_info(r"^model name\s*:\s*(.+)$")
     return names[0] if names else platform.processor() or platform.machine()

@@ -9,12 +9,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from pipeline.bench.compare.compare import EFFORTS, QUICK, compare, requested_rows
+from pipeline.bench.compare.inputs import prepare_inputs, sees_videos
 from pipeline.bench.compare.optimizations import ROWS
-from pipeline.bench.compare.prepare import chosen_device, prepare_inputs, sees_videos
 from pipeline.bench.compare.report_html import page
 from pipeline.bench.compare.report_text import table
 from pipeline.bench.compare.setup import served
 from pipeline.bench.host import result
+from pipeline.load_liveportrait import chosen_device
 from web.cli.console import bar, write_json
 from web.cli.loading import fetched_face_models, use_one_thread
 from web.core.settings import Settings

@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from pipeline.bench.compare.conditions import about
 from pipeline.bench.compare.figures import Judge, headline
 from pipeline.bench.compare.footage import Footage
-from pipeline.bench.compare.inputs import Inputs
+from pipeline.bench.compare.inputs import CompareError, Inputs
 from pipeline.bench.compare.optimizations import Optimization
-from pipeline.bench.compare.result import NOT_USED, Ablation, Comparison, SamplePicture
+from pipeline.bench.compare.result import NOT_USED, Ablation, Comparison
 from pipeline.bench.compare.setup import ORIGINAL, Setup
 from pipeline.bench.compare.turns import Bench, Effort, Say, Trial
+from pipeline.bench.host import cpu_info, machine
 from pipeline.bench.memory import peak, restart_peak, steady
 
 NO_LPIPS = "LPIPS is not measured: its weights are not part of this project."
@@ -25,12 +25,10 @@ NO_FACE = (
     "The landmark error is not measured: no face is found in the original's pictures, or the face models are missing."
 )
 
+INSTRUCTIONS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")  # for the networks
+
 EFFORTS = {"cpu": Effort(frames=3, together=4), "cuda": Effort(frames=100, together=4)}
 QUICK = {"cpu": Effort(frames=2, together=5), "cuda": Effort(frames=30, together=5)}
-
-
-class CompareError(RuntimeError):
-    """Nothing can be compared; the text says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -90,16 +88,28 @@ def compare(
         less = removed.get(each.row.name)
         table.append(_ablation(each, added.get(each.row.added()), taken.get(less) if less else None, judge))
     return Comparison(
-        machine=about(inputs, optimized, effort),
+        machine=_conditions(inputs, optimized, effort),
         weights=inputs.weights,
         command=command,
         headline=tuple(headline(inputs, original, best)),
         ablation=tuple(_with_reading(table, inputs.footage)),
         notes=tuple(_notes(original, best, judge)),
-        samples=tuple(
-            SamplePicture(shot.crop, best.shots[n].crop) for n, shot in original.shots.items() if n in best.shots
-        ),
+        samples=tuple((shot.crop, best.shots[n].crop) for n, shot in original.shots.items() if n in best.shots),
     )
+
+
+def _conditions(inputs: Inputs, optimized: Setup, effort: Effort) -> dict[str, str]:
+    """Return the machine and everything on it that affects the figures, by name."""
+    device, flags = inputs.device, cpu_info(r"\w+")
+    cpu = f"CPU, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+    return machine() | {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else cpu,
+        "instructions": " ".join(name for name in INSTRUCTIONS if name in flags) or "unknown",
+        "driver": inputs.footage.about,
+        "frames": f"{effort.frames} of each setup after a first one, in turns with {effort.together} other setups",
+        "original": "plain eager FP32, frame by frame, source features for each frame, the whole video loaded first",
+        "optimized": str(optimized),
+    }
 
 
 def _ablation(each: RequestedRow, alone: Trial | None, without: Trial | None, judge: Judge) -> Ablation:

@@ -31,7 +31,6 @@ class Point:
     name: str
     speedup: float  # over the original
     psnr_db: float | None  # None: equal pictures
-    kind: str
 
 
 def bars(shown: Sequence[Bar]) -> Iterator[str]:
@@ -75,8 +74,8 @@ def scatter(points: Sequence[Point]) -> Iterator[str]:
     for point in sorted(points, key=lambda point: -abs(math.log(point.speedup))):
         at = x(point.speedup), y(point.psnr_db)
         said = f"{point.name}: {point.speedup:.2f}x, {number(point.psnr_db) if point.psnr_db else 'same picture'}"
-        place = f'class="{point.kind}" cx="{at[0]:.1f}" cy="{at[1]:.1f}" r="5.5"'
-        yield f"<circle {place}><title>{escape(said)}</title></circle>"
+        place = f'cx="{at[0]:.1f}" cy="{at[1]:.1f}" r="5.5"'
+        yield f'<circle class="other" {place}><title>{escape(said)}</title></circle>'
         yield from _label(point.name, *at, taken)
     yield "</svg>"
 

@@ -94,7 +94,7 @@ def _bars(found: Comparison) -> Iterator[str]:
 
 def _scatter(found: Comparison) -> Iterator[str]:
     rows = [row for row in found.ablation if row.alone.speedup and row.alone.ssim is not None]
-    points = [Point(row.name, row.alone.speedup or 1, row.alone.psnr_db, "other") for row in rows]
+    points = [Point(row.name, row.alone.speedup or 1, row.alone.psnr_db) for row in rows]
     yield _section("Speed against quality", TRADE)
     yield '<div class="wide">'
     yield from scatter(points)
@@ -127,15 +127,12 @@ def _samples(found: Comparison) -> Iterator[str]:
     if not found.samples:
         return
     yield _section("Pictures", f"The drawn crop, and the difference {DIFFERENCE_GAIN} times as strong.")
-    for sample in found.samples[:SAMPLES]:
-        difference = np.abs(sample.original.astype(np.int16) - sample.optimized) * DIFFERENCE_GAIN
-        pictures = (sample.original, sample.optimized, difference.clip(0, 255).astype(np.uint8))
-        names = ("original", "optimized", "difference")
+    for original, optimized in found.samples[:SAMPLES]:
+        difference = (np.abs(original.astype(np.int16) - optimized) * DIFFERENCE_GAIN).clip(0, 255).astype(np.uint8)
+        pictures = {"original": original, "optimized": optimized, "difference": difference}
         yield '<div class="frames">'
-        yield from (
-            f'<div><img alt="{name}" src="{_embedded(picture)}"><span>{name}</span></div>'
-            for name, picture in zip(names, pictures, strict=True)
-        )
+        for name, picture in pictures.items():
+            yield f'<div><img alt="{name}" src="{_embedded(picture)}"><span>{name}</span></div>'
         yield "</div>"
 
 

@@ -49,14 +49,6 @@ class Metric:
     improvement: float | None  # percent: less time or memory, more frames a second
 
 
-@dataclass(frozen=True, eq=False)
-class SamplePicture:
-    """One frame, drawn both ways."""
-
-    original: Picture
-    optimized: Picture
-
-
 @dataclass(frozen=True)
 class Comparison:
     """Everything that was measured."""
@@ -67,7 +59,7 @@ class Comparison:
     headline: Sequence[Metric]
     ablation: Sequence[Ablation]
     notes: Sequence[str] = ()  # remarks for the reader
-    samples: Sequence[SamplePicture] = field(default=(), repr=False)
+    samples: Sequence[tuple[Picture, Picture]] = field(default=(), repr=False)  # frames, original and optimized
 
     def as_json(self) -> dict[str, Any]:
         """Return everything but the pictures."""

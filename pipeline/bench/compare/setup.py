@@ -85,13 +85,11 @@ ORIGINAL = Setup()
 
 def served(device: torch.device, backend: BackendName, asked: Asked) -> Setup:
     """Return what `serve` does on this device with this backend and precision."""
-    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
-    name = str(choose_dtype(asked, gpu, backend)).removeprefix("torch.")
-    precisions: dict[str, Precision] = {str(dtype).removeprefix("torch."): key for key, dtype in DTYPES.items()}
     cuda = device.type == "cuda"
+    dtype = choose_dtype(asked, torch.cuda.get_device_name(device) if cuda else None, backend)
     return Setup(
         backend=backend,
-        precision=precisions[name],
+        precision=next(name for name, each in DTYPES.items() if each == dtype),
         folded=True,
         inference=True,
         tf32=cuda,

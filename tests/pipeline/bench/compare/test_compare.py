@@ -14,11 +14,12 @@ torch = pytest.importorskip("torch", reason="LivePortrait needs PyTorch")
 
 import run  # noqa: E402
 from pipeline import load_liveportrait  # noqa: E402
-from pipeline.bench.compare import prepare, runner  # noqa: E402
-from pipeline.bench.compare.compare import CompareError, RequestedRow, compare, requested_rows  # noqa: E402
+from pipeline.bench.compare import inputs as compare_inputs  # noqa: E402
+from pipeline.bench.compare import runner  # noqa: E402
+from pipeline.bench.compare.compare import RequestedRow, compare, requested_rows  # noqa: E402
 from pipeline.bench.compare.figures import Judge  # noqa: E402
 from pipeline.bench.compare.footage import Clip, Cursor, KnownFootage  # noqa: E402
-from pipeline.bench.compare.inputs import Inputs  # noqa: E402
+from pipeline.bench.compare.inputs import CompareError, Inputs  # noqa: E402
 from pipeline.bench.compare.optimizations import ROWS, Optimization  # noqa: E402
 from pipeline.bench.compare.report_html import page  # noqa: E402
 from pipeline.bench.compare.report_text import table  # noqa: E402
@@ -422,7 +423,7 @@ def weights(tmp_path, monkeypatch):
     """A folder with all files, which become the tiny networks."""
     monkeypatch.setenv("PUPPET_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(load_liveportrait, "load_networks", lambda folder, cache: tiny_networks())
-    monkeypatch.setattr(prepare, "load_from", lambda folder, cache, folded: tiny_networks())
+    monkeypatch.setattr(compare_inputs, "load_from", lambda folder, cache, folded: tiny_networks())
     for file in HUMAN.files:
         (tmp_path / f"{file.name}.safetensors").write_bytes(b"1234")
     folded = checkpoint.folded_file(tmp_path / "warping_module.safetensors", "0" * 64, tmp_path / "cache")
@@ -462,7 +463,7 @@ def test_the_command_says_what_is_wrong(weights, words, sentence, capsys):
 
 
 def test_files_need_the_packages_that_read_them(weights, monkeypatch, capsys):
-    for module in (command, prepare):
+    for module in (command, compare_inputs):
         monkeypatch.setattr(module, "sees_videos", lambda: False)
     assert run.main(["compare", "--weights", str(weights), "--driving", "d.mp4"]) == 1
     assert "--source and --driving need the packages av and ai_edge_litert" in capsys.readouterr().err

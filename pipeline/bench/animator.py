@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.bench.host import machine, peak_memory
-from pipeline.bench.tables import markdown_table, percentile_cells
+from pipeline.bench.tables import markdown_table, stage_table
 from pipeline.bench.tracked_quality import GROUPS, PARAMETERS, Quality, QualitySample, mean, measure
 from pipeline.core.animator import Animator, Cue, Progress
 from pipeline.core.options import AnimateOptions
@@ -52,7 +52,7 @@ class Benchmark:
         memory = "" if self.peak_memory_mb is None else f", peak memory {self.peak_memory_mb:.0f} MB"
         lines = [f"{name}: {text}" for name, text in self.machine.items()]
         lines += [f"{self.animator} at {self.size} x {self.size} on one thread: {self.fps:.3g} fps{memory}", ""]
-        lines += _stage_lines(self.stages_ms)
+        lines += stage_table(self.stages_ms)
         lines += ["", *_quality_lines(self.rows)] if self.rows else []
         return "\n".join(lines)
 
@@ -115,11 +115,6 @@ def _row(source: str, driving: str, samples: Sequence[QualitySample | None]) -> 
     if not seen:
         raise VideoError(f"No face is found in {source} when {driving} drives it. Choose another source.")
     return QualityRow(source, driving, len(samples) - len(seen), measure(seen))
-
-
-def _stage_lines(stages: Mapping[str, Mapping[str, float]]) -> list[str]:
-    rows = ([name, *percentile_cells(times)] for name, times in stages.items())
-    return markdown_table(("stage", "p50 ms", "p95 ms", "p99 ms"), rows)
 
 
 def _quality_lines(rows: Sequence[QualityRow]) -> list[str]:

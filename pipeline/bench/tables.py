@@ -13,6 +13,12 @@ def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[
     return [f"| {' | '.join(map(str.ljust, line, widths))} |" for line in lines]
 
 
+def stage_table(stages: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Return the lines of a table with a row for each stage: its name, p50, p95 and p99 in ms."""
+    rows = ([name, *percentile_cells(times)] for name, times in stages.items())
+    return markdown_table(("stage", "p50 ms", "p95 ms", "p99 ms"), rows)
+
+
 def percentile_cells(times: Mapping[str, float]) -> list[str]:
     """Return p50, p95 and p99 with two digits after the point."""
     return [f"{times[name]:.2f}" for name in ("p50", "p95", "p99")]

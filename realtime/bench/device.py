@@ -23,12 +23,11 @@ from pipeline.bench.roofline import measure_roofline
 from pipeline.bench.stages import batches, memory_mb, stages, warm_rounds
 from pipeline.core.animator import Progress
 from pipeline.core.choices import BackendName, Device, Precision
-from pipeline.core.registry import AnimatorError
 from pipeline.liveportrait.animator import LivePortrait
 from pipeline.liveportrait.backends.registry import Build, builder
 from pipeline.liveportrait.checkpoint import Networks
 from pipeline.liveportrait.driven_keypoints import Drawing
-from pipeline.load_liveportrait import about_weights, assemble, best_device, choose_dtype, load_liveportrait
+from pipeline.load_liveportrait import about_weights, assemble, choose_dtype, chosen_device, load_liveportrait
 from realtime.bench.device_report import DeviceReport
 from realtime.bench.throughput import Throughput, throughput
 from realtime.gpu.gpu_thread import GpuThread
@@ -63,11 +62,7 @@ class Candidate:
 
 def candidate(device: Device, backend: BackendName, precision: Precision, weights: Path | None) -> Candidate:
     """Return what the command line asks for. Raise AnimatorError or WeightsError if it is not available."""
-    chosen = best_device() if device == "auto" else torch.device(device)
-    if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise AnimatorError(
-            "PyTorch finds no CUDA device. `python run.py doctor` says why; --device cpu measures the CPU."
-        )
+    chosen = chosen_device(device)
     gpu = torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else None
     build = builder(backend, chosen)
     return Candidate(partial(load_liveportrait, weights), build, choose_dtype(precision, gpu, backend), chosen)
@@ -138,8 +133,7 @@ class _Bench:
         yield {"batches": drawn, "memory_mb": memory_mb(self._device)}
         found: list[Throughput] = []
         for sessions in self._effort.sessions:
-            invited = self._invite(sessions)
-            found.append(throughput(self._worker, invited, self._frames, rounds, warm_rounds(rounds)))
+            found.append(throughput(self._worker, self._invite(sessions), self._frames, rounds, warm_rounds(rounds)))
             step()
             yield {"sessions": tuple(found)}
         yield {"roofline": run(lambda: measure_roofline(self._device))}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pipeline.bench.networks import Measured, Milliseconds
 from pipeline.bench.roofline import WORK, Roofline
 from pipeline.bench.stages import Batch
-from pipeline.bench.tables import markdown_table, percentile_cells
+from pipeline.bench.tables import markdown_table, percentile_cells, stage_table
 from realtime.bench.throughput import Throughput
 
 FRAME = "frame"
@@ -55,8 +55,7 @@ class DeviceReport:
         yield from _heading(
             "One frame, from the camera's picture on the host to the animated one on the host (I420, 512 x 512)"
         )
-        rows = ([name, *percentile_cells(times)] for name, times in self.stages_ms.items())
-        yield from markdown_table(("stage", "p50 ms", "p95 ms", "p99 ms"), rows)
+        yield from stage_table(self.stages_ms)
         yield f'The device is waited for after each stage, but not within "{FRAME}". Stitching is part of "compose".'
 
     def _batch_lines(self) -> Iterator[str]:

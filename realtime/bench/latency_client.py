@@ -112,7 +112,6 @@ class LatencyViewer:
     def __init__(self, camera: NumberedCamera) -> None:
         self.shown: list[tuple[int | None, float, float, float, float]] = []
         self.first = asyncio.Event()
-        self.ended = asyncio.Event()
         self._camera = camera
         self._reader: asyncio.Task[None] | None = None
         self.connection = aiortc.RTCPeerConnection(aiortc.RTCConfiguration(iceServers=[]))
@@ -131,9 +130,6 @@ class LatencyViewer:
         await self.connection.setLocalDescription(await self.connection.createOffer())
         return str(self.connection.localDescription.sdp)
 
-    async def accept(self, answer: str) -> None:
-        await self.connection.setRemoteDescription(aiortc.RTCSessionDescription(sdp=answer, type="answer"))
-
     async def close(self) -> None:
         await hang_up(self.connection)
         if self._reader:
@@ -151,7 +147,6 @@ class LatencyViewer:
         with contextlib.suppress(MediaStreamError):
             while True:
                 self._note(cast(av.VideoFrame, await track.recv()))
-        self.ended.set()
 
     def _note(self, frame: av.VideoFrame) -> None:
         now = time.monotonic()
@@ -166,13 +161,14 @@ async def measure(url: str) -> None:
     """Measure as the server's plan says, and report to the server."""
     server = ServerClient(url)
     plan: dict[str, Any] = json.loads(server.ask("GET", "/latency/plan"))
-    camera = NumberedCamera(_pictures(server), plan["codec"], plan["fps"])
+    pictures = [_decode(jpeg) for jpeg in json.loads(server.ask("GET", "/latency/driver"))]
+    camera = NumberedCamera(pictures, plan["codec"], plan["fps"])
     exchanges = server.compare_clocks()
     viewer = LatencyViewer(camera)
     try:
         offered = time.monotonic()
         answer = server.ask("POST", "/session", await viewer.offer(plan["codec"]), "application/sdp")
-        await viewer.accept(answer)
+        await viewer.connection.setRemoteDescription(RTCSessionDescription(sdp=answer, type="answer"))
         recording = await _record(server, plan, camera, viewer)
     finally:
         await viewer.close()
@@ -206,10 +202,9 @@ async def _record(
     }
 
 
-def _pictures(server: ServerClient) -> list[Planes]:
-    coded: list[str] = json.loads(server.ask("GET", "/latency/driver"))
-    files = [np.frombuffer(base64.b64decode(jpeg), np.uint8) for jpeg in coded]
-    return [to_planes(cv2.cvtColor(cv2.imdecode(file, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)) for file in files]
+def _decode(jpeg: str) -> Planes:
+    picture = cv2.imdecode(np.frombuffer(base64.b64decode(jpeg), np.uint8), cv2.IMREAD_COLOR)
+    return to_planes(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
 
 
 if __name__ == "__main__":

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from realtime.bench.glass_to_glass import Measurement
 
+STYLE = Path(__file__).with_suffix(".css")
 PERCENTILES = ("p50", "p95", "p99", "max")
 WHOLES = {"server": "server_ms", "glass to glass": "glass_to_glass_ms", "age on screen": "frame_age_ms"}
 WIDTH = 960  # of the drawings
@@ -15,13 +17,9 @@ BAR_HEIGHT = 34
 GRAPH_HEIGHT = 260
 MARGIN = 60  # left of and below the graph, for its labels
 COLOURS = (
-    "#4e79a7", "#76a5cf", "#f28e2b", "#d9a066", "#59a14f", "#8cd17d",
-    "#b6992d", "#e15759", "#9c6fa8", "#d4a6c8", "#6a9fb0", "#9a9a9a",
-)  # fmt: skip
-FRAMES = (
-    "fps", "frames", "drops", "freezes", "longest_gap_ms", "first_picture_ms",
-    "bitrate_mbps", "cpu_cores", "server_memory_mb",
-)  # fmt: skip
+    *("#4e79a7", "#76a5cf", "#f28e2b", "#d9a066", "#59a14f", "#8cd17d"),
+    *("#b6992d", "#e15759", "#9c6fa8", "#d4a6c8", "#6a9fb0", "#9a9a9a"),
+)
 METHOD = (
     "Each picture of the camera carries a number in black and white cells at its top, with a checksum. The animator "
     "copies the number of the driving frame that it used into its picture. Glass to glass is from just before the "
@@ -37,17 +35,6 @@ METHOD = (
     "newest picture, sampled every 5 ms. A freeze is a picture that stays for more than three frame intervals. "
     "The slope is a least-squares fit to the means of whole seconds, with its standard error.",
 )
-STYLE = """
-:root { color-scheme: light dark; --ink: #1c1e21; --paper: #fff; --faint: #8886; --dot: #4e79a7; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6e6e6; --paper: #16181b; --dot: #8ab4e0; } }
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 960px; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem; margin-bottom: 0; } h2 { font-size: 1.1rem; margin-top: 2rem; }
-table { border-collapse: collapse; } th, td { text-align: right; padding: .2rem .8rem; border-bottom: 1px solid var(--faint); font-variant-numeric: tabular-nums; }
-th:first-child, td:first-child { text-align: left; padding-left: 0; } i { display: inline-block; width: .8em; height: .8em; margin-right: .5em; }
-.tiles { display: flex; flex-wrap: wrap; gap: 2rem; margin: 1.2rem 0; } .tiles b { display: block; font-size: 1.7rem; }
-svg { width: 100%; height: auto; display: block; } svg text { font: 12px system-ui, sans-serif; fill: var(--ink); }
-.wide { overflow-x: auto; }
-"""  # noqa: E501
 
 
 def table(measured: Measurement) -> str:
@@ -75,7 +62,8 @@ def page(measured: Measurement) -> str:
         [
             f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>',
             '<meta name="viewport" content="width=device-width">',
-            f"<style>{STYLE}</style></head><body><h1>{title} <small>p50</small></h1><p>{html.escape(about)}</p>",
+            f"<style>\n{STYLE.read_text()}</style></head>",
+            f"<body><h1>{title} <small>p50</small></h1><p>{html.escape(about)}</p>",
             _tiles(figures),
             "<h2>Where the time goes, on average</h2>",
             _bar(measured.means),
@@ -139,13 +127,11 @@ def _graph(latencies: Sequence[tuple[float, float]], figures: Mapping[str, Any])
 
     parts = []
     for share, anchor in ((0, "start"), (0.25, "middle"), (0.5, "middle"), (0.75, "middle"), (1, "end")):
-        _, y = place(0, share * top)
+        x, y = place(share * span, share * top)
         parts.append(f'<line x1="{MARGIN}" x2="{WIDTH}" y1="{y:.1f}" y2="{y:.1f}" stroke="var(--faint)"/>')
         parts.append(f'<text x="{MARGIN - 6}" y="{y + 4:.1f}" text-anchor="end">{share * top:g} ms</text>')
-        parts.append(
-            f'<text x="{place(share * span, 0)[0]:.0f}" y="{GRAPH_HEIGHT - 4}" text-anchor="{anchor}">'
-            f"{share * span:.1f} s</text>"
-        )
+        place_of_label = f'x="{x:.0f}" y="{GRAPH_HEIGHT - 4}" text-anchor="{anchor}"'
+        parts.append(f"<text {place_of_label}>{share * span:.1f} s</text>")
     dots = "".join(f"M{x:.1f} {y:.1f}h0" for x, y in (place(*point) for point in latencies))
     parts.append(f'<path d="{dots}" stroke="var(--dot)" stroke-width="3" stroke-linecap="round" opacity="0.6"/>')
     middle = sum(latency for _, latency in latencies) / len(latencies)
@@ -168,7 +154,8 @@ def _svg(height: int, parts: Iterable[str]) -> str:
 
 
 def _frames(figures: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
-    return ((key, figures[key]) for key in FRAMES)
+    flow = ("fps", "frames", "drops", "freezes", "longest_gap_ms", "first_picture_ms")
+    return ((key, figures[key]) for key in (*flow, "bitrate_mbps", "cpu_cores", "server_memory_mb"))
 
 
 def _rows(rows: Iterable[tuple[str, Any]]) -> str:

@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.animator import Animator, Cue, DrivingFrame, Layout, Motion, Picture, Planes, Portrait, Progress
+from pipeline.core.animator import Animator, Cue, DrivingFrame, Layout, Motion, Picture, Planes
 
 COLUMNS, ROWS = 16, 2
 NUMBERS = 1 << COLUMNS  # then the numbers start again
@@ -79,13 +79,8 @@ class CodeCarrier:
         self._animator = animator
         self._numbers: WeakKeyDictionary[Motion, int] = WeakKeyDictionary()
         self.name, self.supports, self.capabilities = animator.name, animator.supports, animator.capabilities
+        self.warm_up, self.prepare = animator.warm_up, animator.prepare
         self.seen: dict[float, int | None] = {}  # the number in each frame, by the frame's time
-
-    def warm_up(self, progress: Progress) -> float | None:
-        return self._animator.warm_up(progress)
-
-    def prepare(self, picture: Picture) -> Portrait:
-        return self._animator.prepare(picture)
 
     def read_motion(self, frames: Sequence[DrivingFrame]) -> list[Motion | None]:
         motions = self._animator.read_motion(frames)

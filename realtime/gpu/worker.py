@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Generic
 
-from pipeline.core.animator import Cue, DrivingFrame, Layout, Motion, Picture, Portrait, Progress
+from pipeline.core.animator import Cue, DrivingFrame, Layout, Motion, Picture
 from pipeline.core.batched import BatchedAnimator, Job
 from realtime.gpu.gpu_thread import GpuThread
 
@@ -17,13 +17,8 @@ class Worker(Generic[Job]):
     def __init__(self, animator: BatchedAnimator[Job], thread: GpuThread) -> None:
         """Take an animator that was made with `thread` as its executor; the thread is for this one alone."""
         self.name, self.supports, self.capabilities = animator.name, animator.supports, animator.capabilities
+        self.warm_up, self.prepare = animator.warm_up, animator.prepare
         self._animator, self.thread = animator, thread
-
-    def warm_up(self, progress: Progress) -> float | None:
-        return self._animator.warm_up(progress)
-
-    def prepare(self, picture: Picture) -> Portrait:
-        return self._animator.prepare(picture)
 
     def read_motion(self, frames: Sequence[DrivingFrame]) -> list[Motion | None]:
         animator, seen = self._animator, [frame for frame in frames if frame.face]

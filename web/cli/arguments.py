@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -192,10 +193,6 @@ def _add_weights(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_nothing(_: argparse.ArgumentParser) -> None:
-    pass
-
-
 def _add_weights_folder(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weights", type=Path, metavar="FOLDER", help="LivePortrait's weights (default: those that were fetched)"
@@ -230,42 +227,29 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "latency": ("measure glass-to-glass latency, stage by stage, with a real client", _add_latency),
     "export": ("write LivePortrait's networks as ONNX files or TensorRT engines", _add_export),
     "weights": ("list, fetch or verify the model files", _add_weights),
-    "doctor": ("report what this machine can do, what is missing and how to get it", _add_nothing),
+    "doctor": ("report what this machine can do, what is missing and how to get it", lambda parser: None),
 }
 """Each command's summary and flags; `web/cli/NAME.py` runs it."""
 
 
-def _positive(text: str) -> int:
-    return _integer(text, 1, 1000)
-
-
-def _seconds(text: str) -> int:
-    return _integer(text, 3, 86400)
-
-
-def _rate(text: str) -> int:
-    return _integer(text, 5, 60)
-
-
-def _port(text: str) -> int:
-    return _integer(text, 0, 65535)
-
-
-def _size(text: str) -> int:
-    return _integer(text, 128, 1024)
-
-
-def _even(text: str) -> int:
-    number = _integer(text, 128, 4096)
-    if number % 2:
-        raise argparse.ArgumentTypeError(f"must be even, not {text!r}")
-    return number
-
-
-def _integer(text: str, low: int, high: int) -> int:
+def _integer(low: int, high: int, text: str) -> int:
     if not text.isdecimal() or not low <= int(text) <= high:
         raise argparse.ArgumentTypeError(f"must be a whole number from {low} to {high}, not {text!r}")
     return int(text)
+
+
+_positive = partial(_integer, 1, 1000)
+_seconds = partial(_integer, 3, 86400)
+_rate = partial(_integer, 5, 60)
+_port = partial(_integer, 0, 65535)
+_size = partial(_integer, 128, 1024)
+
+
+def _even(text: str) -> int:
+    number = _integer(128, 4096, text)
+    if number % 2:
+        raise argparse.ArgumentTypeError(f"must be even, not {text!r}")
+    return number
 
 
 def _port_range(text: str) -> tuple[int, int]:

@@ -82,7 +82,8 @@ def client(name: ClientName, url: str) -> Iterator[Client]:
     """Run a client that measures at this URL. Raise LatencyError if it is a browser and there is none."""
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         complaints = Path(folder) / "complaints"
-        command = _browser(url, Path(folder) / "profile") if name == "browser" else _python(url)
+        python = [sys.executable, "-m", "realtime.bench.latency_client", url]
+        command = _browser(url, Path(folder) / "profile") if name == "browser" else python
         with complaints.open("wb") as file:
             process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=file)
         try:
@@ -99,10 +100,6 @@ def _browser(url: str, profile: Path) -> list[str]:
         )
     as_root = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     return [browser, *FLAGS, *as_root, f"--user-data-dir={profile}", f"{url}/client/latency/latency.html"]
-
-
-def _python(url: str) -> list[str]:
-    return [sys.executable, "-m", "realtime.bench.latency_client", url]
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

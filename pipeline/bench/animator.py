@@ -68,7 +68,9 @@ def benchmark(
     portraits = {path.stem: animator.prepare(read_source(path)) for path in sources or [BUILTIN["astronaut"]]}
     rest = animator.animate([Cue(portrait, OPTIONS) for portrait in portraits.values()])  # the first call is slow
     with tempfile.TemporaryDirectory() as folder:
-        drivings = drivings or [_demo(Path(folder))]
+        if not drivings:
+            drivings = [Path(folder) / "demo.mp4"]
+            write_demo(drivings[0])
         rows, done, total = [], 0, len(portraits) * sum(map(_expected_frames, drivings))
         for source, portrait in portraits.items():
             player = Player(animator, FaceTracker(models), portrait, OPTIONS)
@@ -83,12 +85,6 @@ def benchmark(
     stages = watch.percentiles()
     fps = 1000 / stages["total"]["p50"]
     return Benchmark(machine(), animator.name, len(rest[0]), stages, fps, peak_memory(), tuple(rows))
-
-
-def _demo(folder: Path) -> Path:
-    path = folder / "demo.mp4"
-    write_demo(path)
-    return path
 
 
 def _expected_frames(driving: Path) -> int:

@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from pipeline.bench.baselines import NetworkInputs
 from pipeline.bench.device_timer import synchronize, time_on_device
 from pipeline.bench.host import peak_memory
 from pipeline.bench.known_driver import NO_MODELS, DrivenPortrait
-from pipeline.bench.networks import Milliseconds, Step, in_short
+from pipeline.bench.networks import Milliseconds, NetworkInputs, Step, in_short
 from pipeline.core.animator import DrivingFrame, Layout, Picture, Planes
 from pipeline.core.timing import Stopwatch
 from pipeline.liveportrait.animator import LivePortrait

@@ -14,11 +14,9 @@ from typing import Any
 
 import torch
 
-from pipeline.bench import known_driver
-from pipeline.bench.baselines import Baseline, baselines, our_backend
 from pipeline.bench.host import machine
-from pipeline.bench.known_driver import NO_MODELS, DrivenPortrait, driven_portrait
-from pipeline.bench.networks import Step, network_inputs, side_by_side
+from pipeline.bench.known_driver import NO_MODELS, DrivenPortrait, driven_portrait, driving_frames, picture_and_face
+from pipeline.bench.networks import Baseline, Step, baselines, network_inputs, our_backend, side_by_side
 from pipeline.bench.roofline import measure_roofline
 from pipeline.bench.stages import batches, memory_mb, stages, warm_rounds
 from pipeline.core.animator import Progress
@@ -127,7 +125,7 @@ class _Bench:
         run, animator, rounds, step = self._worker.thread.run, self._animator, self._effort.frames, self._step
         [mine] = self._invite(1)
         yield {"stages_ms": run(lambda: stages(animator, mine, self._frames, rounds, step))}
-        apart = known_driver.LOOP // self._effort.pictures
+        apart = len(self._frames) // self._effort.pictures
         inputs = run(lambda: network_inputs(animator, mine, self._frames[apart // 2 :: apart]))
         drawn = run(lambda: batches(animator.backend, inputs, self._effort.batches, rounds, step))
         yield {"batches": drawn, "memory_mb": memory_mb(self._device)}

@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 
 from pipeline.core.batched import HOST, DeviceMemory
 from realtime.gpu import batching
-from realtime.gpu.batching import ACTIVE_SECONDS, Deliver, Kind, Start
 
 Begin = Callable[[list[Any]], Callable[[], list[Any]]]
 """Starts a batch, and returns a function that waits for the results, one for each request, in order."""
@@ -38,7 +37,7 @@ class WorkerStats:
     seconds: float
     busy_seconds: float  # with at least one batch started and not delivered
     waited_seconds: float  # sum over requests, until their batch started
-    batches: Mapping[tuple[Kind, int], int]  # how many of each kind and size
+    batches: Mapping[tuple[batching.Kind, int], int]  # how many of each kind and size
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -64,10 +63,10 @@ class GpuThread:
         self._waiting: list[_Pending] = []
         self._flights: list[_InFlight] = []
         self._served: dict[int, batching.LastServed] = {}
-        self._known: defaultdict[Kind, batching.Knowledge] = defaultdict(batching.Knowledge)
+        self._known: defaultdict[batching.Kind, batching.Knowledge] = defaultdict(batching.Knowledge)
         self._made = self._delivered = clock()
         self._busy = self._waited = 0.0
-        self._batches: Counter[tuple[Kind, int]] = Counter()
+        self._batches: Counter[tuple[batching.Kind, int]] = Counter()
         # A daemon, so that the process can end if the start fails elsewhere.
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
 
@@ -78,7 +77,7 @@ class GpuThread:
         result: Result = self.ask("call", [function], _call)[0]
         return result
 
-    def ask(self, kind: Kind, payloads: Sequence[Any], begin: Begin, memory: DeviceMemory = HOST) -> list[Any]:
+    def ask(self, kind: batching.Kind, payloads: Sequence[Any], begin: Begin, memory: DeviceMemory = HOST) -> list[Any]:
         """Return a result for each payload, in order, once the batches that `begin` starts have them.
 
         A batch may hold requests of other threads: `begin` is the same for all requests of one kind. `memory` limits
@@ -130,15 +129,25 @@ class GpuThread:
             for request in left:
                 request.answer.set_exception(WorkerClosed())
 
-    def _next_step(self) -> Start[_Pending] | Deliver | None:
+    def _step(self) -> bool:
+        """Do the next thing, once there is one. Return False if there will be nothing more."""
+        step = self._next_step()
+        if isinstance(step, batching.Start):
+            self._start(step.batch)
+        elif step:
+            self._deliver()
+        return step is not None
+
+    def _next_step(self) -> batching.Start[_Pending] | batching.Deliver | None:
         """Wait for something to do. Return None if there will be nothing more."""
         with self._changed:
             while not self._closing:
                 now = self._clock()
-                known = self._waiting, self._flights, self._served, self._known, self._delivered
-                step = batching.next_step(batching.BatchState(now, *known))
+                step = batching.next_step(
+                    batching.BatchState(now, self._waiting, self._flights, self._served, self._known, self._delivered)
+                )
                 if not isinstance(step, batching.Wait):
-                    if isinstance(step, Start):
+                    if isinstance(step, batching.Start):
                         self._take(step.batch, now)
                     return step
                 self._changed.wait(step.seconds)
@@ -149,7 +158,8 @@ class GpuThread:
         for request in batch:
             self._served.pop(request.caller, None)  # so that this caller comes last
             self._served[request.caller] = batching.LastServed(request.kind, now)
-        self._served = {caller: last for caller, last in self._served.items() if now - last.time < ACTIVE_SECONDS}
+        active = batching.ACTIVE_SECONDS
+        self._served = {caller: last for caller, last in self._served.items() if now - last.time < active}
         self._waited += sum(now - request.asked for request in batch)
 
     def _start(self, batch: tuple[_Pending, ...]) -> None:

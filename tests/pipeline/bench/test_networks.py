@@ -8,9 +8,16 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="LivePortrait needs PyTorch")
 
-from pipeline.bench.baselines import Baseline, NetworkInputs, baselines, our_backend  # noqa: E402
 from pipeline.bench.known_driver import driven_portrait, driving_frames, picture_and_face  # noqa: E402
-from pipeline.bench.networks import in_short, network_inputs, side_by_side  # noqa: E402
+from pipeline.bench.networks import (  # noqa: E402
+    Baseline,
+    NetworkInputs,
+    baselines,
+    in_short,
+    network_inputs,
+    our_backend,
+    side_by_side,
+)
 from pipeline.bench.stages import batches, memory_mb, stages, warm_rounds  # noqa: E402
 from pipeline.liveportrait.animator import LivePortrait  # noqa: E402
 from pipeline.liveportrait.backends.eager import Eager  # noqa: E402

@@ -90,12 +90,9 @@ def load_liveportrait(weights: Path | None = None) -> Networks:
 
 def about_weights(digests: Mapping[str, str]) -> str:
     """Return whether checkpoints with these sha256 digests, by name, are the official ones, for a sentence."""
-    unknown = unknown_checkpoints(digests)
-    return (
-        f"stand-in weights: {len(unknown)} of {len(digests)} files are not the official"
-        if unknown
-        else "official weights"
-    )
+    if unknown := unknown_checkpoints(digests):
+        return f"stand-in weights: {len(unknown)} of {len(digests)} files are not the official"
+    return "official weights"
 
 
 def choose_dtype(precision: Precision, gpu: str | None, backend: BackendName = "compiled") -> torch.dtype:

@@ -75,10 +75,7 @@ def driven_portrait(animator: Animator, portrait: Portrait) -> DrivenPortrait:
 
 
 def _moved(face: Face, matrix: np.ndarray) -> Face:
-    """Return the face as `matrix` (2, 3) moves pixels.
-
-    OpenCV puts pixel centres at whole numbers, a Face at halves.
-    """
+    """Return the face as `matrix` (2, 3) moves pixels; OpenCV puts pixel centres at whole numbers, a Face at halves."""
     flat = (face.landmarks[:, :2] - 0.5) @ matrix[:, :2].T + matrix[:, 2] + 0.5
     deep = face.landmarks[:, 2:] * np.linalg.norm(matrix[:, 0])
     return Face(np.concatenate((flat, deep), 1).astype(np.float32), face.score)

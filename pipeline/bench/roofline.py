@@ -61,10 +61,7 @@ def measure_roofline(device: torch.device) -> Roofline:
 
 @contextmanager
 def tf32(allowed: bool) -> Iterator[None]:
-    """Allow or forbid that CUDA rounds the inputs of float32 products and convolutions to 10 bits.
-
-    By default PyTorch allows it for convolutions.
-    """
+    """Allow or forbid that CUDA rounds float32 inputs to 10 bits; PyTorch's default allows it for convolutions only."""
     products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
     before = products.allow_tf32, convolutions.allow_tf32
     products.allow_tf32 = convolutions.allow_tf32 = allowed
@@ -83,9 +80,8 @@ def _product(device: torch.device, kind: str) -> float:
 
 
 def _copy(device: torch.device) -> float:
-    source = torch.ones(
-        COPIED[device.type], dtype=torch.uint8, device=device
-    )  # the system may not have allocated pages of zeros yet
+    # Not zeros, for which the system may not have allocated pages yet.
+    source = torch.ones(COPIED[device.type], dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
     return 2 * source.numel() / _least(device, lambda: target.copy_(source)) / 1e9
 

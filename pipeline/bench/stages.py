@@ -35,10 +35,8 @@ def stages(
 ) -> Milliseconds:
     """Time each stage of a frame, waiting for the device after each, and the whole frame without waiting ("frame")."""
     watch, whole = Stopwatch(), Stopwatch()
-    backend, pixels = (
-        _TimedBackend(animator.backend, watch),
-        _TimedPixels(animator.pixels, animator.backend.device, watch),
-    )
+    backend = _TimedBackend(animator.backend, watch)
+    pixels = _TimedPixels(animator.pixels, animator.backend.device, watch)
     timed = LivePortrait(NO_MODELS, animator.correctors, backend, pixels, size=animator.size)
     for number in range(warm_rounds(rounds)):
         puppet.perform(animator, frames[number % len(frames)])

@@ -12,15 +12,13 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
-from pipeline.core.batched import HOST, DeviceMemory
+from pipeline.core.batched import HOST, DeviceMemory, Result
 from realtime.gpu import batching
 
 Begin = Callable[[list[Any]], Callable[[], list[Any]]]
 """Starts a batch, and returns a function that waits for the results, one for each request, in order."""
-
-Result = TypeVar("Result")
 
 
 class WorkerClosed(RuntimeError):

@@ -11,7 +11,7 @@ from typing import Any
 from pipeline.bench.compare.report_text import cells, gain, number, times
 from pipeline.bench.compare.result import Figures, Metric
 from pipeline.bench.host import ROOT
-from pipeline.bench.precision import PrecisionError
+from pipeline.bench.network_costs import PrecisionError
 from pipeline.bench.tables import markdown_table, percentile_cells
 
 RESULTS, PAGE, README = ROOT / "benchmarks", ROOT / "BENCHMARKS.md", ROOT / "README.md"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from fractions import Fraction
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -75,7 +75,7 @@ class Clip:
             tempfile.TemporaryDirectory() as folder,
             VideoWriter(Path(folder) / "drawn.mp4", rate, 1 / rate, "measured") as writer,
         ):
-            numbers = iter(range(1 << 62))
+            numbers = count()
             yield lambda picture: writer.write(picture, next(numbers))
 
 

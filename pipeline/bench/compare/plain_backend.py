@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +17,7 @@ from pipeline.liveportrait.backend import Backend, PreparedSource
 from pipeline.liveportrait.backends.ops.graph import Graphs, Step
 from pipeline.liveportrait.backends.ops.weight_only import weights_only
 from pipeline.liveportrait.checkpoint import Networks
-from pipeline.liveportrait.networks.motion_extractor import RawMotion
-
-Network = TypeVar("Network", bound=nn.Module)
+from pipeline.liveportrait.networks.motion_extractor import MotionExtractor, RawMotion
 
 LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}  # by number of dimensions
 
@@ -100,11 +97,11 @@ class Plain:
             yield
 
 
-def _dynamic(network: Network) -> Network:
+def _dynamic(network: MotionExtractor) -> MotionExtractor:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a deprecation: it will move to another package
         quantize = torch.ao.quantization.quantize_dynamic
-        quantized: Network = quantize(network, {nn.Linear}, torch.qint8)  # type: ignore[no-untyped-call]
+        quantized: MotionExtractor = quantize(network, {nn.Linear}, torch.qint8)  # type: ignore[no-untyped-call]
     return quantized
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pipeline.bench.compare.optimizations import ROWS, Optimization
+from pipeline.bench.compare.optimizations import Optimization
 from pipeline.bench.compare.report_charts import Bar, Point, bars, scatter
-from pipeline.bench.compare.report_text import cells, claim, gain, number, times
+from pipeline.bench.compare.report_text import BY_NAME, cells, claim, gain, number, times
 from pipeline.bench.compare.result import Ablation, Comparison, Figures, Metric
 from pipeline.core.animator import Picture
 
@@ -36,8 +36,6 @@ METHOD = (
 DIFFERENCE_GAIN = 8
 SAMPLES = 3
 SAME = 0.03  # a share of the time that counts as no difference
-
-_ROWS = {row.name: row for row in ROWS}
 
 
 def page(found: Comparison) -> str:
@@ -112,7 +110,7 @@ def _table(found: Comparison) -> Iterator[str]:
             yield f'<td class="why" colspan="10">{escape(row.reason or "")}</td>'
         else:
             yield _figures(row.alone, len(HEADS)) + _figures(row.without, len(LESS))
-        yield f'<td class="claim">{escape(_ROWS[row.name].claim if row.name in _ROWS else "")}</td></tr>'
+        yield f'<td class="claim">{escape(BY_NAME[row.name].claim if row.name in BY_NAME else "")}</td></tr>'
     yield "</tbody></table></div>"
 
 
@@ -144,7 +142,7 @@ def _embedded(picture: Picture) -> str:
 def _paragraphs(found: Comparison) -> Iterator[str]:
     yield _section("What each optimization does, and what it gains here")
     for row in found.ablation:
-        about = _ROWS.get(row.name) or Optimization(row.name, row.name, "")
+        about = BY_NAME.get(row.name) or Optimization(row.name, row.name, "")
         yield f'<article id="{escape(row.name)}"><h3>{escape(about.title)}</h3>'
         yield f"<p>{escape(about.about)}</p>"
         yield f'<p class="here">{escape(" ".join(here(row)))}</p></article>'

@@ -8,7 +8,7 @@ from pipeline.bench.compare.optimizations import CLAIMS, ROWS
 from pipeline.bench.compare.result import NOT_USED, Comparison, Figures, Metric
 from pipeline.bench.tables import markdown_table
 
-TITLES = {row.name: row for row in ROWS}
+BY_NAME = {row.name: row for row in ROWS}
 CLAIMED = {"processing time per frame, p50 (ms)": "ms", "frames per second": "fps", "peak memory, host (MB)": "memory"}
 
 
@@ -34,7 +34,7 @@ def _ablation(found: Comparison) -> Iterator[str]:
     tail = ("without it: ms", "faster")
     rows = []
     for row in found.ablation:
-        claimed = TITLES[row.name].claim if row.name in TITLES else ""
+        claimed = BY_NAME[row.name].claim if row.name in BY_NAME else ""
         if row.status == "unavailable":
             rows.append([row.name, *["-"] * 6, claimed, "-", "-"])
         else:

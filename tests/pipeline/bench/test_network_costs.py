@@ -2,7 +2,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="LivePortrait needs PyTorch")
 
-from pipeline.bench.precision import _as, _error  # noqa: E402
+from pipeline.bench.network_costs import _as, _error  # noqa: E402
 from pipeline.liveportrait.checkpoint import FILES  # noqa: E402
 from tests.support.stand_in_weights import stand_in  # noqa: E402
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from html import escape
 
 from pipeline.bench.compare.report_text import number
+from pipeline.bench.compare.result import Comparison
 
 WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 760, 400, 56, 24, 44
 BAND = 30  # at the top, for equal pictures
@@ -15,41 +15,32 @@ HIGHEST = 60  # dB: better pictures are drawn here, because nobody sees the diff
 LETTER, LINE = 6.4, 14  # rough size of the letters of a label in pixels
 
 
-@dataclass(frozen=True)
-class Bar:
-    """A bar: one way of running."""
-
-    name: str
-    ms: float
-    kind: str  # "before", "after" or "other": a colour
-
-
-@dataclass(frozen=True)
-class Point:
-    """A point: one way of running, and the quality of its picture."""
-
-    name: str
-    speedup: float  # over the original
-    psnr_db: float | None  # None: equal pictures
-
-
-def bars(shown: Sequence[Bar]) -> Iterator[str]:
-    """Draw a bar for each way; longer is slower."""
-    longest = max((bar.ms for bar in shown), default=1)
+def bars(found: Comparison) -> Iterator[str]:
+    """Draw the time per frame of each way as a bar; longer is slower."""
+    time = found.headline[0]
+    whole = [("original", time.original or 0, "before"), ("optimized", time.optimized or 0, "after")]
+    alone = [(row.name, row.alone.ms_p50 or 0, "other") for row in found.ablation]
+    shown = [bar for bar in (*whole, *sorted(alone, key=lambda bar: bar[1])) if bar[1]]
+    longest = max((ms for _, ms, _ in shown), default=1)
     yield '<div class="bars" role="img" aria-label="Milliseconds per frame">'
-    for bar in shown:
-        yield f'<div class="name">{escape(bar.name)}</div><div class="track">'
-        yield f'<div class="bar {bar.kind}" style="width:{82 * bar.ms / longest:.2f}%"></div>'
-        yield f'<span class="value">{number(bar.ms)} ms</span></div>'
+    for name, ms, colour in shown:
+        yield f'<div class="name">{escape(name)}</div><div class="track">'
+        yield f'<div class="bar {colour}" style="width:{82 * ms / longest:.2f}%"></div>'
+        yield f'<span class="value">{number(ms)} ms</span></div>'
     yield "</div>"
 
 
-def scatter(points: Sequence[Point]) -> Iterator[str]:
-    """Draw the points: to the right is faster (logarithmic), higher is closer to the original's picture."""
-    known = [min(point.psnr_db, HIGHEST) for point in points if point.psnr_db is not None]
+def scatter(found: Comparison) -> Iterator[str]:
+    """Draw each optimization as a point: to the right is faster (logarithmic), higher is closer to the original."""
+    points = [
+        (row.name, row.alone.speedup, row.alone.psnr_db)
+        for row in found.ablation
+        if row.alone.speedup and row.alone.ssim is not None
+    ]
+    known = [min(psnr, HIGHEST) for _, _, psnr in points if psnr is not None]
     low = 5 * math.floor(min(known, default=HIGHEST - 5) / 5)
     high = max(low + 5, 5 * math.ceil(max(known, default=HIGHEST) / 5))
-    speeds = [1.0, *(point.speedup for point in points)]
+    speeds = [1.0, *(speed for _, speed, _ in points)]
     slowest, fastest = min(speeds) / 1.15, max(speeds) * 1.3
 
     def x(speed: float) -> float:
@@ -69,14 +60,14 @@ def scatter(points: Sequence[Point]) -> Iterator[str]:
         yield f'<path class="grid" d="M{LEFT} {y(tick):.1f}H{WIDTH - 16}"/>'
         yield f'<text class="quiet" text-anchor="end" x="{LEFT - 6}" y="{y(tick) + 4:.1f}">{label}</text>'
     yield f'<text class="quiet" text-anchor="end" x="{WIDTH - 16}" y="{HEIGHT - 8}">faster than the original</text>'
-    places = [(x(point.speedup), y(point.psnr_db)) for point in points]
+    places = [(x(speed), y(psnr)) for _, speed, psnr in points]
     taken = [(across - 6, across + 6, down) for across, down in places]
-    for point in sorted(points, key=lambda point: -abs(math.log(point.speedup))):
-        at = x(point.speedup), y(point.psnr_db)
-        said = f"{point.name}: {point.speedup:.2f}x, {number(point.psnr_db) if point.psnr_db else 'same picture'}"
+    for name, speed, psnr in sorted(points, key=lambda point: -abs(math.log(point[1]))):
+        at = x(speed), y(psnr)
+        said = f"{name}: {speed:.2f}x, {number(psnr) if psnr else 'same picture'}"
         place = f'cx="{at[0]:.1f}" cy="{at[1]:.1f}" r="5.5"'
         yield f'<circle class="other" {place}><title>{escape(said)}</title></circle>'
-        yield from _label(point.name, *at, taken)
+        yield from _label(name, *at, taken)
     yield "</svg>"
 
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from pipeline.bench.compare.optimizations import Optimization
-from pipeline.bench.compare.report_charts import Bar, Point, bars, scatter
+from pipeline.bench.compare.report_charts import bars, scatter
 from pipeline.bench.compare.report_text import BY_NAME, cells, claim, gain, number, times
 from pipeline.bench.compare.result import Ablation, Comparison, Figures, Metric
 from pipeline.core.animator import Picture
@@ -82,20 +82,14 @@ def _gain_cell(metric: Metric) -> str:
 
 
 def _bars(found: Comparison) -> Iterator[str]:
-    time = found.headline[0]
-    shown = [Bar("original", time.original, "before")] if time.original else []
-    shown += [Bar("optimized", time.optimized, "after")] if time.optimized else []
-    rows = [Bar(row.name, row.alone.ms_p50, "other") for row in found.ablation if row.alone.ms_p50]
     yield _section("Time per frame", TIMES)
-    yield from bars([*shown, *sorted(rows, key=lambda bar: bar.ms)])
+    yield from bars(found)
 
 
 def _scatter(found: Comparison) -> Iterator[str]:
-    rows = [row for row in found.ablation if row.alone.speedup and row.alone.ssim is not None]
-    points = [Point(row.name, row.alone.speedup or 1, row.alone.psnr_db) for row in rows]
     yield _section("Speed against quality", TRADE)
     yield '<div class="wide">'
-    yield from scatter(points)
+    yield from scatter(found)
     yield "</div>"
 
 

@@ -28,8 +28,7 @@ from pipeline.liveportrait.driven_keypoints import Drawing
 from pipeline.load_liveportrait import about_weights, assemble, choose_dtype, chosen_device, load_liveportrait
 from realtime.bench.device_report import DeviceReport
 from realtime.bench.throughput import Throughput, throughput
-from realtime.gpu.gpu_thread import GpuThread
-from realtime.gpu.worker import Worker
+from realtime.gpu.gpu_thread import GpuThread, Worker
 
 
 @dataclass(frozen=True)

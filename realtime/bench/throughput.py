@@ -12,8 +12,7 @@ from typing import Any
 from pipeline.bench.known_driver import DrivenPortrait
 from pipeline.core.animator import Animator, DrivingFrame
 from pipeline.core.timing import Stopwatch
-from realtime.gpu.batching import Kind
-from realtime.gpu.worker import Worker
+from realtime.gpu.gpu_thread import Worker, WorkerStats
 
 
 @dataclass(frozen=True)

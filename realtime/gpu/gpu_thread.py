@@ -12,9 +12,11 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import Any, Generic
 
-from pipeline.core.batched import HOST, DeviceMemory, Result
+from pipeline.core.animator import Cue, DrivingFrame, Layout, Motion, Picture
+from pipeline.core.batched import HOST, BatchedAnimator, DeviceMemory, Job, Result
 from realtime.gpu import batching
 
 Begin = Callable[[list[Any]], Callable[[], list[Any]]]
@@ -206,3 +208,22 @@ class GpuThread:
 def _call(functions: list[Callable[[], Any]]) -> Callable[[], list[Any]]:
     results = [function() for function in functions]
     return lambda: results
+
+
+class Worker(Generic[Job]):
+    """An Animator for any number of threads, whose requests are drawn together."""
+
+    def __init__(self, animator: BatchedAnimator[Job], thread: GpuThread) -> None:
+        """Take an animator that was made with `thread` as its executor; the thread is for this one alone."""
+        self.name, self.supports, self.capabilities = animator.name, animator.supports, animator.capabilities
+        self.warm_up, self.prepare = animator.warm_up, animator.prepare
+        self._animator, self.thread = animator, thread
+
+    def read_motion(self, frames: Sequence[DrivingFrame]) -> list[Motion | None]:
+        animator, seen = self._animator, [frame for frame in frames if frame.face]
+        found = iter(self.thread.ask("motion", seen, animator.start_motion, animator.memory))
+        return [next(found) if frame.face else None for frame in frames]
+
+    def animate(self, cues: Sequence[Cue], layout: Layout = "rgb") -> list[Picture]:
+        animator, jobs = self._animator, [self._animator.drive(cue) for cue in cues]
+        return self.thread.ask(layout, jobs, partial(animator.start_pictures, layout=layout), animator.memory)

@@ -27,7 +27,7 @@ from tests.support.browser import chromium, opened, wait_for
 from tests.support.fakes import LOOPBACK, SIZE, FakeAnimator
 from tests.support.web_app import make_engine
 from web.app import create_app
-from web.cli.latency_measure import _served
+from web.cli.latency import _served
 from web.core.settings import Settings
 
 ABOUT_MS = 500  # a beep is compared with the pictures this close to it

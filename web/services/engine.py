@@ -13,8 +13,7 @@ from pipeline.files.animate import read_source
 from pipeline.imaging.source_picture import BUILTIN, PortraitError
 from pipeline.load import load_animator
 from pipeline.models.face_models import face_models
-from realtime.gpu.gpu_thread import GpuThread
-from realtime.gpu.worker import Worker
+from realtime.gpu.gpu_thread import GpuThread, Worker
 from web.core.settings import Settings
 from web.services.portraits import Portraits, Shelf
 

@@ -38,8 +38,8 @@ from tests.support.browser import CHROMIUM, NO_CHROMIUM
 from tests.support.fakes import FACE, FakeAnimator
 from tests.support.waiting import PATIENCE
 from tests.support.web_app import picture_file
+from web.cli.latency import DROPS, Plan, measure
 from web.cli.latency_clients import choose, client, cpu_seconds
-from web.cli.latency_measure import DROPS, Plan, measure
 from web.core.settings import Settings
 from web.services.engine import Engine
 from web.services.portraits import Portraits
@@ -261,7 +261,7 @@ def run(plan: Plan, pause: float = 0.0, bad: Impairment | None = None) -> Measur
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch):
-    monkeypatch.setattr("web.cli.latency_measure.PATIENCE_SECONDS", 2 * PATIENCE)
+    monkeypatch.setattr("web.cli.latency.PATIENCE_SECONDS", 2 * PATIENCE)
 
 
 QUICK = Plan("python", seconds=3, warm_up=0.5)

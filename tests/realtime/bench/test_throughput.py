@@ -23,8 +23,7 @@ from realtime.bench import device as device_bench  # noqa: E402
 from realtime.bench.device import Candidate, DeviceEffort, candidate, effort, measure  # noqa: E402
 from realtime.bench.device_report import DeviceReport  # noqa: E402
 from realtime.bench.throughput import Throughput, throughput  # noqa: E402
-from realtime.gpu.gpu_thread import GpuThread  # noqa: E402
-from realtime.gpu.worker import Worker  # noqa: E402
+from realtime.gpu.gpu_thread import GpuThread, Worker  # noqa: E402
 from tests.support.tiny_liveportrait import tiny_animator, tiny_networks  # noqa: E402
 
 CPU = torch.device("cpu")

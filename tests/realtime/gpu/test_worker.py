@@ -14,8 +14,7 @@ from pipeline.core.animator import Cue, DrivingFrame, Motion, Portrait, Referenc
 from pipeline.core.batched import HOST, DeviceMemory
 from pipeline.core.options import AnimateOptions
 from realtime.gpu.batching import MOST
-from realtime.gpu.gpu_thread import GpuThread, WorkerClosed
-from realtime.gpu.worker import Worker
+from realtime.gpu.gpu_thread import GpuThread, Worker, WorkerClosed
 from tests.support.faces import make_face
 from tests.support.waiting import PATIENCE
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.bench.compare.figures import Figures, Metric
 from pipeline.bench.compare.report_text import cells, gain, number, times
-from pipeline.bench.compare.result import Figures, Metric
 from pipeline.bench.host import ROOT
 from pipeline.bench.network_costs import PrecisionError
 from pipeline.bench.tables import markdown_table, percentile_cells

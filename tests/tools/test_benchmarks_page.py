@@ -11,7 +11,7 @@ pytest.importorskip("torch", reason="the reports of LivePortrait need PyTorch")
 
 from pipeline.bench import host
 from pipeline.bench.animator import Benchmark, QualityRow
-from pipeline.bench.compare.result import Ablation, Comparison, Figures, Metric
+from pipeline.bench.compare.figures import Ablation, Comparison, Figures, Metric
 from pipeline.bench.network_costs import Cost, NetworkReport, PrecisionError
 from pipeline.bench.networks import Measured
 from pipeline.bench.tracked_quality import GROUPS, PARAMETERS, Quality

@@ -130,10 +130,10 @@ def measure(plan: Plan, server: Settings, engine: Engine, pictures: Sequence[str
 
 
 def observe(
-    app: FastAPI, settings: Settings, plan: Plan, events: Queue[Event], progress: Progress
+    app: FastAPI, server: Settings, plan: Plan, events: Queue[Event], progress: Progress
 ) -> tuple[Recording, Watch]:
     """Serve `app`, which has the `routes` of the same `events`, and let a client measure. May raise LatencyError."""
-    with _served(app, settings) as url, client(plan.client, url) as running:
+    with _served(app, server) as url, client(plan.client, url) as running:
         watch = Watch(app.state.sessions, running)
         return watch.follow(events, plan, progress), watch
 

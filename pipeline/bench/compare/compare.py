@@ -10,11 +10,10 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from pipeline.bench.compare.figures import Judge, headline
+from pipeline.bench.compare.figures import NOT_USED, Ablation, Comparison, Judge, headline
 from pipeline.bench.compare.footage import Footage
 from pipeline.bench.compare.inputs import CompareError, Inputs
 from pipeline.bench.compare.optimizations import Optimization
-from pipeline.bench.compare.result import NOT_USED, Ablation, Comparison
 from pipeline.bench.compare.setup import ORIGINAL, Setup
 from pipeline.bench.compare.turns import Bench, Effort, Say, Trial
 from pipeline.bench.host import cpu_info, machine

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator
 from html import escape
 
+from pipeline.bench.compare.figures import Comparison
 from pipeline.bench.compare.report_text import number
-from pipeline.bench.compare.result import Comparison
 
 WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 760, 400, 56, 24, 44
 BAND = 30  # at the top, for equal pictures

@@ -10,10 +10,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from pipeline.bench.compare.figures import Ablation, Comparison, Figures, Metric
 from pipeline.bench.compare.optimizations import Optimization
 from pipeline.bench.compare.report_charts import bars, scatter
 from pipeline.bench.compare.report_text import BY_NAME, cells, claim, gain, number, times
-from pipeline.bench.compare.result import Ablation, Comparison, Figures, Metric
 from pipeline.core.animator import Picture
 
 STYLE = Path(__file__).with_name("report.css")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pipeline.bench.compare.figures import NOT_USED, Comparison, Figures, Metric
 from pipeline.bench.compare.optimizations import CLAIMS, ROWS
-from pipeline.bench.compare.result import NOT_USED, Comparison, Figures, Metric
 from pipeline.bench.tables import markdown_table
 
 BY_NAME = {row.name: row for row in ROWS}

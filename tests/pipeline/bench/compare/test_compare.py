@@ -220,7 +220,7 @@ def test_the_table_says_all(found):
 
 
 def test_every_row_of_the_table_can_be_shown():
-    from pipeline.bench.compare.result import Ablation, Comparison, Metric
+    from pipeline.bench.compare.figures import Ablation, Comparison, Metric
 
     every = [Ablation(each.name, "unavailable", "Not now.") for each in ROWS]
     html = page(Comparison({}, "weights", "run.py", [Metric("t", 1, None, None)], every))

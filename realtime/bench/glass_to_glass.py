@@ -65,9 +65,7 @@ class Recording:
     def parse(cls, content: Mapping[str, Any]) -> Recording:
         """Return the recording in a client's JSON. Raise LatencyError if it is malformed."""
         try:
-            if not content["exchanges"]:
-                raise ValueError("the clocks were not compared")
-            return cls(
+            found = cls(
                 client=str(content["client"]),
                 first_picture=float(content["first_picture"]),
                 start=float(content["start"]),
@@ -77,8 +75,11 @@ class Recording:
                 exchanges=[Exchange(*entry) for entry in content["exchanges"]],
                 bitrate={way: float(content["bitrate"][way]) for way in ("up", "down")},
             )
+            if not found.exchanges:
+                raise ValueError("the clocks were not compared")
         except (KeyError, TypeError, ValueError) as error:
             raise LatencyError(f"The client sent a malformed report ({type(error).__name__}: {error}).") from error
+        return found
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pipeline.bench.compare.figures import Ablation, Comparison, Figures, Metric
+from pipeline.bench.compare.figures import Ablation, Comparison, Figures
 from pipeline.bench.compare.optimizations import Optimization
 from pipeline.bench.compare.report_charts import bars, scatter
 from pipeline.bench.compare.report_text import BY_NAME, cells, claim, gain, number, times
@@ -72,13 +72,9 @@ def _headline(found: Comparison) -> Iterator[str]:
     for metric in found.headline:
         yield f"<tr><td>{escape(metric.metric)}</td>"
         yield f"<td>{number(metric.original)}</td><td>{number(metric.optimized)}</td>"
-        yield f'{_gain_cell(metric)}<td class="claim">{escape(claim(metric))}</td></tr>'
+        kind = "" if not metric.improvement else "faster" if metric.improvement > 0 else "slower"
+        yield f'<td class="{kind}">{gain(metric)}</td><td class="claim">{escape(claim(metric))}</td></tr>'
     yield "</tbody></table></div>"
-
-
-def _gain_cell(metric: Metric) -> str:
-    kind = "" if not metric.improvement else "faster" if metric.improvement > 0 else "slower"
-    return f'<td class="{kind}">{gain(metric)}</td>'
 
 
 def _bars(found: Comparison) -> Iterator[str]:

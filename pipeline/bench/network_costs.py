@@ -136,7 +136,7 @@ def _errors(networks: Networks, source: Tensor, driving: Tensor, dtype: torch.dt
     """Compare each network in `dtype`, on the input that float32 gave it; at last the picture after all of them."""
     still, moved = (decode(networks.motion(picture)) for picture in (source, driving))
     x_s = still.transformed()
-    x_d = stitch(networks, x_s.cpu(), moved.transformed().cpu()).to(x_s)
+    x_d = stitch(networks.stitching, x_s.cpu(), moved.transformed().cpu()).to(x_s)
     feature = networks.appearance(source)
     warped = networks.warping(feature, x_d, x_s)
     picture = networks.generator(warped.feature)

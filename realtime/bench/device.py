@@ -108,7 +108,7 @@ class _Bench:
     ) -> None:
         self._animator, self._worker, self._effort = animator, worker, effort
         self._device = animator.backend.device
-        self._frames = list(known_driver.driving_frames())
+        self._frames = list(driving_frames())
         self._puppets: list[DrivenPortrait] = []
         rounds = 3 * effort.frames + warm_rounds(effort.frames) + len(effort.sessions)
         done = count(1)
@@ -139,7 +139,7 @@ class _Bench:
     def _invite(self, count: int) -> list[DrivenPortrait]:
         """Return `count` portraits, each prepared anew as the sessions of different users prepare them."""
         while len(self._puppets) < count:
-            portrait = self._animator.portrait(*known_driver.picture_and_face())
+            portrait = self._animator.portrait(*picture_and_face())
             self._puppets.append(driven_portrait(self._worker, portrait))
         return self._puppets[:count]
 

@@ -168,7 +168,7 @@ async def measure(url: str) -> None:
     try:
         offered = time.monotonic()
         answer = server.ask("POST", "/session", await viewer.offer(plan["codec"]), "application/sdp")
-        await viewer.connection.setRemoteDescription(RTCSessionDescription(sdp=answer, type="answer"))
+        await viewer.connection.setRemoteDescription(aiortc.RTCSessionDescription(sdp=answer, type="answer"))
         recording = await _record(server, plan, camera, viewer)
     finally:
         await viewer.close()

@@ -12,7 +12,8 @@ from typing import Any
 from pipeline.bench.known_driver import DrivenPortrait
 from pipeline.core.animator import Animator, DrivingFrame
 from pipeline.core.timing import Stopwatch
-from realtime.gpu.gpu_thread import Worker, WorkerStats
+from realtime.gpu.batching import Kind
+from realtime.gpu.gpu_thread import Worker
 
 
 @dataclass(frozen=True)

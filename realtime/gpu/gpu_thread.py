@@ -18,6 +18,7 @@ from typing import Any, Generic
 from pipeline.core.animator import Cue, DrivingFrame, Layout, Motion, Picture
 from pipeline.core.batched import HOST, BatchedAnimator, DeviceMemory, Job, Result
 from realtime.gpu import batching
+from realtime.gpu.batching import ACTIVE_SECONDS, Deliver, Kind, Start
 
 Begin = Callable[[list[Any]], Callable[[], list[Any]]]
 """Starts a batch, and returns a function that waits for the results, one for each request, in order."""
@@ -37,7 +38,7 @@ class WorkerStats:
     seconds: float
     busy_seconds: float  # with at least one batch started and not delivered
     waited_seconds: float  # sum over requests, until their batch started
-    batches: Mapping[tuple[batching.Kind, int], int]  # how many of each kind and size
+    batches: Mapping[tuple[Kind, int], int]  # how many of each kind and size
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -63,10 +64,10 @@ class GpuThread:
         self._waiting: list[_Pending] = []
         self._flights: list[_InFlight] = []
         self._served: dict[int, batching.LastServed] = {}
-        self._known: defaultdict[batching.Kind, batching.Knowledge] = defaultdict(batching.Knowledge)
+        self._known: defaultdict[Kind, batching.Knowledge] = defaultdict(batching.Knowledge)
         self._made = self._delivered = clock()
         self._busy = self._waited = 0.0
-        self._batches: Counter[tuple[batching.Kind, int]] = Counter()
+        self._batches: Counter[tuple[Kind, int]] = Counter()
         # A daemon, so that the process can end if the start fails elsewhere.
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
 
@@ -77,7 +78,7 @@ class GpuThread:
         result: Result = self.ask("call", [function], _call)[0]
         return result
 
-    def ask(self, kind: batching.Kind, payloads: Sequence[Any], begin: Begin, memory: DeviceMemory = HOST) -> list[Any]:
+    def ask(self, kind: Kind, payloads: Sequence[Any], begin: Begin, memory: DeviceMemory = HOST) -> list[Any]:
         """Return a result for each payload, in order, once the batches that `begin` starts have them.
 
         A batch may hold requests of other threads: `begin` is the same for all requests of one kind. `memory` limits
@@ -129,25 +130,15 @@ class GpuThread:
             for request in left:
                 request.answer.set_exception(WorkerClosed())
 
-    def _step(self) -> bool:
-        """Do the next thing, once there is one. Return False if there will be nothing more."""
-        step = self._next_step()
-        if isinstance(step, batching.Start):
-            self._start(step.batch)
-        elif step:
-            self._deliver()
-        return step is not None
-
-    def _next_step(self) -> batching.Start[_Pending] | batching.Deliver | None:
+    def _next_step(self) -> Start[_Pending] | Deliver | None:
         """Wait for something to do. Return None if there will be nothing more."""
         with self._changed:
             while not self._closing:
                 now = self._clock()
-                step = batching.next_step(
-                    batching.BatchState(now, self._waiting, self._flights, self._served, self._known, self._delivered)
-                )
+                known = self._waiting, self._flights, self._served, self._known, self._delivered
+                step = batching.next_step(batching.BatchState(now, *known))
                 if not isinstance(step, batching.Wait):
-                    if isinstance(step, batching.Start):
+                    if isinstance(step, Start):
                         self._take(step.batch, now)
                     return step
                 self._changed.wait(step.seconds)
@@ -158,8 +149,7 @@ class GpuThread:
         for request in batch:
             self._served.pop(request.caller, None)  # so that this caller comes last
             self._served[request.caller] = batching.LastServed(request.kind, now)
-        active = batching.ACTIVE_SECONDS
-        self._served = {caller: last for caller, last in self._served.items() if now - last.time < active}
+        self._served = {caller: last for caller, last in self._served.items() if now - last.time < ACTIVE_SECONDS}
         self._waited += sum(now - request.asked for request in batch)
 
     def _start(self, batch: tuple[_Pending, ...]) -> None:

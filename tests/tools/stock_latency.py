@@ -37,8 +37,8 @@ from realtime.webrtc import aiortc_patches
 from realtime.webrtc.ice import AddressRule
 from realtime.webrtc.peer import ice_transports
 from tests.support.fakes import LOOPBACK
-from web.app import STATIC
 from web.cli.latency import Event, Plan, driver_pictures, observe, routes
+from web.core.program import STATIC
 from web.core.settings import Settings
 from web.services.engine import Engine, load_engine
 

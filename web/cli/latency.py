@@ -39,7 +39,7 @@ from web.cli.latency_clients import Client, ClientName, choose, client, resident
 from web.cli.loading import fetched_face_models, settings, use_one_thread
 from web.core.requests import MAX_TEXT, read_body
 from web.core.settings import Settings
-from web.serve import Server, listen, uvicorn_config
+from web.serve import WebServer, listen, uvicorn_config
 from web.services.engine import Engine, load_engine
 
 CAMERA = 640, 480
@@ -163,7 +163,7 @@ class Watch:
                     return event
                 self._samples.append(self._sample())
             for session in self._sessions:
-                self._traces |= {trace.seen: trace for trace in session.telemetry.traces()}
+                self._traces |= {trace.seen: trace for trace in session.telemetry.session_stats.traces()}
         raise LatencyError(f"The client did not report within {expected + PATIENCE_SECONDS:.0f} seconds.")
 
     def served(self, numbers: Mapping[float, int | None]) -> ServerTrace:
@@ -245,7 +245,7 @@ def routes(plan: Plan, pictures: Sequence[str], events: Queue[Event]) -> APIRout
 def _served(app: FastAPI, settings: Settings) -> Iterator[str]:
     """Run the server in a thread; yield its URL."""
     with listen(settings) as listener:
-        server = Server(uvicorn_config(app, settings))
+        server = WebServer(uvicorn_config(app, settings))
         thread = threading.Thread(target=server.run, args=([listener],), name="server")
         gc.freeze()  # as serve does
         thread.start()

@@ -1,6 +1,6 @@
-"""The thread of one session. It takes the newest frame, draws the portrait as its driver looks there, and delivers it.
+"""The thread of one session: it takes the newest frame, draws the portrait with the driver's expression, and delivers it.
 
-Read `RenderLoop._render` first: each stage of a frame is one line of it.
+Read `RenderLoop._render` first: its lines are the stages of a frame, in order.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from realtime.metrics.session_stats import SessionStats
 from realtime.webrtc.broadcast import Broadcast
 from realtime.webrtc.codec import Packet
 
-QUIET_SECONDS = 0.2  # without a frame, until the portrait idles
+QUIET_SECONDS = 0.2  # after so long without a frame the portrait idles
 IDLE_SECONDS = 1 / 25  # between idle pictures
-SEARCH_SECONDS = 1.0  # that the first face may take before the state is "lost"
+SEARCH_SECONDS = 1.0  # to find the first face; then the state is "lost"
 
 logger = logging.getLogger(__name__)
 
 
 class RenderLoop:
-    """Draws the pictures of one session. Its public attributes may be set from any thread."""
+    """Draws the pictures of one session. What a user sets here may be set from any thread."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class RenderLoop:
         broadcast: Broadcast,
         on_sent: Callable[[int, Trace | None], None],
     ) -> None:
-        """`on_sent` gets the bytes of each picture and its frame's trace, on the event loop if it was encoded."""
+        """Call `on_sent` with each picture's size in bytes and trace: on the event loop; unsent (0), in this thread."""
         self.portrait = portrait
         self.options = AnimateOptions()
         self.freeze = Freeze()

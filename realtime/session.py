@@ -2,14 +2,14 @@
 
 The way of a frame:
 
-1. The network: `webrtc/peer.py` receives and decodes it, and calls `Session.drive`.
-2. The inbox, a `LatestSlot`: only the newest frame waits there. A frame that comes before the one in it was taken
-   replaces it, so latency stays bounded however slow the machine is.
+1. The network: `webrtc/peer.py` receives it, a thread of aiortc decodes it, and `Session.drive` gets it.
+2. The inbox, a `LatestSlot`: only the newest frame waits there. A new frame replaces one that was not taken yet, so
+   latency stays bounded however slow the machine is.
 3. The session's own thread: `RenderLoop._render` (render_loop.py) tracks the face, reads its motion, animates the
    portrait, encodes the picture, and delivers it to all peers (`webrtc/broadcast.py`) and outputs (`endpoints/`).
 4. The network again: when the picture's packet leaves, `Session._on_sent` is called.
 
-1 and 4 are on the event loop, which moves packets and messages and does no other work.
+1 and 4 are on the event loop, which moves packets and messages and touches no pixels.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from realtime.webrtc.sdp import PUPPETEER, Role
 from realtime.webrtc.settings import MediaSettings
 from realtime.webrtc.viewers import Viewers
 
-OPTIONS = frozenset({"size"})  # that the session carries out, whatever the animator
+OPTIONS = frozenset({"size"})  # that every session has, whatever its animator
 Reason = Absence | Literal["asked to", "hung up", "refused", "failed", "server ended"]
 
 logger = logging.getLogger(__name__)
@@ -63,9 +63,9 @@ class Session:
     """One user's puppet. Made and used on the event loop."""
 
     def __init__(self, context: SessionContext, on_end: Callable[[], None]) -> None:
-        """`on_end` is called when the session should be closed."""
+        """Call `on_end` to ask the owner to close the session."""
         self.id = secrets.token_urlsafe(16)
-        self.role: Role | None = None  # of its driver; None if that is no peer
+        self.role: Role | None = None  # the driver's; None for a local camera
         self._context = context
         self._on_end = on_end
         self._stats = SessionStats()

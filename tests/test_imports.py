@@ -132,7 +132,9 @@ def test_no_folder_is_too_full():
     assert {folder: count for folder, count in files.items() if count > MOST_FILES} == {}
 
 
-@pytest.mark.parametrize("path", (ROOT / "pipeline/liveportrait/networks").glob("*.py"), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "pipeline/liveportrait/networks").glob("*.py")), ids=lambda path: path.name
+)
 def test_networks_know_pytorch_only(path):
     assert roots(path) - set(sys.stdlib_module_names) <= {"torch", "pipeline"}
     assert all(folder_of(MODULES[name]) == "pipeline/liveportrait/networks" for name in own_imports(path))

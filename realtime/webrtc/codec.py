@@ -100,7 +100,7 @@ class VideoEncoder(ABC):
 
 
 class H264Encoder(VideoEncoder):
-    """libx264, constrained baseline, fastest preset."""
+    """libx264 on one thread, constrained baseline, fastest preset."""
 
     def _open(self, width: int, height: int, bitrate: int) -> VideoCodecContext:
         context = _new_context("libx264", width, height)

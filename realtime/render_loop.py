@@ -1,4 +1,4 @@
-"""The thread of one session: it takes the newest frame, draws the portrait with the driver's expression, and delivers it.
+"""The thread of one session: it takes the newest frame, draws the portrait with its driver's expression, and sends it.
 
 Read `RenderLoop._render` first: its lines are the stages of a frame, in order.
 """

@@ -11,12 +11,12 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="LivePortrait needs PyTorch")
 
-from tests.tools.check_vectors import INPUT_PREFIXES, INPUTS, Reference, check  # noqa: E402
+from tests.tools.check_vectors import INPUT_PREFIXES, INPUTS, StoredReference, check  # noqa: E402
 
 DATA = Path(__file__).parents[2] / "data"
 VECTORS = dict(np.load(DATA / "liveportrait_vectors.npz"))
 MATH = dict(np.load(DATA / "liveportrait_math.npz"))
-REFERENCE = Reference(VECTORS, json.loads((DATA / "liveportrait_tolerances.json").read_text()))
+REFERENCE = StoredReference(VECTORS, json.loads((DATA / "liveportrait_tolerances.json").read_text()))
 CASES = {name for name in MATH if name not in INPUTS and not name.startswith(INPUT_PREFIXES)}
 
 pytestmark = pytest.mark.timeout(900)  # half a minute where nothing else runs

@@ -1,8 +1,7 @@
-"""Shared fixtures: the face models (fetched once, then cached), the built-in portrait and a browser."""
+"""Shared fixtures: the face models (fetched once, then cached), the built-in portrait and a clip."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,10 +13,7 @@ from numpy.typing import NDArray
 from pipeline.models.face_models import FaceModels, face_models
 
 if TYPE_CHECKING:
-    from playwright.sync_api import BrowserContext, Page, Playwright
-
     from pipeline.liveportrait.checkpoint import Networks
-    from tests.support.browser import Server
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -57,14 +53,6 @@ def astronaut() -> NDArray[np.uint8]:
 
 
 @pytest.fixture(scope="session")
-def playwright() -> Iterator[Playwright]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as running:
-        yield running
-
-
-@pytest.fixture(scope="session")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Render the clip that the browsers' fake webcam loops."""
     from pipeline.files.demo_clip import write_demo
@@ -72,47 +60,3 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("webcam") / "driver.mjpeg"
     write_demo(path)
     return path
-
-
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The program, serving two sessions at most."""
-    from tests.support.browser import Server
-
-    folder = tmp_path_factory.mktemp("recordings")
-    with Server("from pathlib import PosixPath\n", max_sessions=2, recordings=folder) as running:
-        yield running
-
-
-@pytest.fixture(scope="session")
-def context(playwright: Playwright, clip: Path) -> Iterator[BrowserContext]:
-    from tests.support.browser import chromium, webcam
-
-    with chromium(playwright, *webcam(clip)) as running:
-        yield running
-
-
-@pytest.fixture
-def page(context: BrowserContext, server: Server) -> Iterator[Page]:
-    """Open the page of the module's server; fail if it contacts another host or throws an error."""
-    from tests.support.browser import opened, settle
-
-    hosts, complaints = set(), []
-    page = context.new_page()
-    page.on("request", lambda request: hosts.add(request.url.split("/")[2]) if "//" in request.url[:8] else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    yield opened(page, server.url)
-    page.evaluate("() => localStorage.clear()")
-    page.close()
-    assert hosts == {server.url.removeprefix("http://")}
-    assert complaints == []
-    settle(server)
-
-
-@pytest.fixture
-def live(page: Page) -> Page:
-    from tests.support.browser import wait_for
-
-    page.click("#start")
-    wait_for(page, "live")
-    return page

@@ -124,7 +124,7 @@ def test_an_early_picture_is_taken(page, server, event):
 def test_early_switches_and_keys(page, server):
     held = open_without(page, server)
     page.click("#overlay")
-    page.check('input[name="view"][value="beside"]', force=True)
+    page.eval_on_selector('input[name="view"][value="beside"]', "input => input.click()")
     page.click("#snapshot")
     page.keyboard.press("h")
     held.release()

@@ -159,7 +159,6 @@ def test_weights_list_and_verify(monkeypatch, tmp_path, capsys):
 
 
 def test_doctor_exit_code_follows_what_blocks(monkeypatch, capsys):
-    from pipeline import doctor
     from pipeline.doctor import Finding
 
     findings = [
@@ -167,7 +166,7 @@ def test_doctor_exit_code_follows_what_blocks(monkeypatch, capsys):
         Finding("B", "missing", "gone", "fetch it"),
         Finding("C", "missing", "too", "fetch it"),
     ]
-    monkeypatch.setattr(doctor, "examine", lambda host, port: iter(findings))
+    monkeypatch.setattr("web.cli.doctor.examine", lambda host, port: iter(findings))
     assert run.main(["doctor"]) == 0
     listed = "ok       A: fine\nmissing  B: gone\nmissing  C: too\n         -> fetch it\n\n"
     assert capsys.readouterr().out == listed + "The puppet can run on this machine.\n"

@@ -146,7 +146,7 @@ def main() -> None:
     rows = ([value if isinstance(value, str) else f"{value:.3g}" for value in row.values()] for row in found)
     print("\n".join(markdown_table(heads, rows)))
     if chosen.json:
-        words = shlex.join(["-m", "tests.tools.stock_latency", *sys.argv[1:]])
+        words = shlex.join(["python", "-m", "tests.tools.stock_latency", *sys.argv[1:]])
         chosen.json.write_text(json.dumps(result(words, {"stock": found}), indent=2) + "\n")
 
 
